@@ -1,0 +1,49 @@
+/** Every message between the primary and a worker. Data goes by shared memory (`layout.ts`); only these go by port. */
+
+import type { Config } from '../config/types.ts'
+import type { PoolShape } from './layout.ts'
+
+export interface LogOptions {
+  /** Path of the log file, or '' for stderr. */
+  readonly path: string
+  readonly format: 'nutcracker' | 'json'
+}
+
+/** What a worker is born with, and what a reload sends anew: one generation of configuration with its memory. */
+export interface Generation {
+  readonly generation: number
+  readonly config: Config
+  readonly shapes: readonly PoolShape[]
+  readonly shared: SharedArrayBuffer
+}
+
+export interface WorkerData {
+  readonly workerIndex: number
+  readonly workers: number
+  /** Size of nutcracker's mbuf: only its limit on key length remains, `mbufBytes - 49`. */
+  readonly mbufBytes: number
+  readonly log: LogOptions
+  readonly current: Generation
+}
+
+/**
+ * `client`: an accepted connection; `handle` travels in the transfer list (a raw TCP handle: `worker/socket.ts`).
+ * `listen` / `unlisten`: this worker owns the pool's listener (unix path, or SO_REUSEPORT).
+ */
+export type ToWorker =
+  | { readonly type: 'client'; readonly pool: number; readonly handle: unknown }
+  | { readonly type: 'listen'; readonly pool: number }
+  | { readonly type: 'unlisten'; readonly pool: number }
+  | { readonly type: 'generation'; readonly next: Generation }
+  | { readonly type: 'drain'; readonly timeoutMs: number }
+  | { readonly type: 'reopen-log' }
+
+export type FromWorker =
+  | { readonly type: 'ready' }
+  | { readonly type: 'listening'; readonly pool: number }
+  /** `code` is the errno name, for instance `EADDRINUSE`. */
+  | { readonly type: 'listen-failed'; readonly pool: number; readonly code: string }
+  /** A failure count reached its limit; the state in shared memory is already `ejected`. */
+  | { readonly type: 'ejected'; readonly pool: number; readonly server: number }
+  | { readonly type: 'adopted'; readonly generation: number }
+  | { readonly type: 'drained' }
