@@ -43,7 +43,11 @@ export type FromWorker =
   | { readonly type: 'listening'; readonly pool: number }
   /** `code` is the errno name, for instance `EADDRINUSE`. */
   | { readonly type: 'listen-failed'; readonly pool: number; readonly code: string }
-  /** A failure count reached its limit; the state in shared memory is already `ejected`. */
-  | { readonly type: 'ejected'; readonly pool: number; readonly server: number }
+  /** A failure count reached its limit; the state in shared memory is already `ejected`. `reason`: text of the last failure, for the log. */
+  | { readonly type: 'ejected'; readonly pool: number; readonly server: number; readonly reason: string }
+  /**
+   * The worker has moved its gauges and its `WorkerSlot.clients` to the new memory (old zeroed) and writes only there from now on.
+   * Pool and server indexes in its earlier messages are the old generation's, in later ones the new generation's.
+   */
   | { readonly type: 'adopted'; readonly generation: number }
   | { readonly type: 'drained' }
