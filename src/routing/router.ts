@@ -8,6 +8,3 @@ export interface Router {
   /** Server index of the key `[start, end) into bytes` (hash tag applied), or -1 when no server is live. */
   route(bytes: Uint8Array, start: number, end: number): number
 }
-
-/** `[start, end)` into bytes, unsigned 32-bit result; the caller answers empty keys (h = 0). */
-export type HashFunction = (bytes: Uint8Array, start: number, end: number) => number

@@ -7,10 +7,18 @@
  *     ├ rows         Float64 a thread, 128-byte steps  process | pool | server statistics   row 0: primary, row w+1: worker w; single writer
  *     ├ health       Int32[8] + Float64[2] a server  state, failures, retry time            Atomics, any thread
  *     ├ pool heads   Int32[8] a pool                 table epoch, live servers              Atomics; epoch only by the primary
- *     └ tables       two halves a pool               points, owners, buckets                the primary writes the half that nobody reads
+ *     └ tables       two halves a pool               points, owners, buckets                see below
  *
- * Table half of a pool = `epoch & 1`. A reader takes the epoch once a turn; a half is rewritten no sooner than the next ejection or return,
- * and the publisher waits for every worker's turn counter to pass before it reuses a half.
+ * A pool's routing table is published in two halves; the current one is half `epoch & 1`. Nobody ever waits for anybody: a reader keeps a
+ * private copy and takes a new one when the epoch moved, so a slow, idle or crashed worker cannot hold up an ejection.
+ *
+ *     publisher (the primary, one build of a pool at a time)      reader (`routing/pool-router.ts`, once a turn)
+ *       1. exchange building := epoch + 1                           1. e := load epoch; equal to the copy's epoch: done
+ *       2. a task fills half (epoch + 1) & 1                        2. copy half e & 1
+ *       3. liveServers := …, epoch := epoch + 1                     3. building (by an atomic add of 0) reached e + 2: back to 1
+ *
+ * Step 1 left and step 3 right are read-modify-writes of one word, hence in one order: either the reader's comes first, then its copying
+ * happened before the half was touched; or it sees that the half is being written and throws the copy away.
  */
 
 import { POOL_FIELDS, PROCESS_FIELDS, SERVER_FIELDS } from '../stats/fields.ts'
@@ -28,17 +36,23 @@ export const HealthState = { up: 0, ejected: 1 } as const
 /** Float64 indexes into a server's health times. `retryAtMs`: Date.now() scale. */
 export const HealthTime = { retryAtMs: 0, ejectedAtMs: 1 } as const
 
-/** Int32 indexes into a pool's head. `liveServers` may be 0: every request fails at once. */
-export const PoolHead = { epoch: 0, liveServers: 1 } as const
+/**
+ * Int32 indexes into a pool's head. `liveServers` may be 0: every request fails at once. `building`: epoch of the table that is being
+ * written or was written last; only routing looks at it.
+ */
+export const PoolHead = { epoch: 0, liveServers: 1, building: 2 } as const
 
-/** Int32 indexes into the head of a table half. */
-export const TableHead = { pointCount: 0, bucketBits: 1, modulus: 2 } as const
+/**
+ * Int32 indexes into the head of a table half. `checksum`: CRC-32C of everything in the half behind it. `pointCount` 0: no server is live.
+ * `modulus` (unsigned; 0 = none) is applied to the hash before the search; `shift` takes what is left to its bucket.
+ */
+export const TableHead = { checksum: 0, pointCount: 1, shift: 2, modulus: 3 } as const
 export const TABLE_HEAD_INTS = 4
 
 export interface PoolShape {
   /** Number of servers. */
   readonly servers: number
-  /** Most points that any live subset can have (see `routing/table.ts`). */
+  /** Room for the points of any live subset and one sentinel (`routing/table.ts`). */
   readonly points: number
   /** log2 of the number of buckets. */
   readonly bucketBits: number
@@ -51,8 +65,12 @@ const HEALTH_DOUBLES = 2
 const POOL_HEAD_INTS = 8
 const ROW_STEP_DOUBLES = 16
 
-/** The two halves of a pool's ring table, as views. `buckets[b]` = first point whose value has top bits >= b (length 2^bits + 1). */
+/**
+ * One half of a pool's routing table, as views. `bytes`: all of it; `points`: ascending values and a sentinel; `owners[i]`: server of
+ * points[i]; `buckets[b]` = first point whose value is >= b << shift (length 2^bucketBits).
+ */
 export interface TableHalf {
+  readonly bytes: Uint8Array
   readonly head: Int32Array
   readonly points: Uint32Array
   readonly owners: Uint16Array
@@ -97,7 +115,7 @@ export class SharedLayout {
     let at = align128(this.#poolHeadsAt + pools.length * POOL_HEAD_INTS * 4)
     for (const pool of pools) {
       this.#tablesAt.push(at)
-      at += 2 * halfBytes(pool)
+      at += 2 * tableHalfBytes(pool)
     }
     this.byteLength = at
   }
@@ -146,15 +164,7 @@ export class SharedLayout {
   /** @param half 0 or 1. */
   table(shared: SharedArrayBuffer, pool: number, half: number): TableHalf {
     const shape = this.pools[pool]!
-    let at = this.#tablesAt[pool]! + half * halfBytes(shape)
-    const head = new Int32Array(shared, at, TABLE_HEAD_INTS)
-    at += TABLE_HEAD_INTS * 4
-    const points = new Uint32Array(shared, at, shape.points)
-    at += shape.points * 4
-    const buckets = new Uint32Array(shared, at, (1 << shape.bucketBits) + 1)
-    at += ((1 << shape.bucketBits) + 1) * 4
-    const owners = new Uint16Array(shared, at, shape.points)
-    return { head, points, owners, buckets }
+    return tableHalf(shape, shared, this.#tablesAt[pool]! + half * tableHalfBytes(shape))
   }
 
   get serverCount(): number {
@@ -162,10 +172,23 @@ export class SharedLayout {
   }
 }
 
-function align128(bytes: number): number {
-  return Math.ceil(bytes / 128) * 128
+/** Size of one half; also of the private copy that a reader makes. */
+export function tableHalfBytes(shape: PoolShape): number {
+  return align128(TABLE_HEAD_INTS * 4 + shape.points * 4 + (1 << shape.bucketBits) * 4 + shape.points * 2)
 }
 
-function halfBytes(shape: PoolShape): number {
-  return align128(TABLE_HEAD_INTS * 4 + shape.points * 4 + ((1 << shape.bucketBits) + 1) * 4 + shape.points * 2)
+/** Views of a half that lies at `at` (a multiple of 4) in shared or private memory. */
+export function tableHalf(shape: PoolShape, memory: ArrayBufferLike, at: number): TableHalf {
+  const bytes = new Uint8Array(memory, at, tableHalfBytes(shape))
+  const head = new Int32Array(memory, at, TABLE_HEAD_INTS)
+  const pointsAt = at + TABLE_HEAD_INTS * 4
+  const points = new Uint32Array(memory, pointsAt, shape.points)
+  const bucketsAt = pointsAt + shape.points * 4
+  const buckets = new Uint32Array(memory, bucketsAt, 1 << shape.bucketBits)
+  const owners = new Uint16Array(memory, bucketsAt + (4 << shape.bucketBits), shape.points)
+  return { bytes, head, points, owners, buckets }
+}
+
+function align128(bytes: number): number {
+  return Math.ceil(bytes / 128) * 128
 }
