@@ -1,0 +1,46 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { stopAll } from '../support/child.ts'
+import { poolYml, type RunningProxy, SUBJECT, serverEntry, startProxy } from '../support/proxy.ts'
+import { startMemcached } from '../support/servers.ts'
+import { MEMCACHE_DEPARTURES } from './departures.ts'
+import { checkExchange, checkServerReply, loadTranscripts } from './transcripts.ts'
+
+const { exchanges, server_replies: serverReplies } = loadTranscripts('memcache-transcripts.json')
+const PROBE = { request: 'get probe\r\n', reply: 'END\r\n' }
+
+async function startPool(strict: boolean): Promise<RunningProxy> {
+  const servers = await Promise.all(['a', 'b'].map(async name => serverEntry(await startMemcached(), name)))
+  const keys = { timeout: 1000, ...(strict ? { strict: true } : {}) }
+  return startProxy({ yml: poolYml({ keys, servers }) })
+}
+
+afterAll(stopAll)
+
+const modes = SUBJECT === 'nutcracker' ? ['strict'] : ['default', 'strict']
+
+describe.each(modes)('memcache transcripts, %s pool', mode => {
+  let proxy: RunningProxy
+  beforeAll(async () => {
+    proxy = await startPool(mode === 'strict' && SUBJECT === 'pistachio')
+  })
+
+  // In order: later exchanges read what earlier ones wrote.
+  test.each(exchanges.map(exchange => [exchange.name, exchange] as const))('%s', async (name, exchange) => {
+    const departure = SUBJECT === 'nutcracker' ? undefined : MEMCACHE_DEPARTURES[name]
+    const departs = departure !== undefined && (mode === 'default' || !departure.strictRestores)
+    const expected = departs ? departure : exchange
+    await checkExchange(proxy.ports[0]!, Buffer.from(exchange.request!, 'latin1'), expected, PROBE)
+  })
+})
+
+describe('what a server answers reaches the client as measured', () => {
+  const named = serverReplies.map(vector => [JSON.stringify([vector.request, vector.server_reply]), vector] as const)
+  test.each(named)('%s', async (_, vector) => {
+    await checkServerReply('memcache', vector, { reply: vector.client_reply, closed: vector.client_closed })
+  })
+})
+
+test('every departure names a measured exchange', () => {
+  const names = new Set(exchanges.map(exchange => exchange.name))
+  expect(Object.keys(MEMCACHE_DEPARTURES).filter(name => !names.has(name))).toEqual([])
+})

@@ -1,0 +1,60 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { stopAll } from '../support/child.ts'
+import { poolYml, type RunningProxy, SUBJECT, serverEntry, startProxy } from '../support/proxy.ts'
+import { encode } from '../support/resp.ts'
+import { startRedis } from '../support/servers.ts'
+import { REDIS_DEPARTURES } from './departures.ts'
+import { checkExchange, checkServerReply, type Exchange, loadTranscripts } from './transcripts.ts'
+
+const { exchanges, server_replies: serverReplies } = loadTranscripts('redis-transcripts.json')
+const PROBE = { request: '*1\r\n$4\r\nPING\r\n', reply: '+PONG\r\n' }
+
+/** Requests too long to be written out in the transcripts. */
+const GENERATED: Readonly<Record<string, Buffer>> = {
+  'key 16335': encode('GET', 'k'.repeat(16335)),
+  'key 16336': encode('GET', 'k'.repeat(16336)),
+  'set long key': encode('SET', 'k'.repeat(16335), 'v'),
+  'exists first': encode('EXISTS', 'k'.repeat(16335)),
+}
+
+function requestOf(exchange: Exchange): Buffer {
+  return exchange.request === null ? GENERATED[exchange.name]! : Buffer.from(exchange.request, 'latin1')
+}
+
+async function startPool(strict: boolean): Promise<RunningProxy> {
+  const servers = await Promise.all(['a', 'b', 'c'].map(async name => serverEntry(await startRedis(), name)))
+  const keys = { redis: true, timeout: 1000, ...(strict ? { strict: true } : {}) }
+  return startProxy({ yml: poolYml({ keys, servers }) })
+}
+
+afterAll(stopAll)
+
+const modes = SUBJECT === 'nutcracker' ? ['strict'] : ['default', 'strict']
+
+describe.each(modes)('redis transcripts, %s pool', mode => {
+  let proxy: RunningProxy
+  beforeAll(async () => {
+    proxy = await startPool(mode === 'strict' && SUBJECT === 'pistachio')
+  })
+
+  // In order: later exchanges read what earlier ones wrote.
+  test.each(exchanges.map(exchange => [exchange.name, exchange] as const))('%s', async (name, exchange) => {
+    const departure = SUBJECT === 'nutcracker' ? undefined : REDIS_DEPARTURES[name]
+    const departs = departure !== undefined && (mode === 'default' || !departure.strictRestores)
+    await checkExchange(proxy.ports[0]!, requestOf(exchange), departs ? departure : exchange, PROBE)
+  })
+})
+
+describe('what a server answers reaches the client as measured', () => {
+  test.each(serverReplies.map(vector => [JSON.stringify(vector.server_reply), vector] as const))(
+    '%s',
+    async (_, vector) => {
+      await checkServerReply('redis', vector, { reply: vector.client_reply, closed: vector.client_closed })
+    },
+  )
+})
+
+test('every departure names a measured exchange', () => {
+  const names = new Set(exchanges.map(exchange => exchange.name))
+  expect(Object.keys(REDIS_DEPARTURES).filter(name => !names.has(name))).toEqual([])
+})

@@ -1,0 +1,103 @@
+/** Replays measured transcripts: one exchange per fresh connection, compared with what nutcracker was seen to do. */
+
+import { readFileSync } from 'node:fs'
+import { expect } from 'vitest'
+import { startFakeServer } from '../support/fake-server.ts'
+import { poolYml, startProxy } from '../support/proxy.ts'
+import { encode, printable } from '../support/resp.ts'
+import { Wire } from '../support/wire.ts'
+import type { Outcome } from './departures.ts'
+
+/** How long nothing must happen where a transcript shows an open connection without a reply. */
+const QUIET_MS = 250
+
+export interface Exchange {
+  readonly name: string
+  readonly request: string | null
+  /** null: a reply that depends on the server's version. */
+  readonly reply: string | null
+  readonly closed: boolean
+}
+
+export interface ServerReply {
+  readonly request?: string
+  readonly server_reply: string
+  readonly client_reply: string
+  readonly client_closed: boolean
+}
+
+export interface Transcripts {
+  readonly exchanges: readonly Exchange[]
+  readonly server_replies: readonly ServerReply[]
+}
+
+export function loadTranscripts(file: string): Transcripts {
+  return JSON.parse(readFileSync(new URL(`../vectors/${file}`, import.meta.url), 'utf8'))
+}
+
+/** A request that is known to be answered, and its answer: tells an open connection that is still in step. */
+export interface Probe {
+  readonly request: string
+  readonly reply: string
+}
+
+/** Sends `request` and checks the reply's bytes and whether the connection is open afterwards. */
+export async function checkExchange(port: number, request: Buffer, expected: Outcome, probe: Probe): Promise<void> {
+  const wire = await Wire.open({ port })
+  try {
+    wire.send(request)
+    if (expected.closed) {
+      expectReply(await wire.untilClosed(), expected.reply)
+    } else if (expected.reply === '') {
+      expectReply(await wire.untilQuiet(QUIET_MS), '')
+      expect(wire.closed, 'closed').toBe(false)
+    } else {
+      await checkOpen(wire, expected.reply, probe)
+    }
+  } finally {
+    wire.destroy()
+  }
+}
+
+async function checkOpen(wire: Wire, reply: string | RegExp | null, probe: Probe): Promise<void> {
+  if (typeof reply === 'string') {
+    expectReply(await wire.take(reply.length).catch(() => wire.received), reply)
+    wire.send(Buffer.from(probe.request, 'latin1'))
+    expect(printable(await wire.take(probe.reply.length))).toBe(printable(Buffer.from(probe.reply)))
+    expect(printable(wire.received), 'bytes after the reply').toBe('""')
+    return
+  }
+  await wire.until(text => text.endsWith('\r\n'), 'a reply')
+  wire.send(Buffer.from(probe.request, 'latin1'))
+  await wire.until(text => text.endsWith(probe.reply), probe.reply)
+}
+
+function expectReply(actual: Buffer, expected: string | RegExp | null): void {
+  if (expected instanceof RegExp) expect(actual.toString('latin1')).toMatch(expected)
+  else expect(printable(actual)).toBe(printable(Buffer.from(expected ?? '', 'latin1')))
+}
+
+/** One request through a pool with one server that answers with `vector.server_reply`. */
+export async function checkServerReply(
+  protocol: 'redis' | 'memcache',
+  vector: ServerReply,
+  expected: Outcome,
+): Promise<void> {
+  const server = await startFakeServer(protocol, () => ({
+    do: 'reply',
+    bytes: Buffer.from(vector.server_reply, 'latin1'),
+  }))
+  const keys = protocol === 'redis' ? { redis: true, timeout: 400 } : { timeout: 400 }
+  const proxy = await startProxy({ yml: poolYml({ keys, servers: [`127.0.0.1:${server.port}:1 a`] }) })
+  const wire = await Wire.open({ port: proxy.ports[0]! })
+  try {
+    wire.send(vector.request === undefined ? encode('GET', 'a') : Buffer.from(vector.request, 'latin1'))
+    const actual = expected.closed ? await wire.untilClosed() : await wire.until(text => text.endsWith('\n'), 'a reply')
+    expectReply(actual, expected.reply)
+    expect(wire.closed, 'closed').toBe(expected.closed)
+  } finally {
+    wire.destroy()
+    await proxy.stop()
+    await server.stop()
+  }
+}

@@ -1,0 +1,39 @@
+/** Memcached's text protocol for tests, written apart from `src/protocol/memcache`: where replies and requests end. */
+
+import { printable } from './resp.ts'
+
+export class MemcacheError extends Error {}
+
+const STORAGE = ['set', 'add', 'replace', 'append', 'prepend', 'cas']
+
+/**
+ * Where the reply that starts at `at` ends, or -1 when it is incomplete. VALUE blocks belong to the reply up to and with the line that
+ * is none. @throws MemcacheError when a data block does not end in CRLF.
+ */
+export function memcacheReplyEnd(bytes: Buffer, at: number, end: number): number {
+  let position = at
+  for (;;) {
+    const line = bytes.indexOf('\r\n', position, 'latin1')
+    if (line < 0 || line + 2 > end) return -1
+    const block = /^VALUE \S+ \d+ (\d+)( \d+)?$/.exec(
+      bytes.toString('latin1', position, Math.min(line, position + 600)),
+    )
+    position = line + 2
+    if (block === null) return position
+    position += Number(block[1]) + 2
+    if (position > end) return -1
+    if (bytes[position - 2] !== 13 || bytes[position - 1] !== 10) {
+      throw new MemcacheError(`No CRLF after a data block: ${printable(bytes.subarray(at, end))}`)
+    }
+  }
+}
+
+/** Where the request that starts at `at` ends, or -1 when it is incomplete. */
+export function memcacheRequestEnd(bytes: Buffer, at: number, end: number): number {
+  const line = bytes.indexOf('\r\n', at, 'latin1')
+  if (line < 0 || line + 2 > end) return -1
+  const fields = bytes.toString('latin1', at, line).trim().split(/ +/)
+  if (!STORAGE.includes(fields[0]!)) return line + 2
+  const after = line + 2 + Number(fields[4]) + 2
+  return after > end ? -1 : after
+}

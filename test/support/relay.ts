@@ -1,0 +1,52 @@
+/** A TCP relay that plants a fault, so that a checking harness can be shown to catch one. */
+
+import { connect, createServer, type Socket } from 'node:net'
+import { listen } from './fake-server.ts'
+
+export interface Relay {
+  readonly port: number
+  stop(): Promise<void>
+}
+
+/**
+ * Relays to `target`. @param tamper sees each chunk of the reply stream with the number of reply bytes relayed before on that
+ * connection, and may change it in place.
+ */
+export async function startRelay(target: number, tamper: (chunk: Buffer, offset: number) => void): Promise<Relay> {
+  const sockets = new Set<Socket>()
+  const server = createServer({ noDelay: true }, client => {
+    const upstream = connect({ port: target, host: '127.0.0.1', noDelay: true })
+    let offset = 0
+    for (const [from, to] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      sockets.add(from)
+      from.on('error', () => to.destroy())
+      from.on('close', () => {
+        sockets.delete(from)
+        to.destroy()
+      })
+    }
+    client.on('data', chunk => upstream.write(chunk))
+    upstream.on('data', chunk => {
+      tamper(chunk, offset)
+      offset += chunk.length
+      client.write(chunk)
+    })
+  })
+  const port = await listen(server)
+  const stop = (): Promise<void> => {
+    for (const socket of sockets) socket.destroy()
+    return new Promise(resolve => server.close(() => resolve()))
+  }
+  return { port, stop }
+}
+
+/** A fault: inverts the lowest bit of the reply byte at `position` of each connection. */
+export function flipByteAt(position: number): (chunk: Buffer, offset: number) => void {
+  return (chunk, offset) => {
+    const at = position - offset
+    if (at >= 0 && at < chunk.length) chunk[at]! ^= 1
+  }
+}
