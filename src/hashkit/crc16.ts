@@ -5,12 +5,12 @@ const TABLE = crc16Table()
 
 /**
  * Not a CRC of 16 bits: the register is never masked, so what was shifted out stays in the high half (the low half is the true CRC).
- * @returns uint32 hash of `[start, end)`.
+ * @returns int32 hash of `[start, end)`.
  */
 export function crc16(bytes: Uint8Array, start: number, end: number): number {
   let crc = 0
   for (let i = start; i < end; i++) crc = (crc << 8) ^ TABLE[((crc >>> 8) ^ bytes[i]) & 0xff]
-  return crc >>> 0
+  return crc
 }
 
 function crc16Table(): Int32Array {

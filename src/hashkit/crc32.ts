@@ -12,9 +12,9 @@ export function crc32(bytes: Uint8Array, start: number, end: number): number {
   return (~register(bytes, start, end) >>> 16) & 0x7fff
 }
 
-/** `crc32a`: the standard CRC-32. @returns uint32 hash of `[start, end)`. */
+/** `crc32a`: the standard CRC-32. @returns int32 hash of `[start, end)`. */
 export function crc32a(bytes: Uint8Array, start: number, end: number): number {
-  return ~register(bytes, start, end) >>> 0
+  return ~register(bytes, start, end)
 }
 
 function register(bytes: Uint8Array, start: number, end: number): number {

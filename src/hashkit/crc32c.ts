@@ -7,9 +7,9 @@ import { reflectedCrcTable } from './reflected-crc-table.ts'
 
 const TABLE = reflectedCrcTable(0x82f63b78)
 
-/** @returns uint32 hash of `[start, end)`. */
+/** @returns int32 hash of `[start, end)`. */
 export function crc32c(bytes: Uint8Array, start: number, end: number): number {
   let crc = -1
   for (let i = start; i < end; i++) crc = (crc >>> 8) ^ TABLE[(crc ^ bytes[i]) & 0xff]
-  return ~crc >>> 0
+  return ~crc
 }

@@ -9,30 +9,30 @@ const PRIME_32 = 0x01000193
 const BASIS_64_LOW = 0x84222325 | 0
 const PRIME_64_LOW = 0x1b3
 
-/** @returns uint32 hash of `[start, end)`. */
+/** @returns int32 hash of `[start, end)`. */
 export function fnv164(bytes: Uint8Array, start: number, end: number): number {
   let hash = BASIS_64_LOW
   for (let i = start; i < end; i++) hash = Math.imul(hash, PRIME_64_LOW) ^ ((bytes[i] << 24) >> 24)
-  return hash >>> 0
+  return hash
 }
 
-/** @returns uint32 hash of `[start, end)`. */
+/** @returns int32 hash of `[start, end)`. */
 export function fnv1a64(bytes: Uint8Array, start: number, end: number): number {
   let hash = BASIS_64_LOW
   for (let i = start; i < end; i++) hash = Math.imul(hash ^ ((bytes[i] << 24) >> 24), PRIME_64_LOW)
-  return hash >>> 0
+  return hash
 }
 
-/** @returns uint32 hash of `[start, end)`. */
+/** @returns int32 hash of `[start, end)`. */
 export function fnv132(bytes: Uint8Array, start: number, end: number): number {
   let hash = BASIS_32
   for (let i = start; i < end; i++) hash = Math.imul(hash, PRIME_32) ^ ((bytes[i] << 24) >> 24)
-  return hash >>> 0
+  return hash
 }
 
-/** @returns uint32 hash of `[start, end)`. */
+/** @returns int32 hash of `[start, end)`. */
 export function fnv1a32(bytes: Uint8Array, start: number, end: number): number {
   let hash = BASIS_32
   for (let i = start; i < end; i++) hash = Math.imul(hash ^ ((bytes[i] << 24) >> 24), PRIME_32)
-  return hash >>> 0
+  return hash
 }

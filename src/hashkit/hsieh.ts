@@ -3,7 +3,7 @@
  * is signed, a single one is not. Data plane.
  */
 
-/** @returns uint32 hash of `[start, end)`; 0 for an empty range. */
+/** @returns int32 hash of `[start, end)`; 0 for an empty range. */
 export function hsieh(bytes: Uint8Array, start: number, end: number): number {
   let hash = 0
   let at = start
@@ -33,5 +33,5 @@ export function hsieh(bytes: Uint8Array, start: number, end: number): number {
   hash ^= hash << 4
   hash = (hash + (hash >>> 17)) | 0
   hash ^= hash << 25
-  return (hash + (hash >>> 6)) >>> 0
+  return (hash + (hash >>> 6)) | 0
 }

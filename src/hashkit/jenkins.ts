@@ -2,7 +2,7 @@
 
 const INITIAL = 0xdeadbeef + 13
 
-/** @returns uint32 hash of `[start, end)`. */
+/** @returns int32 hash of `[start, end)`. */
 export function jenkins(bytes: Uint8Array, start: number, end: number): number {
   let a = (INITIAL + end - start) | 0
   let b = a
@@ -25,7 +25,7 @@ export function jenkins(bytes: Uint8Array, start: number, end: number): number {
     c = (c - b) ^ rotateLeft(b, 4)
     b = (b + a) | 0
   }
-  if (at === end) return c >>> 0
+  if (at === end) return c
   a = (a + lastWordAt(bytes, at, end)) | 0
   b = (b + lastWordAt(bytes, at + 4, end)) | 0
   c = (c + lastWordAt(bytes, at + 8, end)) | 0
@@ -35,7 +35,7 @@ export function jenkins(bytes: Uint8Array, start: number, end: number): number {
   c = ((c ^ b) - rotateLeft(b, 16)) | 0
   a = ((a ^ c) - rotateLeft(c, 4)) | 0
   b = ((b ^ a) - rotateLeft(a, 14)) | 0
-  return ((c ^ b) - rotateLeft(b, 24)) >>> 0
+  return ((c ^ b) - rotateLeft(b, 24)) | 0
 }
 
 function rotateLeft(word: number, bits: number): number {

@@ -17,10 +17,10 @@ const WORD_OF_STEP = Uint8Array.from({ length: 64 }, (_, step) => {
   return (7 * step) & 15
 })
 
-/** First four bytes of the digest, little-endian. @returns uint32 hash of `[start, end)`. */
+/** First four bytes of the digest, little-endian. @returns int32 hash of `[start, end)`. */
 export function md5(bytes: Uint8Array, start: number, end: number): number {
   digest(bytes, start, end)
-  return STATE[0] >>> 0
+  return STATE[0]
 }
 
 /** The whole digest of `[start, end)`: its four little-endian words go to `words[at .. at + 3]`. */

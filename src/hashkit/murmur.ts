@@ -3,7 +3,7 @@
 const SEED_FACTOR = 0xdeadbeef | 0
 const MULTIPLIER = 0x5bd1e995
 
-/** @returns uint32 hash of `[start, end)`. */
+/** @returns int32 hash of `[start, end)`. */
 export function murmur(bytes: Uint8Array, start: number, end: number): number {
   const length = end - start
   let hash = Math.imul(SEED_FACTOR, length) ^ length
@@ -21,5 +21,5 @@ export function murmur(bytes: Uint8Array, start: number, end: number): number {
     hash = Math.imul(hash ^ bytes[at], MULTIPLIER)
   }
   hash = Math.imul(hash ^ (hash >>> 13), MULTIPLIER)
-  return (hash ^ (hash >>> 15)) >>> 0
+  return hash ^ (hash >>> 15)
 }

@@ -1,6 +1,6 @@
 /** Bob Jenkins's one-at-a-time hash, over signed bytes as twemproxy's `nc_one_at_a_time.c` reads them. Data plane. */
 
-/** @returns uint32 hash of `[start, end)`. */
+/** @returns int32 hash of `[start, end)`. */
 export function oneAtATime(bytes: Uint8Array, start: number, end: number): number {
   let value = 0
   for (let i = start; i < end; i++) {
@@ -10,5 +10,5 @@ export function oneAtATime(bytes: Uint8Array, start: number, end: number): numbe
   }
   value = (value + (value << 3)) | 0
   value ^= value >>> 11
-  return (value + (value << 15)) >>> 0
+  return (value + (value << 15)) | 0
 }

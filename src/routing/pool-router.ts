@@ -63,16 +63,16 @@ export class PoolRouter implements Router {
   route(bytes: Uint8Array, start: number, end: number): number {
     if (this.pointCount === 0) return -1
     if (this.oneServer) return 0
-    const hash = this.draws ? this.draw.next() : this.hashOf(bytes, start, end)
+    const hash = (this.draws ? this.draw.next() : this.hashOf(bytes, start, end)) >>> 0
     const modulus = this.modulus >>> 0
-    const value = modulus === 0 ? hash : (hash >>> 0) % modulus
+    const value = modulus === 0 ? hash : hash % modulus
     const points = this.points
     let at = this.buckets[value >>> this.shift]
     while (points[at] < value) at++
     return this.owners[at]
   }
 
-  /** Hash of the key or of its tag; 0 for an empty key. @returns uint32. */
+  /** Hash of the key or of its tag; 0 for an empty key. @returns int32, as `HashFunction`. */
   hashOf(bytes: Uint8Array, start: number, end: number): number {
     if (this.tagOpen >= 0) {
       const first = tagStart(bytes, start, end, this.tagOpen)

@@ -13,13 +13,13 @@ export class RandomDraw {
     this.state = seed | 0
   }
 
-  /** @returns uint32, never 0. */
+  /** @returns int32, never 0. */
   next(): number {
     let state = this.state
     state ^= state << 13
     state ^= state >>> 17
     state ^= state << 5
     this.state = state
-    return state >>> 0
+    return state
   }
 }

@@ -21,6 +21,7 @@ import { fillModula } from './modula.ts'
 /** Owners are 16-bit numbers. */
 export const MAX_SERVERS = 65_536
 const MAX_BUCKET_BITS = 16
+const MAX_LIST_BUCKETS = 1024
 const UINT32_MAX = 0xffff_ffff
 const UINT32_RANGE = 2 ** 32
 
@@ -47,10 +48,23 @@ export interface TableInput {
 export function shapeOf(pool: PoolConfig): PoolShape {
   const servers = pool.servers.length
   assert(servers > 0 && servers <= MAX_SERVERS, `pool has 1 to ${MAX_SERVERS} servers`)
-  const most = pool.distribution === 'ketama' ? servers * KETAMA_POINTS_PER_SERVER : servers
-  // 2^bits > most at least, so twice that gives 2 to 4 buckets a point.
-  const bits = 32 - Math.clz32(most) + 1
-  return { servers, points: most + 1, bucketBits: Math.min(bits, MAX_BUCKET_BITS) }
+  if (pool.distribution === 'ketama') {
+    const points = servers * KETAMA_POINTS_PER_SERVER
+    return { servers, points: points + 1, bucketBits: bucketBits(points) }
+  }
+  // One bucket for each entry of modula's list, as long as that is cheap, spares the steps and their mispredicted branches.
+  const weights =
+    pool.distribution === 'modula' ? pool.servers.reduce((sum, server) => sum + server.weight, 0) : servers
+  return {
+    servers,
+    points: servers + 1,
+    bucketBits: bucketBits(Math.max(servers, Math.min(weights, MAX_LIST_BUCKETS))),
+  }
+}
+
+/** log2 of 2 to 4 buckets a point. */
+function bucketBits(points: number): number {
+  return Math.min(32 - Math.clz32(points) + 1, MAX_BUCKET_BITS)
 }
 
 /** @param live indexes of the live servers, ascending. */
@@ -87,7 +101,7 @@ export function fillTable(input: TableInput, half: TableHalf): void {
   head[TableHead.checksum] = tableChecksum(half)
 }
 
-/** CRC-32C of everything in the half but the checksum itself. @returns uint32; the head keeps it as int32. */
+/** CRC-32C of everything in the half but the checksum itself. @returns int32. */
 export function tableChecksum(half: TableHalf): number {
   return crc32c(half.bytes, (TableHead.checksum + 1) * 4, half.bytes.length)
 }
