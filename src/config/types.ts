@@ -28,6 +28,7 @@ export type DistributionName = (typeof DISTRIBUTION_NAMES)[number]
 export interface ListenAddress {
   /** As written in the file; equality of listeners is equality of this text. */
   readonly text: string
+  /** Numeric address to bind: what the host in `text` resolved to when the file was checked. */
   readonly host: string
   readonly port: number
   readonly path: string

@@ -1,0 +1,398 @@
+/**
+ * Every directive of nutcracker.yml in one table: what it accepts, its default, the field of `PoolConfig` that it sets, its help text.
+ * `validate.ts` checks and fills pools from it on the primary thread; the tables of the README are this table (`directive-table.ts`).
+ */
+
+import { DISTRIBUTION_NAMES, HASH_NAMES, type PoolConfig } from './types.ts'
+
+const INT_MAX = 2147483647
+const KIB = 1024
+const MIB = 1024 * KIB
+
+/** The fields of a pool that have a default. */
+export type PoolSettings = Omit<PoolConfig, 'name' | 'listen' | 'servers'>
+
+interface DirectiveBase {
+  readonly key: string
+  /** true: pistachio's own key, which nutcracker refuses as unknown. */
+  readonly own: boolean
+  readonly help: string
+}
+
+export interface NumberDirective extends DirectiveBase {
+  readonly type: 'number'
+  readonly field: keyof PoolSettings
+  /** What is counted: `ms`, `s`, `bytes`, `requests`, … */
+  readonly unit: string
+  readonly min: number
+  readonly max: number
+  readonly default: number
+}
+
+export interface BoolDirective extends DirectiveBase {
+  readonly type: 'bool'
+  readonly field: keyof PoolSettings
+  readonly default: boolean
+}
+
+export interface NameDirective extends DirectiveBase {
+  readonly type: 'name'
+  readonly field: keyof PoolSettings
+  readonly names: readonly string[]
+  readonly default: string
+}
+
+/** Any text that is not empty; '' is its default: none. */
+export interface TextDirective extends DirectiveBase {
+  readonly type: 'text'
+  readonly field: keyof PoolSettings
+  readonly default: ''
+}
+
+/** Exactly two bytes. */
+export interface HashTagDirective extends DirectiveBase {
+  readonly type: 'hash-tag'
+  readonly field: 'hashTag'
+  readonly default: null
+}
+
+export interface RequiredDirective extends DirectiveBase {
+  readonly type: 'listen' | 'servers'
+  readonly field: 'listen' | 'servers'
+}
+
+export type SettingDirective = NumberDirective | BoolDirective | NameDirective | TextDirective | HashTagDirective
+export type Directive = SettingDirective | RequiredDirective
+
+const nutcrackers = [
+  {
+    key: 'listen',
+    type: 'listen',
+    field: 'listen',
+    own: false,
+    help: 'Address for clients: `host:port`, or `/path/of.sock` with an optional octal permission after a space.',
+  },
+  {
+    key: 'hash',
+    type: 'name',
+    field: 'hash',
+    names: HASH_NAMES,
+    default: 'fnv1a_64',
+    own: false,
+    help: 'Hash function of a key. `crc32c` is not one of nutcracker’s.',
+  },
+  {
+    key: 'hash_tag',
+    type: 'hash-tag',
+    field: 'hashTag',
+    default: null,
+    own: false,
+    help: 'Two characters, for instance `"{}"`: only the part of a key between them is hashed.',
+  },
+  {
+    key: 'distribution',
+    type: 'name',
+    field: 'distribution',
+    names: DISTRIBUTION_NAMES,
+    default: 'ketama',
+    own: false,
+    help: 'How hash values are spread over the servers.',
+  },
+  {
+    key: 'timeout',
+    type: 'number',
+    field: 'timeoutMs',
+    unit: 'ms',
+    min: 0,
+    max: INT_MAX,
+    default: 0,
+    own: false,
+    help: 'Longest wait for a server’s reply to a request. 0: for ever.',
+  },
+  {
+    key: 'backlog',
+    type: 'number',
+    field: 'backlog',
+    unit: 'connections',
+    min: 0,
+    max: INT_MAX,
+    default: 512,
+    own: false,
+    help: 'Connections that the kernel holds until they are accepted; the kernel has its own upper limit.',
+  },
+  {
+    key: 'client_connections',
+    type: 'number',
+    field: 'clientConnections',
+    unit: 'connections',
+    min: 0,
+    max: INT_MAX,
+    default: 0,
+    own: false,
+    help: 'Most clients of the pool at once; further ones get an error and are closed. 0: no limit.',
+  },
+  {
+    key: 'redis',
+    type: 'bool',
+    field: 'redis',
+    default: false,
+    own: false,
+    help: 'Protocol of the pool: Redis when `true`, memcached ASCII when `false`.',
+  },
+  {
+    key: 'tcpkeepalive',
+    type: 'bool',
+    field: 'tcpKeepalive',
+    default: false,
+    own: false,
+    help: 'TCP keepalive on client connections.',
+  },
+  {
+    key: 'reuseport',
+    type: 'bool',
+    field: 'reuseport',
+    default: false,
+    own: false,
+    help: 'Each worker listens itself, with SO_REUSEPORT; a second process may listen on the same port.',
+  },
+  {
+    key: 'redis_auth',
+    type: 'text',
+    field: 'redisAuth',
+    default: '',
+    own: false,
+    help: 'Password: sent to every server, and asked of every client. Redis pools only.',
+  },
+  {
+    key: 'redis_db',
+    type: 'number',
+    field: 'redisDb',
+    unit: 'database',
+    min: 0,
+    max: INT_MAX,
+    default: 0,
+    own: false,
+    help: 'Database that is selected on every server connection.',
+  },
+  {
+    key: 'preconnect',
+    type: 'bool',
+    field: 'preconnect',
+    default: false,
+    own: false,
+    help: 'Connect to every server at start instead of at its first request.',
+  },
+  {
+    key: 'auto_eject_hosts',
+    type: 'bool',
+    field: 'autoEjectHosts',
+    default: false,
+    own: false,
+    help: 'Take a server that keeps failing out of the ring until it answers again.',
+  },
+  {
+    key: 'server_connections',
+    type: 'number',
+    field: 'serverConnections',
+    unit: 'connections',
+    min: 1,
+    max: INT_MAX,
+    default: 1,
+    own: false,
+    help: 'Most connections to each server, for each worker.',
+  },
+  {
+    key: 'server_retry_timeout',
+    type: 'number',
+    field: 'serverRetryTimeoutMs',
+    unit: 'ms',
+    min: 0,
+    max: INT_MAX,
+    default: 30000,
+    own: false,
+    help: 'Time from the ejection of a server to the first try to bring it back.',
+  },
+  {
+    key: 'server_failure_limit',
+    type: 'number',
+    field: 'serverFailureLimit',
+    unit: 'failures',
+    min: 0,
+    max: INT_MAX,
+    default: 2,
+    own: false,
+    help: 'Failures in a row that eject a server. 0 acts as 1.',
+  },
+  {
+    key: 'servers',
+    type: 'servers',
+    field: 'servers',
+    own: false,
+    help: 'List of `host:port:weight` or `/path/of.sock:weight`, each with an optional name after a space.',
+  },
+] as const satisfies readonly Directive[]
+
+const ours = [
+  {
+    key: 'strict',
+    type: 'bool',
+    field: 'strict',
+    default: false,
+    own: true,
+    help: 'Behave as nutcracker where pistachio is kinder: close the connection at an unsupported command, and so on.',
+  },
+  {
+    key: 'server_connect_timeout',
+    type: 'number',
+    field: 'serverConnectTimeoutMs',
+    unit: 'ms',
+    min: 0,
+    max: INT_MAX,
+    default: 0,
+    own: true,
+    help: 'Longest time to connect to a server. 0: only `timeout` counts.',
+  },
+  {
+    key: 'client_idle_timeout',
+    type: 'number',
+    field: 'clientIdleTimeoutMs',
+    unit: 'ms',
+    min: 0,
+    max: INT_MAX,
+    default: 0,
+    own: true,
+    help: 'A client that sends nothing and awaits nothing for so long is closed. 0: never.',
+  },
+  {
+    key: 'tcpkeepalive_idle',
+    type: 'number',
+    field: 'tcpKeepaliveIdleSec',
+    unit: 's',
+    min: 0,
+    // Linux's MAX_TCP_KEEPIDLE.
+    max: 32767,
+    default: 0,
+    own: true,
+    help: 'Silence before the first keepalive probe, for `tcpkeepalive` and `server_tcpkeepalive`. 0: the system’s.',
+  },
+  {
+    key: 'server_tcpkeepalive',
+    type: 'bool',
+    field: 'serverTcpKeepalive',
+    default: false,
+    own: true,
+    help: 'TCP keepalive on server connections.',
+  },
+  {
+    key: 'proxy_protocol',
+    type: 'bool',
+    field: 'proxyProtocol',
+    default: false,
+    own: true,
+    help: 'Clients must begin with a PROXY protocol header, version 1 or 2, as HAProxy’s `send-proxy` does.',
+  },
+  {
+    key: 'eject_keep_ring',
+    type: 'bool',
+    field: 'ejectKeepRing',
+    default: false,
+    own: true,
+    help: 'Leave the ring as it is while a server is ejected; its keys answer an error at once.',
+  },
+  {
+    key: 'client_max_pending',
+    type: 'number',
+    field: 'clientMaxPending',
+    unit: 'requests',
+    min: 1,
+    max: 16777216,
+    default: 65536,
+    own: true,
+    help: 'Requests of one client without a reply at which reading from it pauses.',
+  },
+  {
+    key: 'client_queue_bytes',
+    type: 'number',
+    field: 'clientQueueBytes',
+    unit: 'bytes',
+    min: 4 * KIB,
+    max: 256 * MIB,
+    default: MIB,
+    own: true,
+    help: 'Unread reply bytes of one client at which reading from it pauses; at four times this it is closed.',
+  },
+  {
+    key: 'server_queue_bytes',
+    type: 'number',
+    field: 'serverQueueBytes',
+    unit: 'bytes',
+    min: 4 * KIB,
+    max: 1024 * MIB,
+    default: 64 * MIB,
+    own: true,
+    help: 'Unsent request bytes for one server, in one worker, at which further requests to it are refused.',
+  },
+  {
+    key: 'max_message_bytes',
+    type: 'number',
+    field: 'maxMessageBytes',
+    unit: 'bytes',
+    min: 0,
+    max: INT_MAX,
+    default: 0,
+    own: true,
+    help: 'Largest request or reply. 0: no limit but the servers’ own.',
+  },
+] as const satisfies readonly Directive[]
+
+/** nutcracker's directives, then ours, each group in the order of the documentation. */
+export const DIRECTIVES: readonly Directive[] = [...nutcrackers, ...ours]
+
+/** Directive of a key, if there is one. Keys are case-sensitive. */
+export const DIRECTIVE_BY_KEY: ReadonlyMap<string, Directive> = new Map(DIRECTIVES.map(each => [each.key, each]))
+
+type Covered = (typeof nutcrackers)[number]['field'] | (typeof ours)[number]['field']
+// Fails to compile when a field of `PoolSettings` has no directive.
+type Uncovered = Exclude<keyof PoolSettings, Covered>
+const allFieldsCovered: [Uncovered] extends [never] ? true : Uncovered = true
+
+/** The settings of a pool that names none. */
+export function defaultSettings(): PoolSettings {
+  const fields = DIRECTIVES.filter(isSetting).map(each => [each.field, each.default])
+  return Object.fromEntries(allFieldsCovered ? fields : []) as PoolSettings
+}
+
+export function isSetting(directive: Directive): directive is SettingDirective {
+  return directive.type !== 'listen' && directive.type !== 'servers'
+}
+
+/** The known key that an unknown one was most likely meant to be, or null. Letter case and `-` for `_` cost nothing. */
+export function nearestKey(key: string): string | null {
+  const wanted = key.toLowerCase().replaceAll('-', '_')
+  let nearest: string | null = null
+  // A third of the letters may be wrong; beyond that a guess misleads.
+  let least = Math.floor(wanted.length / 3) + 1
+  for (const { key: known } of DIRECTIVES) {
+    const distance = editDistance(wanted, known, least)
+    if (distance < least) {
+      least = distance
+      nearest = known
+    }
+  }
+  return nearest
+}
+
+/** Letters to insert, delete or replace to make one word the other; `limit` or more is given as `limit`. */
+function editDistance(from: string, to: string, limit: number): number {
+  if (Math.abs(from.length - to.length) >= limit) return limit
+  let row = Array.from({ length: to.length + 1 }, (_, column) => column)
+  for (let i = 1; i <= from.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= to.length; j++) {
+      const replaced = row[j - 1]! + (from[i - 1] === to[j - 1] ? 0 : 1)
+      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1))
+    }
+    row = next
+  }
+  return Math.min(row[to.length]!, limit)
+}

@@ -1,0 +1,49 @@
+/**
+ * The errors of this directory: what is wrong with a configuration file, in nutcracker's words and in ours. Thrown by the passes
+ * (`source.ts`, `parse.ts`, `structure.ts`, `validate.ts`) on the primary thread and caught once, in `load.ts`; the first error stops everything.
+ */
+
+/** A place in the file. Both count from 1; `column` counts characters. */
+export interface Position {
+  readonly line: number
+  readonly column: number
+}
+
+export class ConfigError extends Error {
+  /** nutcracker's log lines about it, exactly; empty where nutcracker says nothing. */
+  readonly lines: readonly string[]
+  /** Where, or null when the whole file is meant. */
+  readonly position: Position | null
+
+  /** @param reason ours: what is wrong, the bad value, the remedy; without file name and full stop. */
+  constructor(lines: readonly string[], position: Position | null, reason: string) {
+    super(reason)
+    this.name = 'ConfigError'
+    this.lines = lines
+    this.position = position
+  }
+}
+
+/** A value that its directive does not accept. `validate.ts` adds the directive's name and the position. */
+export class BadValue extends Error {
+  /** How to write it instead. */
+  readonly remedy: string
+  /** Log lines that come before nutcracker's line about the directive. */
+  readonly before: readonly string[]
+
+  /** @param problem nutcracker's text after `conf: directive "KEY" `. */
+  constructor(problem: string, remedy: string, before: readonly string[] = []) {
+    super(problem)
+    this.name = 'BadValue'
+    this.remedy = remedy
+    this.before = before
+  }
+}
+
+const SHOWN_CHARACTERS = 80
+
+/** Quotes a scalar for a message. @param value Latin-1 text, one char a byte; shown as UTF-8, control characters escaped, cut when long. */
+export function quoteValue(value: string): string {
+  const text = Buffer.from(value, 'latin1').toString('utf8')
+  return JSON.stringify(text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text)
+}

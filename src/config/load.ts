@@ -1,0 +1,110 @@
+/**
+ * nutcracker.yml from disk to a frozen `Config`, and the report of `-t`. Called on the primary thread: at start, by `--test-conf`, and by a
+ * reload. Nothing here logs or exits; the caller decides what becomes of `lines` and `reason`.
+ *
+ *     bytes ─ source.ts ─▶ text ─ parse.ts ─▶ nodes (passes 1, 2) ─ structure.ts ─▶ entries (3) ─ validate.ts ─▶ Config (4, 5)
+ */
+
+import { type FileHandle, open } from 'node:fs/promises'
+import { getSystemErrorMessage } from 'node:util'
+import { ConfigError } from './errors.ts'
+import { type Resolve, resolveBySystem } from './listen.ts'
+import { parseDocument } from './parse.ts'
+import { decodeSource, unreadableFile } from './source.ts'
+import { readStructure } from './structure.ts'
+import type { Config } from './types.ts'
+import { validate } from './validate.ts'
+
+export interface ConfigProblem {
+  readonly ok: false
+  /** nutcracker's log lines, exactly; none for an empty value. */
+  readonly lines: readonly string[]
+  /** `FILE:LINE:COLUMN: what is wrong, the bad value; the remedy`, without line and column where the whole file is meant. */
+  readonly reason: string
+  /** false: the file could not be opened. */
+  readonly opened: boolean
+}
+
+export type ConfigResult = { readonly ok: true; readonly config: Config } | ConfigProblem
+
+export interface ConfigDependencies {
+  /** Finds the address of a `listen` host; the system's resolver by default. */
+  readonly resolve?: Resolve
+}
+
+/** Reads and checks a configuration file. Rejects for nothing that the file holds, nor for a file that cannot be opened or read. */
+export async function loadConfig(file: string, dependencies: ConfigDependencies = {}): Promise<ConfigResult> {
+  let handle: FileHandle
+  try {
+    handle = await open(file)
+  } catch (error) {
+    const cause = errnoText(error as NodeJS.ErrnoException)
+    const line = `conf: failed to open configuration '${file}': ${cause}`
+    return {
+      ok: false,
+      lines: [line],
+      reason: `${file}: cannot be opened: ${cause}; name the file with -c`,
+      opened: false,
+    }
+  }
+  let bytes: Uint8Array
+  try {
+    bytes = await handle.readFile()
+  } catch (error) {
+    return problem(unreadableFile(errnoText(error as NodeJS.ErrnoException)), file)
+  } finally {
+    await handle.close()
+  }
+  return parseConfig(bytes, file, dependencies)
+}
+
+/** Checks the content of a configuration file. @param file its name, for messages only. Rejects for no content whatever. */
+export async function parseConfig(
+  bytes: Uint8Array,
+  file: string,
+  dependencies: ConfigDependencies = {},
+): Promise<ConfigResult> {
+  try {
+    const pools = readStructure(parseDocument(decodeSource(bytes), file), file)
+    return { ok: true, config: await validate(pools, file, dependencies.resolve ?? resolveBySystem) }
+  } catch (error) {
+    if (error instanceof ConfigError) return problem(error, file)
+    throw error
+  }
+}
+
+/** What `-t` prints and how it exits: our reason, then exactly nutcracker's lines. `stderr` ends with a line break. */
+export function testConfigReport(result: ConfigResult, file: string): { stderr: string; exitCode: number } {
+  if (result.ok) return { stderr: `${syntaxLine(file, true)}\n`, exitCode: 0 }
+  const summary = syntaxLine(file, false)
+  // nutcracker says it twice about a file that it could open.
+  const lines = result.opened ? [result.reason, summary, summary] : [result.reason, summary]
+  return { stderr: `${lines.join('\n')}\n`, exitCode: 1 }
+}
+
+/** nutcracker's summary, which goes to stderr and never to the log file. */
+export function syntaxLine(file: string, ok: boolean): string {
+  return `nutcracker: configuration file '${file}' syntax is ${ok ? 'ok' : 'invalid'}`
+}
+
+function problem(error: ConfigError, file: string): ConfigProblem {
+  const place = error.position === null ? file : `${file}:${error.position.line}:${error.position.column}`
+  return { ok: false, lines: error.lines, reason: `${place}: ${error.message}`, opened: true }
+}
+
+/** The C library's text where it is not Node's with a capital. */
+const ERRNO_TEXTS: Readonly<Record<string, string>> = {
+  EISDIR: 'Is a directory',
+  ELOOP: 'Too many levels of symbolic links',
+  ENAMETOOLONG: 'File name too long',
+  EIO: 'Input/output error',
+  ENXIO: 'No such device or address',
+}
+
+function errnoText(error: NodeJS.ErrnoException): string {
+  const text = ERRNO_TEXTS[error.code ?? '']
+  if (text !== undefined) return text
+  if (error.errno === undefined) return error.message
+  const message = getSystemErrorMessage(error.errno)
+  return message[0]!.toUpperCase() + message.slice(1)
+}

@@ -1,0 +1,127 @@
+/**
+ * Text → one YAML document as libyaml sees it: passes 1 (it loads, and there is exactly one document) and 2 (plain block YAML only). The
+ * yaml package parses; this module holds it to what libyaml accepts and turns its errors into libyaml's numbers. Called by `load.ts` on the
+ * primary thread.
+ *
+ * Where the two differ, and what is done about it:
+ * - every scalar is text, keys may repeat, `<<` is an ordinary key (failsafe schema, no checks of the package's own);
+ * - a comment needs no blank before it after a quoted scalar (accepted here as well);
+ * - tabs, `:` without a key, `%` and `*` (refused in `tokens.ts`);
+ * - quoted text whose next lines are not indented is legal for libyaml alone (refused here).
+ */
+
+import { type Document, isMap, isScalar, isSeq, type ParsedNode, parseAllDocuments, type YAMLParseError } from 'yaml'
+import { ConfigError, type Position } from './errors.ts'
+import { type Source, yamlFailure } from './source.ts'
+import { checkTokens, type DisallowedToken, type Fault, LibyamlError } from './tokens.ts'
+
+export interface ScalarNode {
+  readonly kind: 'scalar'
+  /** Latin-1 text, one char a byte of its UTF-8 form, quotes and escapes resolved. '' also where nothing is written. */
+  readonly value: string
+  readonly at: Position
+}
+
+export interface MappingNode {
+  readonly kind: 'mapping'
+  readonly pairs: readonly (readonly [key: YamlNode, value: YamlNode])[]
+  readonly at: Position
+}
+
+export interface SequenceNode {
+  readonly kind: 'sequence'
+  readonly items: readonly YamlNode[]
+  readonly at: Position
+}
+
+export type YamlNode = ScalarNode | MappingNode | SequenceNode
+
+/** The package's codes that libyaml's parser reports; all others are its scanner's. Found by comparing both over mutated files. */
+const PARSER_CODES = new Set(['BAD_INDENT', 'BLOCK_IN_FLOW', 'UNEXPECTED_TOKEN', 'RESOURCE_EXHAUSTION'])
+
+/**
+ * @param file name of the file, for nutcracker's messages.
+ * @returns the root node.
+ * @throws ConfigError when the text is not one document of plain block YAML.
+ */
+export function parseDocument(source: Source, file: string): YamlNode {
+  const { documents, errors } = load(source.text)
+  const { fault, disallowed } = checkTokens(source.text)
+  const first = firstFault(errors, source.text, fault)
+  if (first !== null) {
+    throw new ConfigError([yamlFailure(first.error)], source.position(first.offset), `not valid YAML: ${first.message}`)
+  }
+  if (documents.length !== 1) throw documentCount(documents, source, file)
+  if (disallowed !== null) throw disallowedToken(disallowed, source)
+  return toNode(documents[0]!.contents, source)
+}
+
+interface Loaded {
+  readonly documents: readonly Document.Parsed[]
+  readonly errors: readonly YAMLParseError[]
+}
+
+function load(text: string): Loaded {
+  const documents = parseAllDocuments(text, {
+    schema: 'failsafe',
+    version: '1.1',
+    merge: false,
+    uniqueKeys: false,
+    logLevel: 'silent',
+    prettyErrors: false,
+  })
+  const errors = 'empty' in documents ? documents.errors : documents.flatMap(document => document.errors)
+  return { documents, errors }
+}
+
+/** The fault that comes first in the file, of the package's and ours. */
+function firstFault(errors: readonly YAMLParseError[], text: string, ours: Fault | null): Fault | null {
+  let first = ours
+  for (const error of errors) {
+    if (isCommentWithoutBlank(error, text)) continue
+    if (first === null || error.pos[0] < first.offset) first = toFault(error)
+  }
+  return first
+}
+
+function isCommentWithoutBlank(error: YAMLParseError, text: string): boolean {
+  return error.code === 'MISSING_CHAR' && text[error.pos[0]] === '#'
+}
+
+function toFault(error: YAMLParseError): Fault {
+  return {
+    offset: error.pos[0],
+    error: PARSER_CODES.has(error.code) ? LibyamlError.parser : LibyamlError.scanner,
+    message: error.message,
+  }
+}
+
+function documentCount(documents: readonly Document.Parsed[], source: Source, file: string): ConfigError {
+  const count = documents.length
+  const line = `conf: '${file}' must contain only 1 document; found ${count} documents`
+  if (count === 0) return new ConfigError([line], null, 'the file is empty; write at least one pool')
+  const second = source.position(documents[1]!.range[0])
+  return new ConfigError([line], second, `${count} YAML documents; put all pools into one and remove "---"`)
+}
+
+function disallowedToken(token: DisallowedToken, source: Source): ConfigError {
+  return new ConfigError(
+    [`conf: ${token.name} token (${token.number}) is disallowed`],
+    source.position(token.offset),
+    `YAML's ${token.name} (${token.shown}) is not allowed, only "key: value" lines and "- item" lists are; quote it if it is text`,
+  )
+}
+
+/** Recursive; the package gives up on nesting far below the depth of our stack. */
+function toNode(node: ParsedNode | null, source: Source): YamlNode {
+  const at = source.position(node?.range[0] ?? 0)
+  if (isMap(node)) {
+    const pairs = node.items.map(
+      pair => [toNode(pair.key as ParsedNode | null, source), toNode(pair.value as ParsedNode | null, source)] as const,
+    )
+    return { kind: 'mapping', pairs, at }
+  }
+  if (isSeq(node)) return { kind: 'sequence', items: node.items.map(item => toNode(item as ParsedNode, source)), at }
+  const text = isScalar(node) && typeof node.value === 'string' ? node.value : ''
+  return { kind: 'scalar', value: Buffer.from(text, 'utf8').toString('latin1'), at }
+}
