@@ -17,6 +17,7 @@ function field(name: string, kind: StatField['kind'], description: string, own =
 export const PROCESS_FIELDS = [
   field('total_connections', 'counter', '# connections ever created'),
   field('curr_connections', 'gauge', '# connections now'),
+  field('worker_crashes', 'counter', '# workers that died and were replaced', true),
 ] as const
 
 export const POOL_FIELDS = [
@@ -52,7 +53,7 @@ export const SERVER_FIELDS = [
 ] as const
 
 /** Index of a process field in a row. */
-export const ProcessStat = { totalConnections: 0, currConnections: 1 } as const
+export const ProcessStat = { totalConnections: 0, currConnections: 1, workerCrashes: 2 } as const
 
 /** Offset of a pool field from the pool's base in a row. */
 export const PoolStat = {
