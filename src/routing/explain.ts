@@ -4,7 +4,7 @@
  */
 
 import type { PoolConfig, ServerConfig } from '../config/types.ts'
-import { PoolHead, SharedLayout } from '../shared/layout.ts'
+import { SharedLayout } from '../shared/layout.ts'
 import { PoolRouter } from './pool-router.ts'
 import { fillTable, shapeOf, tableInput } from './table.ts'
 
@@ -29,8 +29,8 @@ export class KeyExplainer {
   constructor(pool: PoolConfig, live: readonly number[] = pool.servers.map((_, server) => server)) {
     const layout = new SharedLayout(0, [shapeOf(pool)])
     const memory = layout.allocate()
-    const epoch = Atomics.load(layout.poolHead(memory, 0), PoolHead.epoch)
-    fillTable(tableInput(pool, live), layout.table(memory, 0, epoch & 1))
+    // Half 0 is the current one of fresh memory.
+    fillTable(tableInput(pool, live), layout.table(memory, 0, 0))
     this.#pool = pool
     this.#router = new PoolRouter(pool, layout, memory, 0)
     this.#liveServers = live.length

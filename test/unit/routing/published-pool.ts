@@ -1,0 +1,58 @@
+/** A pool whose tables lie in real shared memory, published by the protocol of `shared/layout.ts` on the test's own thread. */
+
+import type { PoolConfig } from '../../../src/config/types.ts'
+import { PoolRouter } from '../../../src/routing/pool-router.ts'
+import { fillTable, shapeOf, tableInput } from '../../../src/routing/table.ts'
+import { PoolHead, SharedLayout, type TableHalf } from '../../../src/shared/layout.ts'
+import { poolOf, serverAt } from '../../support/generation.ts'
+
+/** @param weights one for each name; 1 where it is missing. The names must be in the order of the configuration. */
+export function poolWith(
+  names: readonly string[],
+  weights: readonly number[],
+  overrides: Partial<PoolConfig>,
+): PoolConfig {
+  const servers = names.map((name, server) => ({ ...serverAt(name), weight: weights[server] ?? 1 }))
+  return poolOf('pool', { ...overrides, servers })
+}
+
+/** n servers of weight 1. */
+export function equalPool(n: number, overrides: Partial<PoolConfig> = {}): PoolConfig {
+  const names = Array.from({ length: n }, (_, server) => `10.0.${server >> 8}.${server & 255}:6379`)
+  return poolWith(names, [], overrides)
+}
+
+export class PublishedPool {
+  readonly pool: PoolConfig
+  readonly layout: SharedLayout
+  readonly shared: SharedArrayBuffer
+
+  constructor(pool: PoolConfig, shared?: SharedArrayBuffer) {
+    this.pool = pool
+    this.layout = new SharedLayout(1, [shapeOf(pool)])
+    this.shared = shared ?? this.layout.allocate()
+  }
+
+  router(): PoolRouter {
+    return new PoolRouter(this.pool, this.layout, this.shared, 0)
+  }
+
+  /** @returns the half that was filled and is now the current one. */
+  publish(live: readonly number[] = this.pool.servers.map((_, server) => server)): TableHalf {
+    const half = this.claim()
+    fillTable(tableInput(this.pool, live), half)
+    Atomics.add(this.head, PoolHead.epoch, 1)
+    return half
+  }
+
+  /** Announces the next table. @returns the half that it will be written to. */
+  claim(): TableHalf {
+    const next = Atomics.load(this.head, PoolHead.epoch) + 1
+    Atomics.exchange(this.head, PoolHead.building, next)
+    return this.layout.table(this.shared, 0, next & 1)
+  }
+
+  get head(): Int32Array {
+    return this.layout.poolHead(this.shared, 0)
+  }
+}
