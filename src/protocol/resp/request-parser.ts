@@ -1,0 +1,210 @@
+/**
+ * Finds one RESP request in a byte range, in place: its end, its command and where its arguments lie. Data plane; no I/O, no copies.
+ * One instance serves many connections; a connection keeps one to itself only while a request is incomplete.
+ *
+ *     *3\r\n $3\r\n SET\r\n $1\r\n k\r\n $5\r\n value\r\n
+ *     start        args[0]      args[2]       args[4]    end        args[2i], args[2i+1] = [start, end) of argument i, from `start`
+ *
+ * Resumable: after `incomplete` it is called again with the same bytes and more behind them, and goes on at the token where it stopped.
+ */
+
+import { CR, LF, NINE, ZERO } from '../bytes.ts'
+import { Parsed, type ParsedCode } from '../result.ts'
+import { type Command, lookupCommand, UNKNOWN_COMMAND } from './commands.ts'
+
+/** Largest argument: Redis's own `proto-max-bulk-len`. */
+export const MAX_BULK_BYTES = 536_870_912
+/** Most arguments: above this a request is taken for garbage (Redis: 1,048,576 before 7.0, INT_MAX since). */
+export const MAX_ARGUMENTS = 1_048_576
+/** A length line longer than this is malformed: `$` and 10 digits and CR LF fit many times. */
+const MAX_LENGTH_LINE = 64
+/** Redis's limit on an inline request (PROTO_INLINE_MAX_SIZE). */
+export const MAX_INLINE_BYTES = 65_536
+
+/** Why a frame was refused; `replies.ts` has the texts. */
+export const FrameError = {
+  none: 0,
+  multibulkLength: 1,
+  bulkLength: 2,
+  expectedDollar: 3,
+  missingCrlf: 4,
+  inlineTooLong: 5,
+} as const
+
+const State = { count: 0, length: 1, data: 2 } as const
+
+const STAR = 42
+const DOLLAR = 36
+
+const FIRST_ARGS = 16
+const KEPT_ARGS = 4096
+
+/** Results of `readNumber` beside the value itself. */
+const NOT_YET = -1
+const MALFORMED = -2
+
+export class RespRequestParser {
+  /** [start, end) of the complete request in the buffer of the last `parse`. */
+  start = 0
+  end = 0
+  command: Command = UNKNOWN_COMMAND
+  /** Arguments including the command's name. 0 for an inline request or an empty frame. */
+  argCount = 0
+  /** Pairs of offsets from `start`; see the drawing. */
+  args: Int32Array = new Int32Array(FIRST_ARGS)
+  /** The request is a line of text, [start, end) with its line end: `inline.ts` takes it apart. */
+  inline = false
+  /** One of `FrameError` after `error`; `errorByte` is the offending byte for `expectedDollar`. */
+  error = 0
+  errorByte = 0
+  /** After `incomplete`: bytes that the request needs in total, at least; 0 = unknown. */
+  need = 0
+
+  private state: number = State.count
+  /** Where the token begins that is not whole yet, from `start`. */
+  private at = 0
+  private arg = 0
+  private argBytes = 0
+  /** Set by readNumber: the place after the line. */
+  private lineEnd = 0
+
+  reset(): void {
+    this.state = State.count
+    this.at = 0
+    this.arg = 0
+    this.need = 0
+    if (this.args.length > KEPT_ARGS) this.args = new Int32Array(FIRST_ARGS)
+  }
+
+  /** @param start where the request begins, also when it goes on with one. @param end end of the bytes at hand. */
+  parse(buf: Uint8Array, start: number, end: number): ParsedCode {
+    this.start = start
+    let p = start + this.at
+    if (this.state === State.count) {
+      if (p >= end) return this.wait(start, p, 0)
+      if (buf[p] !== STAR) return this.parseInline(buf, start, end)
+      const count = this.readNumber(buf, p + 1, end)
+      if (count < 0) return count === NOT_YET ? this.wait(start, p, 0) : this.fail(FrameError.multibulkLength)
+      if (count > MAX_ARGUMENTS) return this.fail(FrameError.multibulkLength)
+      p = this.lineEnd
+      this.argCount = count
+      this.inline = false
+      this.arg = 0
+      if (count === 0) return this.finish(p)
+      this.state = State.length
+    }
+    const argCount = this.argCount
+    let arg = this.arg
+    for (;;) {
+      if (this.state === State.length) {
+        if (p >= end) return this.waitAt(start, p, arg, 0)
+        if (buf[p] !== DOLLAR) {
+          this.errorByte = buf[p]
+          return this.fail(FrameError.expectedDollar)
+        }
+        const bytes = this.readNumber(buf, p + 1, end)
+        if (bytes < 0) return bytes === NOT_YET ? this.waitAt(start, p, arg, 0) : this.fail(FrameError.bulkLength)
+        if (bytes > MAX_BULK_BYTES) return this.fail(FrameError.bulkLength)
+        p = this.lineEnd
+        this.argBytes = bytes
+      }
+      const dataEnd = p + this.argBytes
+      if (dataEnd + 2 > end) {
+        this.state = State.data
+        return this.waitAt(start, p, arg, dataEnd + 2 - start)
+      }
+      if (buf[dataEnd] !== CR || buf[dataEnd + 1] !== LF) return this.fail(FrameError.missingCrlf)
+      if (arg === 0) this.command = lookupCommand(buf, p, dataEnd)
+      if (arg * 2 + 2 > this.args.length) this.growArgs()
+      this.args[arg * 2] = p - start
+      this.args[arg * 2 + 1] = dataEnd - start
+      p = dataEnd + 2
+      arg++
+      this.state = State.length
+      if (arg === argCount) return this.finish(p)
+    }
+  }
+
+  private finish(end: number): ParsedCode {
+    this.end = end
+    this.state = State.count
+    this.at = 0
+    this.arg = 0
+    return Parsed.complete
+  }
+
+  private fail(error: number): ParsedCode {
+    this.error = error
+    return Parsed.error
+  }
+
+  private waitAt(start: number, p: number, arg: number, need: number): ParsedCode {
+    this.arg = arg
+    return this.wait(start, p, need)
+  }
+
+  private wait(start: number, p: number, need: number): ParsedCode {
+    this.at = p - start
+    this.need = need
+    return Parsed.incomplete
+  }
+
+  /**
+   * Decimal at p, ended by CR LF; sets `lineEnd`. As Redis reads it (string2ll): no sign that counts, no leading zeros, no empty number.
+   * `-1` and the like give MALFORMED for a length, and 0 for a count of arguments, where Redis ignores the frame.
+   */
+  private readNumber(buf: Uint8Array, from: number, end: number): number {
+    let p = from
+    let value = 0
+    while (p < end) {
+      const byte = buf[p]
+      if (byte >= ZERO && byte <= NINE) {
+        value = value * 10 + byte - ZERO
+        if (value > MAX_BULK_BYTES || p - from > MAX_LENGTH_LINE) return MALFORMED
+        p++
+        continue
+      }
+      if (byte !== CR) return this.readNegative(buf, from, end)
+      if (p === from || (buf[from] === ZERO && p - from > 1)) return MALFORMED
+      if (p + 1 >= end) return NOT_YET
+      if (buf[p + 1] !== LF) return MALFORMED
+      this.lineEnd = p + 2
+      return value
+    }
+    return NOT_YET
+  }
+
+  private readNegative(buf: Uint8Array, from: number, end: number): number {
+    if (this.state !== State.count || buf[from] !== 45) return MALFORMED
+    let p = from + 1
+    while (p < end && buf[p] >= ZERO && buf[p] <= NINE) p++
+    if (p - from > MAX_LENGTH_LINE) return MALFORMED
+    if (p >= end) return NOT_YET
+    if (p === from + 1 || buf[p] !== CR) return MALFORMED
+    if (p + 1 >= end) return NOT_YET
+    if (buf[p + 1] !== LF) return MALFORMED
+    this.lineEnd = p + 2
+    return 0
+  }
+
+  private parseInline(buf: Uint8Array, start: number, end: number): ParsedCode {
+    const lineFeed = buf.indexOf(LF, start)
+    if (lineFeed < 0 || lineFeed >= end) {
+      if (end - start > MAX_INLINE_BYTES) return this.fail(FrameError.inlineTooLong)
+      // The state stays `count` at 0: a line is short, and scanned anew.
+      this.need = 0
+      return Parsed.incomplete
+    }
+    if (lineFeed - start > MAX_INLINE_BYTES) return this.fail(FrameError.inlineTooLong)
+    this.inline = true
+    this.argCount = 0
+    return this.finish(lineFeed + 1)
+  }
+
+  /** As arguments arrive, not as the count promises: a promise costs its sender nothing. */
+  private growArgs(): void {
+    const bigger = new Int32Array(this.args.length * 2)
+    bigger.set(this.args)
+    this.args = bigger
+  }
+}

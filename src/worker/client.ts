@@ -1,0 +1,335 @@
+/**
+ * A client connection: bytes in, requests to the protocol, replies out in the order of the requests. Data plane.
+ *
+ *     onData ─▶ process ─▶ protocol.request ─▶ (answered here | queued at servers)      [head … last]: the order of replies
+ *        └ tail: an incomplete request, or requests that wait because the client has enough under way
+ *
+ * Back-pressure: a client has at most `window` requests under way. The window follows the size of its replies, so that what its replies
+ * can take in memory is bounded before they exist; and while its output is not read, nothing more of its input is.
+ */
+
+import { Parsed } from '../protocol/result.ts'
+import { PoolStat } from '../stats/fields.ts'
+import { answerLocally, leaveClient } from './delivery.ts'
+import type { Message } from './message.ts'
+import type { Pool } from './pool.ts'
+import type { RequestParser } from './protocol.ts'
+import { OWNED_CHUNK_BYTES, Socket, type SocketOwner } from './socket.ts'
+import { Tail } from './tail.ts'
+
+/** What a reply is taken to be before the first one is seen: the first window is the queue limit over this. */
+const ASSUMED_REPLY_BYTES = 16_384
+/** No client has fewer requests under way than this, however large its replies. */
+const LEAST_WINDOW = 4
+/** A closing connection reads and drops input for so long, so that the peer gets its last replies and not a reset. */
+export const LINGER_MS = 1_000
+
+export const CloseReason = { eof: 0, error: 1, none: 2 } as const
+
+export class Client implements SocketOwner {
+  pool: Pool
+  readonly socket: Socket
+  /** Messages in the order of the requests. */
+  head: Message | null = null
+  last: Message | null = null
+  /** Messages in the queue. */
+  pending = 0
+  /** Bytes of replies that wait for their turn. */
+  heldBytes = 0
+  /** Running mean of the reply sizes, bytes. */
+  replyBytes = ASSUMED_REPLY_BYTES
+  authenticated = false
+  /** A request [0, ownEnd) of the buffer at hand may keep that buffer: it holds nothing else. -1 = no such request. */
+  ownEnd = -1
+  /** Turn.nowMs of the last byte from or for the client. */
+  activeMs = 0
+  /** Set while the connection only drops input before it closes. */
+  lingerUntilMs = 0
+  closed = false
+  private window = LEAST_WINDOW
+  /** Input waits because the client has enough under way. */
+  private blocked = false
+  private resuming = false
+  private inputEnded = false
+  /** Closes as soon as nothing is under way. */
+  private draining = false
+  /** One of `CloseReason` once the connection is to close after the replies due, else -1. */
+  private closing = -1
+  private parser: RequestParser | null = null
+  private tail: Tail | null = null
+
+  constructor(pool: Pool) {
+    this.pool = pool
+    this.socket = new Socket(pool.context.turn)
+    this.authenticated = pool.config.redisAuth === ''
+    this.activeMs = pool.context.turn.nowMs
+    this.updateWindow()
+  }
+
+  /** Appends a message to the order queue. */
+  push(message: Message): void {
+    if (this.last === null) this.head = message
+    else this.last.next = message
+    this.last = message
+    this.pending++
+  }
+
+  popHead(): void {
+    const message = this.head!
+    this.head = message.next
+    if (this.head === null) this.last = null
+    message.next = null
+    this.pending--
+  }
+
+  /** Learns the size of a reply. */
+  noteReply(bytes: number): void {
+    const before = this.replyBytes
+    // Grows at once, shrinks slowly: one large value among small ones keeps the window careful.
+    const after = bytes > before ? (before + bytes) >>> 1 : before - ((before - bytes) >>> 3)
+    this.replyBytes = after
+    if (after !== before) this.updateWindow()
+  }
+
+  private updateWindow(): void {
+    const { clientQueueBytes, clientMaxPending } = this.pool.config
+    const fit = Math.trunc(clientQueueBytes / (this.replyBytes + 64))
+    this.window = fit < LEAST_WINDOW ? LEAST_WINDOW : fit > clientMaxPending ? clientMaxPending : fit
+  }
+
+  private get full(): boolean {
+    return this.pending >= this.window || this.socket.queuedBytes + this.heldBytes >= this.pool.config.clientQueueBytes
+  }
+
+  onData(buf: Uint8Array, length: number): void {
+    this.activeMs = this.socket.turn.nowMs
+    if (this.closing >= 0) return
+    let at = 0
+    if (this.tail !== null) {
+      // Only an incomplete request lies in the tail here: a blocked client is not read.
+      while (this.tail !== null && at < length && !this.blocked) {
+        at += this.tail.fill(buf, at, length, this.parser === null ? 0 : this.parser.need)
+        this.processTail()
+        if (this.closing >= 0) return
+      }
+      if (at < length && this.tail !== null) {
+        this.tail.fill(buf, at, length, 0)
+        return
+      }
+    }
+    if (at < length) {
+      const rest = this.process(buf, at, length)
+      if (this.closing >= 0) return
+      if (rest < length) this.keep(buf, rest, length)
+    }
+    if (this.tail === null && this.parser !== null) this.giveParser()
+  }
+
+  private keep(buf: Uint8Array, start: number, end: number): void {
+    this.tail = Tail.take()
+    this.tail.fill(buf, start, end, this.blocked ? 0 : this.parser!.need)
+  }
+
+  private giveParser(): void {
+    this.pool.requestParsers.push(this.parser!)
+    this.parser = null
+  }
+
+  /** Handles the requests in [start, end). @returns where the rest begins: incomplete, or blocked. */
+  private process(buf: Uint8Array, start: number, end: number): number {
+    let parser = this.parser
+    if (parser === null) {
+      parser = this.pool.takeRequestParser()
+      this.parser = parser
+    }
+    const protocol = this.pool.protocol
+    let at = start
+    while (at < end) {
+      if (this.full) {
+        this.block()
+        return at
+      }
+      const code = parser.parse(buf, at, end)
+      if (code === Parsed.incomplete) {
+        this.checkSize(parser.need > end - at ? parser.need : end - at)
+        return this.closing >= 0 ? end : at
+      }
+      if (code === Parsed.complete) {
+        protocol.request(this, parser, buf)
+        at = parser.end
+      } else {
+        const next = protocol.malformed(this, parser, buf, at, end)
+        if (next < 0) {
+          this.closeAfterReplies(CloseReason.error)
+          return end
+        }
+        at = next
+      }
+      if (this.closing >= 0 || this.closed) return end
+    }
+    return at
+  }
+
+  private checkSize(bytes: number): void {
+    const { maxMessageBytes } = this.pool.config
+    if (maxMessageBytes === 0 || bytes <= maxMessageBytes) return
+    this.pool.context.log.notice(
+      `request of ${bytes} bytes refused: max_message_bytes of pool '${this.pool.config.name}'`,
+    )
+    answerLocally(this, this.pool.protocol.tooLarge)
+    this.closeAfterReplies(CloseReason.error)
+  }
+
+  private processTail(): void {
+    const tail = this.tail!
+    this.ownEnd = tail.length >= OWNED_CHUNK_BYTES ? tail.length : -1
+    const rest = this.process(tail.buf, 0, tail.length)
+    const owned = this.ownEnd >= 0
+    this.ownEnd = -1
+    if (this.tail === null) return
+    if (owned && rest === tail.length) tail.giveBuffer()
+    if (rest < tail.length) {
+      if (rest > 0) tail.skip(rest)
+      return
+    }
+    this.tail = null
+    tail.give()
+  }
+
+  private block(): void {
+    if (this.blocked) return
+    this.blocked = true
+    this.socket.readStop()
+  }
+
+  /** Replies went out: closes when that was awaited, reads on when there is room again. */
+  afterReplies(): void {
+    this.activeMs = this.socket.turn.nowMs
+    if (this.closing >= 0) {
+      if (this.head === null) this.finish()
+      return
+    }
+    if (this.draining && this.head === null && this.tail === null) {
+      this.closeAfterReplies(CloseReason.none)
+      return
+    }
+    if (this.blocked && !this.resuming && this.pending * 2 <= this.window && !this.full) {
+      this.resuming = true
+      this.pool.context.resumeLater(this)
+    }
+  }
+
+  /** Goes on with the input that waited. Called at the end of the turn. */
+  resume(): void {
+    this.resuming = false
+    if (this.closed || this.closing >= 0 || !this.blocked) return
+    if (this.full) return
+    this.blocked = false
+    if (this.tail !== null) this.processTail()
+    if (this.closed || this.closing >= 0 || this.blocked) return
+    if (this.tail === null && this.parser !== null) this.giveParser()
+    if (this.inputEnded) this.endInput()
+    else this.socket.readStart()
+  }
+
+  /** The client sends no more; what it asked is still answered. */
+  onEnd(): void {
+    this.inputEnded = true
+    if (this.lingerUntilMs > 0) {
+      this.close(CloseReason.none)
+      return
+    }
+    if (!this.blocked) this.endInput()
+  }
+
+  private endInput(): void {
+    if (this.tail !== null && this.closing < 0) {
+      this.pool.context.log.alert(`eof c ${this.pool.config.name} discarding incomplete req len ${this.tail.length}`)
+    }
+    if (this.closing < 0) this.closeAfterReplies(CloseReason.eof)
+  }
+
+  onError(_errno: number): void {
+    this.close(CloseReason.error)
+  }
+
+  onDrain(): void {
+    if (this.closed) return
+    this.afterReplies()
+  }
+
+  /** No more input; closes when every reply due has been written. */
+  closeAfterReplies(reason: number): void {
+    if (this.closing >= 0 || this.closed) return
+    this.closing = reason
+    this.dropInput()
+    if (this.head === null) this.finish()
+  }
+
+  /** The process or the pool is ending: idle clients close at once, others when their requests are answered. */
+  drain(): void {
+    if (this.closed || this.closing >= 0) return
+    if (this.head === null && this.tail === null && this.socket.pendingBytes === 0) this.close(CloseReason.none)
+    else this.draining = true
+  }
+
+  /** The pool has a new configuration. */
+  configured(): void {
+    this.updateWindow()
+    if (this.pool.config.redisAuth === '') this.authenticated = true
+  }
+
+  private dropInput(): void {
+    if (this.tail !== null) {
+      this.tail.give()
+      this.tail = null
+    }
+    if (this.parser !== null) {
+      this.parser.reset()
+      this.giveParser()
+    }
+  }
+
+  /** All replies are in the output. Waits for the kernel to take them, then sends FIN and drops input until the peer closes too. */
+  private finish(): void {
+    if (this.closed || this.lingerUntilMs > 0) return
+    this.socket.flush()
+    if (this.socket.pendingBytes > 0) return
+    if (this.inputEnded) {
+      this.close(this.closing)
+      return
+    }
+    const context = this.pool.context
+    this.count(this.closing)
+    this.lingerUntilMs = context.turn.nowMs + LINGER_MS
+    this.socket.shutdown()
+    this.socket.readStart()
+    context.linger(this)
+  }
+
+  private count(reason: number): void {
+    const { row, statBase } = this.pool
+    if (reason === CloseReason.eof) row[statBase + PoolStat.clientEof]++
+    else if (reason === CloseReason.error) row[statBase + PoolStat.clientErr]++
+  }
+
+  /** Closes at once. Requests already queued still go to their servers; their replies are swallowed. */
+  close(reason: number): void {
+    if (this.closed) return
+    this.closed = true
+    if (this.lingerUntilMs === 0) this.count(reason)
+    this.dropInput()
+    this.socket.close()
+    let message = this.head
+    this.head = null
+    this.last = null
+    this.pending = 0
+    while (message !== null) {
+      const next: Message | null = message.next
+      message.next = null
+      leaveClient(message)
+      message = next
+    }
+    this.pool.forget(this)
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * What one worker has: its turn, its pools, its place in shared memory, its timer. Data plane.
+ */
+
+import type { Logger } from '../log/log.ts'
+import { SharedLayout, WorkerSlot } from '../shared/layout.ts'
+import type { FromWorker, Generation } from '../shared/messages.ts'
+import { PoolStat, ProcessStat } from '../stats/fields.ts'
+import { type Client, CloseReason } from './client.ts'
+import { Pool } from './pool.ts'
+import type { Server } from './server.ts'
+import { Turn } from './turn.ts'
+
+/** Coarse timer: deadlines are met within this, ms. */
+const TICK_MS = 20
+/** Idle clients are looked for this often, ms. */
+const IDLE_CHECK_MS = 500
+
+export interface ContextOptions {
+  readonly workerIndex: number
+  readonly workers: number
+  readonly mbufBytes: number
+  readonly log: Logger
+  /** Sends a message to the primary. */
+  readonly post: (message: FromWorker) => void
+}
+
+export class Context {
+  readonly turn: Turn = new Turn()
+  readonly workerIndex: number
+  readonly workers: number
+  readonly mbufBytes: number
+  readonly log: Logger
+  readonly post: (message: FromWorker) => void
+  pools: Pool[] = []
+  /** This worker's statistics row of the current generation. */
+  row: Float64Array = new Float64Array(2)
+  /** This worker's block (`WorkerSlot`). */
+  slot: Int32Array = new Int32Array(4)
+  generation = -1
+  draining = false
+  private resuming: Client[] = []
+  private readonly lingering: Set<Client> = new Set()
+  private timer: NodeJS.Timeout | null = null
+  private idleCheckedMs = 0
+
+  constructor(options: ContextOptions) {
+    this.workerIndex = options.workerIndex
+    this.workers = options.workers
+    this.mbufBytes = options.mbufBytes
+    this.log = options.log
+    this.post = options.post
+    this.turn.hooks = this
+  }
+
+  /** First event of a turn: follows the routing tables. */
+  begin(): void {
+    for (const pool of this.pools) pool.router.refresh()
+  }
+
+  /** Before the turn's output is written: clients that waited for room go on. */
+  beforeFlush(): void {
+    while (this.resuming.length > 0) {
+      const clients = this.resuming
+      this.resuming = []
+      for (const client of clients) client.resume()
+    }
+  }
+
+  end(): void {
+    this.slot[WorkerSlot.turns]++
+  }
+
+  /** The client goes on with its input once this turn's replies are all in. */
+  resumeLater(client: Client): void {
+    this.resuming.push(client)
+    this.turn.begin()
+  }
+
+  countConnection(sign: number): void {
+    this.row[ProcessStat.currConnections] += sign
+    if (sign > 0) this.row[ProcessStat.totalConnections] += sign
+  }
+
+  clientGone(): void {
+    Atomics.sub(this.slot, WorkerSlot.clients, 1)
+    if (this.draining) this.checkDrained()
+  }
+
+  /** A client whose last replies are written and who still has to close; `LINGER_MS` at most. */
+  linger(client: Client): void {
+    this.lingering.add(client)
+    this.armTimer()
+  }
+
+  /** The coarse timer runs while anything has a deadline. */
+  armTimer(): void {
+    if (this.timer === null) this.timer = setTimeout(this.onTick, TICK_MS)
+  }
+
+  private readonly onTick = (): void => {
+    this.timer = null
+    this.turn.begin()
+    const nowMs = this.turn.nowMs
+    let busy = this.lingering.size > 0
+    for (const client of this.lingering) {
+      if (client.closed || nowMs >= client.lingerUntilMs) {
+        this.lingering.delete(client)
+        client.close(CloseReason.none)
+      }
+    }
+    const checkIdle = nowMs - this.idleCheckedMs >= IDLE_CHECK_MS
+    if (checkIdle) this.idleCheckedMs = nowMs
+    for (const pool of this.pools) {
+      pool.checkDeadlines(nowMs)
+      if (pool.busy) busy = true
+      if (pool.config.clientIdleTimeoutMs > 0 && pool.clients.size > 0) {
+        busy = true
+        if (checkIdle) this.closeIdle(pool, nowMs)
+      }
+    }
+    if (busy) this.armTimer()
+  }
+
+  private closeIdle(pool: Pool, nowMs: number): void {
+    const { clientIdleTimeoutMs } = pool.config
+    for (const client of pool.clients) {
+      if (client.head === null && nowMs - client.activeMs >= clientIdleTimeoutMs && client.lingerUntilMs === 0) {
+        pool.row[pool.statBase + PoolStat.clientIdle]++
+        client.close(CloseReason.error)
+      }
+    }
+  }
+
+  reportEjected(server: Server, reason: string): void {
+    this.post({ type: 'ejected', pool: server.pool.index, server: server.index, reason })
+  }
+
+  /** Takes a generation: the first, or a reloaded one. Pools are known by name; those that go lose their clients. */
+  adopt(next: Generation): void {
+    const layout = new SharedLayout(this.workers, next.shapes)
+    const before = new Map(this.pools.map(pool => [pool.config.name, pool]))
+    const oldRow = this.row
+    const oldSlot = this.slot
+    this.row = layout.row(next.shared, this.workerIndex + 1)
+    this.slot = layout.worker(next.shared, this.workerIndex)
+    if (this.generation >= 0) {
+      this.row[ProcessStat.currConnections] += oldRow[ProcessStat.currConnections]
+      oldRow[ProcessStat.currConnections] = 0
+      Atomics.add(this.slot, WorkerSlot.clients, Atomics.exchange(oldSlot, WorkerSlot.clients, 0))
+    }
+    this.generation = next.generation
+    const pools: Pool[] = []
+    for (const [index, config] of next.config.pools.entries()) {
+      const old = before.get(config.name)
+      before.delete(config.name)
+      if (old !== undefined && old.config.redis === config.redis) {
+        old.adopt(config, index, layout, next.shared)
+        pools.push(old)
+      } else {
+        if (old !== undefined) old.retire()
+        pools.push(new Pool(this, config, index, layout, next.shared))
+      }
+    }
+    this.pools = pools
+    for (const pool of before.values()) pool.retire()
+    for (const pool of pools) if (pool.config.preconnect) pool.preconnect()
+  }
+
+  /** Answers what is under way, closes idle clients, tells the primary when all are gone. */
+  drain(): void {
+    if (this.draining) return
+    this.draining = true
+    this.turn.begin()
+    for (const pool of this.pools) for (const client of pool.clients) client.drain()
+    this.checkDrained()
+  }
+
+  private checkDrained(): void {
+    for (const pool of this.pools) if (pool.clients.size > 0) return
+    this.post({ type: 'drained' })
+  }
+}

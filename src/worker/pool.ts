@@ -1,0 +1,162 @@
+/** One pool, as one worker sees it: its servers, its router, its clients, its statistics. Data plane. */
+
+import type { PoolConfig, ServerConfig } from '../config/types.ts'
+import { PoolRouter } from '../routing/pool-router.ts'
+import type { SharedLayout } from '../shared/layout.ts'
+import { PoolStat, ServerStat } from '../stats/fields.ts'
+import type { Client } from './client.ts'
+import type { Context } from './context.ts'
+import { answerFailure, answerLocally } from './delivery.ts'
+import { Failure } from './errno.ts'
+import { KeySplit } from './fragment.ts'
+import { MemcacheProtocol } from './memcache.ts'
+import type { Protocol, RequestParser } from './protocol.ts'
+import { RedisProtocol } from './redis.ts'
+import { Server } from './server.ts'
+import type { ServerConnection } from './server-connection.ts'
+
+export class Pool {
+  readonly context: Context
+  config: PoolConfig
+  index: number
+  layout: SharedLayout
+  shared: SharedArrayBuffer
+  protocol: Protocol
+  router: PoolRouter
+  servers: Server[] = []
+  /** This worker's statistics row, and the first of the pool's fields in it. */
+  row: Float64Array
+  statBase: number
+  /** Scratch for splitting one request. */
+  split: KeySplit
+  readonly clients: Set<Client> = new Set()
+  /** Servers that are no longer in the configuration and still have requests to answer. */
+  private readonly leaving: Server[] = []
+  /** Parsers that no client uses at the moment. */
+  requestParsers: RequestParser[] = []
+
+  constructor(context: Context, config: PoolConfig, index: number, layout: SharedLayout, shared: SharedArrayBuffer) {
+    this.context = context
+    this.config = config
+    this.index = index
+    this.layout = layout
+    this.shared = shared
+    this.row = layout.row(shared, context.workerIndex + 1)
+    this.statBase = layout.poolStat(index)
+    this.protocol = config.redis ? new RedisProtocol(this) : new MemcacheProtocol(this)
+    this.router = new PoolRouter(config, layout, shared, index)
+    this.split = new KeySplit(config.servers.length)
+    this.servers = config.servers.map((server, i) => new Server(this, server, i))
+  }
+
+  takeRequestParser(): RequestParser {
+    return this.requestParsers.pop() ?? this.protocol.newRequestParser()
+  }
+
+  /**
+   * The connection that the request at hand goes to.
+   * @param serverIndex what the router said; -1 = no server is live.
+   * @returns null when there is none: the client has had its error.
+   */
+  connectionTo(client: Client, serverIndex: number): ServerConnection | null {
+    if (serverIndex < 0) {
+      answerFailure(client, Failure.refused)
+      return null
+    }
+    const server = this.servers[serverIndex]
+    const connection = server.connection()
+    if (connection.socket.queuedBytes < this.config.serverQueueBytes) return connection
+    server.row[server.statBase + ServerStat.queueFull]++
+    answerLocally(client, this.protocol.queueFull)
+    return null
+  }
+
+  admit(client: Client): void {
+    this.clients.add(client)
+    this.row[this.statBase + PoolStat.clientConnections]++
+    this.context.countConnection(1)
+  }
+
+  /** Clients of this pool over all workers. */
+  clientsOverall(): number {
+    let clients = 0
+    for (let worker = 0; worker < this.context.workers; worker++) {
+      clients += this.layout.row(this.shared, worker + 1)[this.statBase + PoolStat.clientConnections]
+    }
+    return clients
+  }
+
+  forget(client: Client): void {
+    if (!this.clients.delete(client)) return
+    this.row[this.statBase + PoolStat.clientConnections]--
+    this.context.countConnection(-1)
+    this.context.clientGone()
+  }
+
+  checkDeadlines(nowMs: number): void {
+    for (const server of this.servers) server.checkDeadlines(nowMs)
+    for (const server of this.leaving) server.checkDeadlines(nowMs)
+  }
+
+  /** Something may have a deadline. */
+  get busy(): boolean {
+    for (const server of this.servers) if (server.connectionCount > 0) return true
+    return this.leaving.length > 0
+  }
+
+  preconnect(): void {
+    for (const server of this.servers) server.preconnect()
+  }
+
+  /**
+   * Takes a new configuration and its memory. Clients stay; servers known by the same name and address keep their connections and what is
+   * queued on them; the others finish what they have and close.
+   */
+  adopt(config: PoolConfig, index: number, layout: SharedLayout, shared: SharedArrayBuffer): void {
+    const oldRow = this.row
+    const oldBase = this.statBase
+    const greets = config.redisAuth !== this.config.redisAuth || config.redisDb !== this.config.redisDb
+    const before = new Map(this.servers.map(server => [identityOf(server.config), server]))
+    this.config = config
+    this.index = index
+    this.layout = layout
+    this.shared = shared
+    this.row = layout.row(shared, this.context.workerIndex + 1)
+    this.statBase = layout.poolStat(index)
+    this.row[this.statBase + PoolStat.clientConnections] += oldRow[oldBase + PoolStat.clientConnections]
+    oldRow[oldBase + PoolStat.clientConnections] = 0
+    this.router = new PoolRouter(config, layout, shared, index)
+    this.split = new KeySplit(config.servers.length)
+    this.servers = config.servers.map((serverConfig, i) => {
+      const identity = identityOf(serverConfig)
+      const known = before.get(identity)
+      if (known === undefined) return new Server(this, serverConfig, i)
+      before.delete(identity)
+      known.rebase(serverConfig, i)
+      if (greets) known.leaveConnections()
+      return known
+    })
+    for (const server of before.values()) {
+      this.leaving.push(server)
+      server.leave()
+    }
+    for (const client of this.clients) client.configured()
+  }
+
+  /** The pool is no more: its clients lose their connection, its servers theirs once they have answered. */
+  retire(): void {
+    for (const client of this.clients) client.drain()
+    for (const server of this.servers) server.leave()
+  }
+
+  /** A server that left has closed its last connection. */
+  left(server: Server): void {
+    const at = this.leaving.indexOf(server)
+    if (at >= 0) this.leaving.splice(at, 1)
+  }
+}
+
+/** A server is the same one after a reload when its name and its address are. */
+function identityOf(config: ServerConfig): string {
+  return `${config.name} ${config.host} ${config.port} ${config.path}`
+}

@@ -1,0 +1,64 @@
+/**
+ * The seam between the worker's path and a wire protocol. Data plane. `redis.ts` and `memcache.ts` implement it; everything else in the
+ * worker speaks of messages, fragments and replies only.
+ */
+
+import type { ParsedCode } from '../protocol/result.ts'
+import type { Client } from './client.ts'
+import type { Message } from './message.ts'
+import type { ServerConnection } from './server-connection.ts'
+
+/** Finds one request; resumable. See `protocol/resp/request-parser.ts`. */
+export interface RequestParser {
+  start: number
+  end: number
+  /** After `incomplete`: bytes that the request needs in total, at least; 0 = unknown. */
+  need: number
+  parse(buf: Uint8Array, start: number, end: number): ParsedCode
+  reset(): void
+}
+
+/** Finds one reply; resumable. */
+export interface ReplyParser {
+  start: number
+  end: number
+  need: number
+  parse(buf: Uint8Array, start: number, end: number): ParsedCode
+  reset(): void
+}
+
+/** What becomes of a server's reply. */
+export const Verdict = {
+  /** It goes to the client. */
+  pass: 0,
+  /** The request is answered, with nothing (a quiet command's success). */
+  drop: 1,
+  /** It goes to the client, and the server's failure counts. */
+  passAndCount: 2,
+  /** The connection is closed as broken; its requests fail. */
+  broken: 3,
+} as const
+
+export interface Protocol {
+  newRequestParser(): RequestParser
+  newReplyParser(): ReplyParser
+  /** Handles the complete request that `parser` found in buf. It ends in exactly one reply, in order, or in none by the protocol's rules. */
+  request(client: Client, parser: RequestParser, buf: Uint8Array): void
+  /**
+   * Answers a malformed request at [start, end).
+   * @returns where to go on, or -1 when the stream is out of step: the client is closed after the replies due.
+   */
+  malformed(client: Client, parser: RequestParser, buf: Uint8Array, start: number, end: number): number
+  /** Looks at a reply that begins with `-`, or whose message has a tag, before it is delivered. */
+  inspect(connection: ServerConnection, message: Message, buf: Uint8Array, start: number, end: number): number
+  /** Queues what a new server connection must say first (AUTH, SELECT). */
+  greet(connection: ServerConnection): void
+  /** Reply of the proxy for each `Failure`. */
+  readonly failureReplies: readonly Uint8Array[]
+  /** Reply to a request above `max_message_bytes`, before the close. */
+  readonly tooLarge: Uint8Array
+  /** Reply to a request whose server has `server_queue_bytes` waiting already. */
+  readonly queueFull: Uint8Array
+  /** What a client above `client_connections` is told before the close. */
+  readonly tooManyClients: Uint8Array
+}

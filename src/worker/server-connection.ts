@@ -1,0 +1,385 @@
+/**
+ * One connection to a server, and the queue that pairs its replies with requests. Data plane.
+ *
+ *     enqueue ─▶ [ message, message, message … ] ─▶ socket          first in, first answered
+ *                  └ head: the next reply is its
+ *
+ * A request that expired stays in the queue, with nobody waiting, so that its late reply is swallowed and the pairing holds. The connection
+ * is given up when the server has said nothing since the oldest request was sent and nobody but expired requests waits on it.
+ */
+
+import { lookup } from 'node:dns'
+import { isIP } from 'node:net'
+import { Parsed } from '../protocol/result.ts'
+import { ServerStat } from '../stats/fields.ts'
+import { deliver, deliverFailure } from './delivery.ts'
+import { Failure, type FailureCode, failureOf } from './errno.ts'
+import { giveMessage, type Message, MessageKind } from './message.ts'
+import { type ReplyParser, Verdict } from './protocol.ts'
+import type { Server } from './server.ts'
+import { OWNED_CHUNK_BYTES, Socket, type SocketOwner } from './socket.ts'
+import { Tail } from './tail.ts'
+
+/** A connection without any progress is closed after so many timeouts even where younger requests wait on it. */
+const STALL_TIMEOUTS = 3
+
+const MINUS = 45
+
+export const ConnectionState = { connecting: 0, up: 1, closed: 2 } as const
+
+export class ServerConnection implements SocketOwner {
+  readonly server: Server
+  readonly socket: Socket
+  state: number = ConnectionState.connecting
+  head: Message | null = null
+  private last: Message | null = null
+  /** Requests in the queue, and their bytes, expired ones not counted: what the gauges show. */
+  private requests = 0
+  private requestBytes = 0
+  /** The gauges count the queue as `in` (not sent yet) and not as `out`. */
+  private held = true
+  /** Expired requests in the queue. */
+  private expiredRequests = 0
+  private connectDeadlineMs = 0
+  /** When the server last said something, or a request was sent to an idle connection. */
+  private progressMs = 0
+  private stallCounted = false
+  private leaving = false
+  private readonly parser: ReplyParser
+  private tail: Tail | null = null
+
+  constructor(server: Server) {
+    this.server = server
+    this.socket = new Socket(server.pool.context.turn)
+    this.parser = server.pool.protocol.newReplyParser()
+  }
+
+  /** Begins to connect; greets first. Failures arrive later, in a turn of their own. */
+  open(): void {
+    const { config, pool } = this.server
+    if (pool.config.serverConnectTimeoutMs > 0) {
+      this.connectDeadlineMs = pool.context.turn.nowMs + pool.config.serverConnectTimeoutMs
+    }
+    pool.context.armTimer()
+    pool.protocol.greet(this)
+    if (config.path !== '') this.connectTo(config.path, 0)
+    else if (isIP(config.host) !== 0) this.connectTo(config.host, config.port)
+    else this.resolve()
+  }
+
+  private resolve(): void {
+    const { config, pool } = this.server
+    lookup(config.host, (error, address) => {
+      if (this.state === ConnectionState.closed) return
+      pool.context.turn.begin()
+      if (error !== null) {
+        pool.context.log.alert(
+          `address resolution of node '${config.host}' service '${config.port}' failed: ${error.message}`,
+        )
+        this.fail(Failure.hostDown)
+      } else {
+        this.connectTo(address, config.port)
+      }
+    })
+  }
+
+  private connectTo(address: string, port: number): void {
+    const status = this.socket.connect(address, port, this, this.onConnected)
+    if (status !== 0) {
+      // Told in a turn of its own: the caller is about to queue its request.
+      setImmediate(() => {
+        if (this.state === ConnectionState.closed) return
+        this.server.pool.context.turn.begin()
+        this.fail(failureOf(status))
+      })
+    }
+  }
+
+  private readonly onConnected = (status: number): void => {
+    if (status !== 0) {
+      this.fail(failureOf(status))
+      return
+    }
+    const { pool, row, statBase } = this.server
+    this.state = ConnectionState.up
+    this.connectDeadlineMs = 0
+    this.progressMs = pool.context.turn.nowMs
+    row[statBase + ServerStat.connections]++
+    this.socket.setNoDelay()
+    if (pool.config.serverTcpKeepalive) this.socket.setKeepAlive(pool.config.tcpKeepaliveIdleSec)
+    this.release()
+    this.socket.readStart()
+  }
+
+  /** The queue's bytes are on their way: the gauges move from `in` to `out`. */
+  private release(): void {
+    if (!this.held) return
+    this.count(-1)
+    this.held = false
+    this.count(1)
+  }
+
+  /** Adds or takes the connection and its queue to or from the server's gauges. */
+  countGauges(sign: number): void {
+    const { row, statBase } = this.server
+    if (this.state === ConnectionState.up) row[statBase + ServerStat.connections] += sign
+    this.count(sign)
+  }
+
+  /** Takes no more requests; closes when the last one is answered. */
+  leave(): void {
+    this.leaving = true
+    if (this.head === null) this.close(Failure.unknown)
+  }
+
+  private count(sign: number): void {
+    const { row, statBase } = this.server
+    const gauge = statBase + (this.held ? ServerStat.inQueue : ServerStat.outQueue)
+    row[gauge] += sign * this.requests
+    row[gauge + 1] += sign * this.requestBytes
+  }
+
+  /**
+   * Queues a message whose bytes the caller appends to `socket` right afterwards.
+   * @param bytes size of the request on the wire.
+   */
+  enqueue(message: Message, bytes: number): void {
+    const { pool, row, statBase } = this.server
+    message.requestBytes = bytes
+    message.queued = true
+    const timeoutMs = pool.config.timeoutMs
+    if (timeoutMs > 0) {
+      message.deadlineMs = pool.context.turn.nowMs + timeoutMs
+      pool.context.armTimer()
+    }
+    if (this.last === null) {
+      this.head = message
+      this.progressMs = pool.context.turn.nowMs
+    } else {
+      this.last.serverNext = message
+    }
+    this.last = message
+    this.requests++
+    this.requestBytes += bytes
+    const gauge = statBase + (this.held ? ServerStat.inQueue : ServerStat.outQueue)
+    row[gauge]++
+    row[gauge + 1] += bytes
+    if (message.kind !== MessageKind.internal) {
+      row[statBase + ServerStat.requests]++
+      row[statBase + ServerStat.requestBytes] += bytes
+    }
+  }
+
+  onData(buf: Uint8Array, length: number): void {
+    this.progressMs = this.server.pool.context.turn.nowMs
+    this.stallCounted = false
+    let at = 0
+    while (this.tail !== null && at < length) {
+      at += this.tail.fill(buf, at, length, this.parser.need)
+      this.parseTail()
+      if (this.state === ConnectionState.closed) return
+    }
+    if (at < length) this.parse(buf, at, length)
+  }
+
+  /** Replies in [start, end), the rest of an incomplete one goes to a tail. */
+  private parse(buf: Uint8Array, start: number, end: number): void {
+    const parser = this.parser
+    let at = start
+    while (at < end) {
+      const code = parser.parse(buf, at, end)
+      if (code !== Parsed.complete) {
+        if (code === Parsed.error) {
+          this.fail(Failure.invalid)
+          return
+        }
+        this.tail = Tail.take()
+        this.tail.fill(buf, at, end, parser.need)
+        return
+      }
+      if (!this.answer(buf, at, parser.end, false)) return
+      at = parser.end
+    }
+    if (this.leaving && this.head === null) this.close(Failure.unknown)
+  }
+
+  /** Parses what the tail has; drops the tail when nothing incomplete remains. */
+  private parseTail(): void {
+    const tail = this.tail!
+    const parser = this.parser
+    let at = 0
+    while (at < tail.length) {
+      const code = parser.parse(tail.buf, at, tail.length)
+      if (code === Parsed.error) {
+        this.fail(Failure.invalid)
+        return
+      }
+      if (code === Parsed.incomplete) {
+        if (at > 0) tail.skip(at)
+        return
+      }
+      // A large reply that has the buffer to itself takes it along.
+      const owned = at === 0 && parser.end === tail.length && tail.length > OWNED_CHUNK_BYTES
+      if (!this.answer(tail.buf, at, parser.end, owned)) return
+      at = parser.end
+      if (owned) tail.giveBuffer()
+    }
+    this.tail = null
+    tail.give()
+    if (this.leaving && this.head === null) this.close(Failure.unknown)
+  }
+
+  /** Pairs the reply [start, end) with the oldest request. @returns false when the connection is gone. */
+  private answer(buf: Uint8Array, start: number, end: number, owned: boolean): boolean {
+    const message = this.head
+    if (message === null) {
+      // A reply that nobody asked for: the pairing is lost.
+      this.fail(Failure.invalid)
+      return false
+    }
+    let verdict: number = Verdict.pass
+    if (buf[start] === MINUS || message.tag !== 0) {
+      verdict = this.server.pool.protocol.inspect(this, message, buf, start, end)
+      if (verdict === Verdict.broken) {
+        this.server.pool.context.log.notice(
+          `server ${this.server.config.pname} answered '${Buffer.from(buf.subarray(start, end - 2)).toString('latin1')}'`,
+        )
+        this.fail(Failure.invalid)
+        return false
+      }
+    }
+    this.unlinkHead(message)
+    const { server } = this
+    if (verdict === Verdict.passAndCount) server.countFailure('the server said so')
+    else if (message.kind !== MessageKind.internal) server.countSuccess()
+    if (message.client === null && message.group === null) {
+      giveMessage(message)
+      return true
+    }
+    if (message.expired) return true
+    server.row[server.statBase + ServerStat.responses]++
+    server.row[server.statBase + ServerStat.responseBytes] += end - start
+    deliver(message, buf, start, verdict === Verdict.drop ? start : end, owned)
+    return true
+  }
+
+  private unlinkHead(message: Message): void {
+    const next = message.serverNext
+    this.head = next
+    if (next === null) this.last = null
+    message.serverNext = null
+    message.queued = false
+    if (message.expired) {
+      this.expiredRequests--
+      return
+    }
+    this.uncount(message)
+  }
+
+  private uncount(message: Message): void {
+    const { row, statBase } = this.server
+    this.requests--
+    this.requestBytes -= message.requestBytes
+    const gauge = statBase + (this.held ? ServerStat.inQueue : ServerStat.outQueue)
+    row[gauge]--
+    row[gauge + 1] -= message.requestBytes
+  }
+
+  /** Called by the worker's coarse timer. */
+  checkDeadlines(nowMs: number): void {
+    if (this.connectDeadlineMs > 0 && nowMs >= this.connectDeadlineMs) {
+      this.fail(Failure.timedOut)
+      return
+    }
+    const { server } = this
+    const timeoutMs = server.pool.config.timeoutMs
+    if (timeoutMs === 0) return
+    let message = this.head
+    let expired = false
+    while (message !== null && (message.expired || nowMs >= message.deadlineMs)) {
+      const next: Message | null = message.serverNext
+      if (!message.expired) {
+        expired = true
+        this.expire(message)
+        // Answering may have led to anything, the end of this connection included.
+        if (this.head === null) return
+      }
+      message = next
+    }
+    const stalledMs = nowMs - this.progressMs
+    if (expired && stalledMs >= timeoutMs && !this.stallCounted) {
+      this.stallCounted = true
+      server.row[server.statBase + ServerStat.timedout]++
+      server.countFailure(`no answer for ${timeoutMs} ms`)
+    }
+    if (this.expiredRequests === 0 || stalledMs < timeoutMs) return
+    if (this.requests === 0 || stalledMs >= timeoutMs * STALL_TIMEOUTS) this.close(Failure.timedOut)
+  }
+
+  private expire(message: Message): void {
+    const { server } = this
+    this.uncount(message)
+    message.expired = true
+    this.expiredRequests++
+    if (message.kind === MessageKind.internal) return
+    server.row[server.statBase + ServerStat.requestTimeouts]++
+    deliverFailure(message, server.pool, Failure.timedOut)
+  }
+
+  onEnd(): void {
+    const { server } = this
+    server.row[server.statBase + ServerStat.eof]++
+    const pending = this.head !== null || this.tail !== null
+    server.pool.context.log.info(`s ${server.config.pname} active ${pending ? 1 : 0} is done`)
+    // An idle connection that the server closes is housekeeping (`timeout` in redis.conf), not a failure.
+    if (pending) server.countFailure('the server closed the connection')
+    this.close(Failure.unknown)
+  }
+
+  onError(errno: number): void {
+    this.fail(failureOf(errno))
+  }
+
+  onDrain(): void {
+    this.release()
+  }
+
+  /** Ends the connection for a reason that counts: as an error, and for ejection. */
+  fail(failure: FailureCode): void {
+    if (this.state === ConnectionState.closed) return
+    const { server } = this
+    const timedOut = failure === Failure.timedOut
+    server.row[server.statBase + (timedOut ? ServerStat.timedout : ServerStat.err)]++
+    server.logFailure(failure)
+    server.countFailure(server.describeFailure(failure))
+    this.close(failure)
+  }
+
+  /** Ends the connection; every request in its queue fails. */
+  close(failure: FailureCode): void {
+    if (this.state === ConnectionState.closed) return
+    const { server } = this
+    if (this.state === ConnectionState.up) server.row[server.statBase + ServerStat.connections]--
+    this.state = ConnectionState.closed
+    this.count(-1)
+    this.requests = 0
+    this.requestBytes = 0
+    this.socket.close()
+    server.removeConnection(this)
+    if (this.tail !== null) {
+      this.tail.give()
+      this.tail = null
+    }
+    let message = this.head
+    this.head = null
+    this.last = null
+    while (message !== null) {
+      const next: Message | null = message.serverNext
+      message.serverNext = null
+      message.queued = false
+      if (message.client === null && message.group === null) giveMessage(message)
+      else if (!message.expired) deliverFailure(message, server.pool, failure)
+      message = next
+    }
+  }
+}

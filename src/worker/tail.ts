@@ -1,0 +1,66 @@
+/**
+ * The bytes of a message that has not arrived whole. A connection has one only while it needs it. Data plane.
+ *
+ * It grows by doubling, or to the size that the parser knows the message to have, so that each byte is copied at most twice however large
+ * the message; and it takes no more than that message where its size is known, so that what follows is parsed in place.
+ */
+
+import { copyBytes } from './slab.ts'
+
+const FIRST_BYTES = 512
+const KEPT_TAILS = 64
+/** Buffers up to this size are kept for reuse. */
+const KEPT_BYTES = 65_536
+
+const kept: Tail[] = []
+
+export class Tail {
+  buf: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES)
+  length = 0
+
+  static take(): Tail {
+    return kept.pop() ?? new Tail()
+  }
+
+  /** Returns the tail to the pool. */
+  give(): void {
+    this.length = 0
+    if (kept.length < KEPT_TAILS && this.buf.length <= KEPT_BYTES) kept.push(this)
+  }
+
+  /**
+   * Takes bytes from [start, end) of buf.
+   * @param need size of the whole message if known, counted from the tail's first byte; 0 = unknown.
+   * @returns how many bytes were taken: all, or as many as `need` asks for.
+   */
+  fill(buf: Uint8Array, start: number, end: number, need: number): number {
+    let count = end - start
+    if (need > this.length && need - this.length < count) count = need - this.length
+    const total = this.length + count
+    if (total > this.buf.length) this.grow(total > need ? total : need)
+    this.length = copyBytes(buf, start, start + count, this.buf, this.length)
+    return count
+  }
+
+  /** Drops the first `count` bytes. */
+  skip(count: number): void {
+    this.buf.copyWithin(0, count, this.length)
+    this.length -= count
+  }
+
+  /** Hands the buffer to the caller and goes on with a fresh one. */
+  giveBuffer(): Buffer {
+    const buf = this.buf
+    this.buf = Buffer.allocUnsafeSlow(FIRST_BYTES)
+    this.length = 0
+    return buf
+  }
+
+  private grow(bytes: number): void {
+    let size = this.buf.length * 2
+    if (size < bytes) size = bytes
+    const bigger = Buffer.allocUnsafeSlow(size)
+    this.buf.copy(bigger, 0, 0, this.length)
+    this.buf = bigger
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * A worker's turn of the loop: the clock read once, the routers refreshed once, and every connection with output written once, in the
+ * check phase that follows the poll. Data plane.
+ *
+ *     poll: onread, onread, onread … ─▶ check: flush ─▶ (sleep)
+ *           └ begin() at the first       └ one write a dirty connection
+ */
+
+import type { Socket } from './socket.ts'
+
+export interface TurnHooks {
+  /** First event of a turn. */
+  begin(): void
+  /** Every event was handled; the output is about to be written. */
+  beforeFlush(): void
+  /** All output is written; the turn is over. */
+  end(): void
+}
+
+export class Turn {
+  /** Milliseconds since the thread began, read at the turn's first event. */
+  nowMs = 0
+  hooks: TurnHooks | null = null
+  private open = false
+  private dirty: Socket[] = []
+  private spare: Socket[] = []
+  private readonly runEnd: () => void
+
+  constructor() {
+    this.nowMs = Math.trunc(performance.now())
+    this.runEnd = () => this.end()
+  }
+
+  /** Every callback from the event loop calls this first. */
+  begin(): void {
+    if (this.open) return
+    this.open = true
+    this.nowMs = Math.trunc(performance.now())
+    setImmediate(this.runEnd)
+    if (this.hooks !== null) this.hooks.begin()
+  }
+
+  addDirty(socket: Socket): void {
+    this.dirty.push(socket)
+    if (!this.open) this.begin()
+  }
+
+  private end(): void {
+    if (this.hooks !== null) this.hooks.beforeFlush()
+    // A flush can make output for others (a drained client is read again), hence the loop. It is bounded: such output is bounded.
+    while (this.dirty.length > 0) {
+      const sockets = this.dirty
+      this.dirty = this.spare
+      for (let i = 0; i < sockets.length; i++) {
+        const socket = sockets[i]
+        socket.dirty = false
+        socket.flush()
+      }
+      sockets.length = 0
+      this.spare = sockets
+    }
+    this.open = false
+    if (this.hooks !== null) this.hooks.end()
+  }
+}
