@@ -1,0 +1,226 @@
+/**
+ * The worker threads: started, watched, replaced when they die, drained at the end. Primary thread; one for the process.
+ *
+ *     spawn ─▶ booting ── 'ready' ─▶ running ── dies ─▶ onGone ─▶ spawn (at once; a worker that keeps dying, after a pause)
+ *                └─ dies: three times in a row ─▶ onFatal
+ *
+ * A worker that dies takes its clients with it and nothing else. What it needs besides its `WorkerData` (listeners) it is told again by
+ * whoever listens to `onReady`.
+ */
+
+import { Worker } from 'node:worker_threads'
+import type { Logger } from '../log/log.ts'
+import { assert } from '../shared/assert.ts'
+import type { FromWorker, ToWorker, WorkerData } from '../shared/messages.ts'
+import type { HandOverTarget } from './hand-over.ts'
+import type { AcceptedClient } from './listener.ts'
+
+/** A worker that dies so often before it is ready stops the process: it would die for ever. */
+export const MAX_BOOT_CRASHES = 3
+/** A worker that lived for less is restarted after a pause. */
+const SHORT_LIFE_MS = 5_000
+const FIRST_PAUSE_MS = 50
+const LONGEST_PAUSE_MS = 1_000
+/** How much longer than the drain timeout workers may take to say that they are done. */
+const DRAIN_GRACE_MS = 500
+/** JavaScript heap of one worker; buffers lie outside of it. Beyond it the worker dies, not the process. */
+const WORKER_HEAP_MB = 1_024
+
+export interface SupervisorOptions {
+  /** File that the threads run. */
+  readonly entry: URL
+  readonly workers: number
+  /** What a worker that starts now is born with. */
+  readonly dataFor: (worker: number) => WorkerData
+  /** The worker is ready and knows the generation it was born with, and no listener. */
+  readonly onReady: (worker: number) => void
+  /** The worker is dead; none takes its place before this returns. */
+  readonly onGone: (worker: number) => void
+  /** Every message but `ready` and `drained`. */
+  readonly onMessage: (worker: number, message: FromWorker) => void
+  /** A worker cannot be kept alive. Called once, and only after the start. */
+  readonly onFatal: (reason: Error) => void
+  readonly log: Logger
+}
+
+/** A place for a worker; the thread in it changes. */
+interface Place {
+  readonly index: number
+  thread: Worker | null
+  state: 'booting' | 'running' | 'drained' | 'gone'
+  /** Why the thread ends, once it has said so. */
+  lastError: Error | null
+  readySinceMs: number
+  bootCrashes: number
+  /** Crashes in a row after a short life. */
+  shortLives: number
+  restart: NodeJS.Timeout | null
+}
+
+export class Supervisor implements HandOverTarget {
+  readonly workers: number
+  readonly #options: SupervisorOptions
+  readonly #places: Place[]
+  #stopping = false
+  /** Settled once; not null while the first workers boot. */
+  #starting: PromiseWithResolvers<void> | null = null
+  #drained: PromiseWithResolvers<void> | null = null
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options
+    this.workers = options.workers
+    this.#places = Array.from({ length: options.workers }, (_, index) => ({
+      index,
+      thread: null,
+      state: 'gone',
+      lastError: null,
+      readySinceMs: 0,
+      bootCrashes: 0,
+      shortLives: 0,
+      restart: null,
+    }))
+  }
+
+  /** Starts all workers. Resolves when all are ready; rejects when one dies three times before it is. */
+  start(): Promise<void> {
+    assert(
+      this.#places.every(place => place.thread === null),
+      'the supervisor starts once',
+    )
+    const starting = Promise.withResolvers<void>()
+    this.#starting = starting
+    for (const place of this.#places) this.#spawn(place)
+    return starting.promise
+  }
+
+  isRunning(worker: number): boolean {
+    return this.#places[worker].state === 'running'
+  }
+
+  /** Moves the client's handle to the worker. @returns false when the worker is not there; the handle is still the caller's. */
+  handClient(worker: number, pool: number, client: AcceptedClient): boolean {
+    const { thread } = this.#places[worker]
+    if (thread === null) return false
+    const message: ToWorker = { type: 'client', pool, handle: client }
+    // Node moves TCP handles since 24.21; its types do not know yet.
+    thread.postMessage(message, [client as unknown as ArrayBuffer])
+    return true
+  }
+
+  /** @returns false when the worker is not there. */
+  post(worker: number, message: ToWorker): boolean {
+    const { thread } = this.#places[worker]
+    if (thread === null) return false
+    thread.postMessage(message)
+    return true
+  }
+
+  broadcast(message: ToWorker): void {
+    for (const place of this.#places) place.thread?.postMessage(message)
+  }
+
+  /** Lets the workers finish. @returns false when some had not finished in time. No worker is replaced from now on. */
+  async drain(timeoutMs: number): Promise<boolean> {
+    this.#stopping = true
+    this.#drained = Promise.withResolvers<void>()
+    for (const place of this.#places) {
+      if (place.restart !== null) clearTimeout(place.restart)
+    }
+    this.broadcast({ type: 'drain', timeoutMs })
+    this.#checkDrained()
+    const late = Promise.withResolvers<void>()
+    const timer = setTimeout(late.resolve, timeoutMs + DRAIN_GRACE_MS)
+    await Promise.race([this.#drained.promise, late.promise])
+    clearTimeout(timer)
+    return this.#places.every(place => place.state === 'drained' || place.state === 'gone')
+  }
+
+  /** Ends all workers at once. */
+  async terminate(): Promise<void> {
+    this.#stopping = true
+    await Promise.all(this.#places.map(place => place.thread?.terminate()))
+  }
+
+  #spawn(place: Place): void {
+    place.restart = null
+    place.state = 'booting'
+    place.lastError = null
+    const thread = new Worker(this.#options.entry, {
+      name: `worker-${place.index}`,
+      workerData: this.#options.dataFor(place.index),
+      resourceLimits: { maxOldGenerationSizeMb: WORKER_HEAP_MB },
+    })
+    place.thread = thread
+    thread.on('message', (message: FromWorker) => this.#onMessage(place, message))
+    thread.on('messageerror', error => this.#options.log.error(`a message of worker ${place.index} is lost`, error))
+    thread.on('error', error => {
+      place.lastError = error instanceof Error ? error : new Error(String(error))
+    })
+    thread.on('exit', code => this.#onExit(place, code))
+  }
+
+  #onMessage(place: Place, message: FromWorker): void {
+    if (message.type === 'ready') {
+      place.state = 'running'
+      place.readySinceMs = performance.now()
+      place.bootCrashes = 0
+      this.#options.onReady(place.index)
+      if (this.#starting !== null && this.#places.every(other => other.state === 'running')) {
+        this.#starting.resolve()
+        this.#starting = null
+      }
+    } else if (message.type === 'drained') {
+      place.state = 'drained'
+      this.#checkDrained()
+    } else {
+      this.#options.onMessage(place.index, message)
+    }
+  }
+
+  #checkDrained(): void {
+    const busy = this.#places.some(place => place.state === 'running' || place.state === 'booting')
+    if (!busy) this.#drained?.resolve()
+  }
+
+  #onExit(place: Place, code: number): void {
+    const { log, onGone } = this.#options
+    const booting = place.state === 'booting'
+    const cause = place.lastError ?? new Error(`Worker ${place.index} exited with code ${code}`)
+    place.thread = null
+    place.state = 'gone'
+    onGone(place.index)
+    if (this.#stopping) {
+      // Ended by `terminate`, or on its own while it should have drained.
+      if (place.lastError !== null) log.error(`worker ${place.index} died`, cause)
+      this.#checkDrained()
+    } else if (booting) {
+      this.#bootFailed(place, cause)
+    } else {
+      const pauseMs = pauseAfter(place)
+      log.error(`worker ${place.index} died, another takes its place`, cause)
+      place.restart = setTimeout(() => this.#spawn(place), pauseMs)
+    }
+  }
+
+  #bootFailed(place: Place, cause: Error): void {
+    place.bootCrashes++
+    const times = `${place.bootCrashes} of ${MAX_BOOT_CRASHES}`
+    this.#options.log.error(`worker ${place.index} died before it was ready (${times})`, cause)
+    if (place.bootCrashes < MAX_BOOT_CRASHES) {
+      this.#spawn(place)
+      return
+    }
+    this.#stopping = true
+    const reason = new Error(`worker ${place.index} died ${MAX_BOOT_CRASHES} times before it was ready`, { cause })
+    if (this.#starting === null) this.#options.onFatal(reason)
+    else this.#starting.reject(reason)
+  }
+}
+
+/** None after a long life or a first short one; then doubling, so that a worker that always dies does not eat the machine. */
+function pauseAfter(place: Place): number {
+  const livedMs = performance.now() - place.readySinceMs
+  place.shortLives = livedMs < SHORT_LIFE_MS ? place.shortLives + 1 : 0
+  if (place.shortLives <= 1) return 0
+  return Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (place.shortLives - 2))
+}
