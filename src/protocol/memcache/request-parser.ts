@@ -1,0 +1,368 @@
+/**
+ * Finds one memcached request in a byte range, in place: its end, its command, its keys, and what of it goes to a server. Data plane; no
+ * I/O, no copies. One instance serves many connections; a connection keeps one to itself only while a request is incomplete.
+ *
+ *     set key 0 0 5 noreply\r\n value\r\n
+ *     head          cutStart  cutEnd  end        to a server go [head, cutStart) and [cutEnd, end)
+ *
+ * Whether a server answers must never depend on what it thinks of a request. So `noreply` and the meta flag `q` are cut out: every request
+ * gets exactly one reply, and the proxy drops what the client did not want (`suppress`). And a request with data is sent only when a server
+ * is sure to read its data block as such: whatever memcached could refuse before it has the length is refused here.
+ *
+ * Resumable: after `incomplete` it is called again with the same bytes and more behind them. The line is taken apart once, when whole.
+ */
+
+import { CR, encodeText, equalsText, findByte, LF, MINUS, NINE, readDecimal, SPACE, ZERO } from '../bytes.ts'
+import { Parsed, type ParsedCode } from '../result.ts'
+import { decodeBase64 } from './base64.ts'
+import { Action, type Command, Form, lookupCommand, UNKNOWN_COMMAND } from './commands.ts'
+import { RequestError, type RequestErrorCode } from './replies.ts'
+
+/** memcached's KEY_MAX_LENGTH; nutcracker's too. */
+export const MAX_KEY_BYTES = 250
+/**
+ * Longest line, with its line end, but for lists of keys: memcached closes a connection that sent more than this without a line end
+ * (try_read_command_ascii), and would take all clients' requests with it.
+ */
+export const MAX_LINE_BYTES = 2048
+/** Likewise: most spaces before the command of a longer line. */
+const MAX_LEADING_SPACES = 100
+/** memcached: INT_MAX less the line end of the data. */
+export const MAX_VALUE_BYTES = 2_147_483_645
+/** memcached's MFLAG_MAX_OPT_LENGTH, less its end token. `ms` with more is refused before its data is read. */
+const MAX_META_TOKENS = 19
+/** Of `gat`: sign and digits of a 64-bit integer, so that a fragment fits a line. */
+export const MAX_EXPTIME_BYTES = 20
+
+/** Which replies the client does not want. */
+export const Suppress = { nothing: 0, nominal: 1, all: 2 } as const
+export type SuppressCode = (typeof Suppress)[keyof typeof Suppress]
+
+const NOREPLY = encodeText('noreply')
+const UINT64_MAX = encodeText('18446744073709551615')
+const INT64_MAX = encodeText('9223372036854775807')
+
+const BINARY_MAGIC = 0x80
+const TLS_HANDSHAKE = 0x16
+const LOWER_B = 98
+const LOWER_Q = 113
+
+const FIRST_TOKENS = 64
+const KEPT_TOKENS = 8192
+
+/** Scratch for the check of a binary key; its content is never read. */
+const decoded = new Uint8Array(MAX_KEY_BYTES)
+
+export class MemcacheRequestParser {
+  /** [start, end) of the request in the buffer of the last `parse`; `end` is also set after `error` where the stream goes on. */
+  start = 0
+  end = 0
+  command: Command = UNKNOWN_COMMAND
+  /** Pairs of offsets from `start`: the words of the line, the name first. */
+  tokens: Int32Array = new Int32Array(FIRST_TOKENS)
+  tokenCount = 0
+  /** The keys are tokens [firstKey, firstKey + keyCount). */
+  firstKey = 0
+  keyCount = 0
+  /** The key is base64 (meta flag `b`): it is routed by its decoded bytes. */
+  binaryKey = false
+  suppress: SuppressCode = Suppress.nothing
+  /** Offsets from `start`, see the drawing. Nothing cut: both are equal. */
+  head = 0
+  cutStart = 0
+  cutEnd = 0
+  /** After `error`. `REFUSALS` has the reply and whether the connection closes; with `suppress` at `all` there is no reply. */
+  error: RequestErrorCode = RequestError.none
+  /** After `incomplete`: bytes that the request needs in total; 0 = unknown. */
+  need = 0
+  /** Bytes of the line with its end, from `start`. */
+  lineBytes = 0
+
+  /** The line is whole and understood; its data is not. */
+  private hasLine = false
+  /** Bytes without a line end that are known, from `start`. */
+  private scanned = 0
+  /** Bytes of the data block without its line end; -1 = the command has none. */
+  private dataBytes = -1
+  private hasNul = false
+
+  get idle(): boolean {
+    return this.scanned === 0 && !this.hasLine
+  }
+
+  reset(): void {
+    this.scanned = 0
+    this.hasLine = false
+    this.need = 0
+    if (this.tokens.length > KEPT_TOKENS) this.tokens = new Int32Array(FIRST_TOKENS)
+  }
+
+  /** @param start where the request begins, also when it goes on with one. @param end end of the bytes at hand. */
+  parse(buf: Uint8Array, start: number, end: number): ParsedCode {
+    this.start = start
+    if (!this.hasLine) {
+      let lineEnd = end
+      if (this.scanned > 0) {
+        lineEnd = findByte(buf, start + this.scanned, end, LF) + 1
+        if (lineEnd > end) return this.waitLine(buf, start, end)
+      } else if (start < end) {
+        const first = buf[start]!
+        if (first === BINARY_MAGIC) return this.fail(RequestError.binaryProtocol)
+        if (first === TLS_HANDSHAKE) return this.fail(RequestError.tls)
+      }
+      this.error = RequestError.none
+      if (!this.splitLine(buf, start, lineEnd)) return this.waitLine(buf, start, end)
+      this.dataBytes = -1
+      this.readLine(buf, start)
+    }
+    return this.dataBytes < 0 ? this.finish(start + this.lineBytes) : this.readData(buf, start, end)
+  }
+
+  private finish(end: number): ParsedCode {
+    this.end = end
+    this.scanned = 0
+    this.hasLine = false
+    return this.error === RequestError.none ? Parsed.complete : Parsed.error
+  }
+
+  private fail(error: RequestErrorCode): ParsedCode {
+    this.error = error
+    this.suppress = Suppress.nothing
+    return Parsed.error
+  }
+
+  private waitLine(buf: Uint8Array, start: number, end: number): ParsedCode {
+    if (end - start >= MAX_LINE_BYTES && !isKeyList(buf, start, end)) return this.fail(RequestError.lineTooLong)
+    this.scanned = end - start
+    this.need = 0
+    return Parsed.incomplete
+  }
+
+  private readData(buf: Uint8Array, start: number, end: number): ParsedCode {
+    const total = this.lineBytes + this.dataBytes + 2
+    if (end - start < total) {
+      this.hasLine = true
+      this.need = total
+      return Parsed.incomplete
+    }
+    const requestEnd = start + total
+    if (this.error === RequestError.none && (buf[requestEnd - 2] !== CR || buf[requestEnd - 1] !== LF)) {
+      // As memcached: the declared bytes are gone, what follows is read as the next line.
+      this.error = RequestError.badData
+    }
+    return this.finish(requestEnd)
+  }
+
+  /** Takes the line apart. @returns false when it does not end before `end`. */
+  private splitLine(buf: Uint8Array, start: number, end: number): boolean {
+    let tokens = this.tokens
+    let count = 0
+    let p = start
+    this.hasNul = false
+    for (;;) {
+      while (p < end && buf[p] === SPACE) p++
+      const from = p
+      let byte = SPACE
+      while (p < end) {
+        byte = buf[p]!
+        if (byte <= SPACE) {
+          if (byte === SPACE || byte === LF) break
+          if (byte === 0) this.hasNul = true
+        }
+        p++
+      }
+      if (p >= end) return false
+      const tokenEnd = byte === LF && p > from && buf[p - 1] === CR ? p - 1 : p
+      if (tokenEnd > from) {
+        if (count * 2 === tokens.length) tokens = this.growTokens()
+        tokens[count * 2] = from - start
+        tokens[count * 2 + 1] = tokenEnd - start
+        count++
+      }
+      if (byte === LF) break
+    }
+    this.tokenCount = count
+    this.lineBytes = p + 1 - start
+    return true
+  }
+
+  private growTokens(): Int32Array {
+    const bigger = new Int32Array(this.tokens.length * 2)
+    bigger.set(this.tokens)
+    this.tokens = bigger
+    return bigger
+  }
+
+  /** Understands a whole line: everything but `end`. Sets `error` where it is refused. */
+  private readLine(buf: Uint8Array, start: number): void {
+    const tokens = this.tokens
+    const count = this.tokenCount
+    this.suppress = Suppress.nothing
+    this.binaryKey = false
+    this.keyCount = 0
+    this.cutStart = this.cutEnd = this.lineBytes
+    if (count === 0) {
+      this.command = UNKNOWN_COMMAND
+      this.refuse(this.lineBytes > MAX_LINE_BYTES ? RequestError.lineTooLong : RequestError.unknown)
+      return
+    }
+    const head = tokens[0]!
+    this.head = head
+    const command = lookupCommand(buf, start + head, start + tokens[1]!)
+    this.command = command
+    const form = command.form
+    if (this.lineBytes > MAX_LINE_BYTES && (head > MAX_LEADING_SPACES || form > Form.touchKeys)) {
+      this.refuse(RequestError.lineTooLong)
+      return
+    }
+    // The length first: whatever is wrong with the rest, the data block is skipped with it.
+    const lengthToken = form === Form.store || form === Form.storeCas ? 4 : form === Form.metaStore ? 2 : 0
+    if (lengthToken > 0 && !this.readLength(buf, start, lengthToken)) return
+    const args = count - 1
+    if (args < command.min || (command.max >= 0 && args > command.max)) {
+      this.refuse(command.form === Form.metaDebug ? RequestError.badLine : RequestError.unknown)
+      return
+    }
+    if (form === Form.keys || form === Form.touchKeys) this.readKeys(buf, start, form === Form.keys ? 1 : 2)
+    else if (form <= Form.key) this.readKeyed(buf, start, form)
+    else if (form <= Form.metaStore) this.readMeta(buf, start, form)
+    else this.readAdmin(buf, start, form)
+    // memcached's tokens end at a NUL, so it would see another line than we do.
+    if (this.hasNul) this.refuse(RequestError.badLine)
+  }
+
+  /** The first reason stands. */
+  private refuse(error: RequestErrorCode): void {
+    if (this.error === RequestError.none) this.error = error
+  }
+
+  /** @returns false when the data's length is unknown. */
+  private readLength(buf: Uint8Array, start: number, token: number): boolean {
+    if (this.tokenCount <= token) {
+      this.refuse(this.command.form === Form.metaStore ? RequestError.badLength : RequestError.missingLength)
+      return false
+    }
+    const bytes = this.decimal(buf, start, token, MAX_VALUE_BYTES)
+    if (bytes < 0) {
+      this.readNoreply(buf, start)
+      this.refuse(RequestError.badLength)
+      return false
+    }
+    this.dataBytes = bytes
+    return true
+  }
+
+  private decimal(buf: Uint8Array, start: number, token: number, max: number): number {
+    return readDecimal(buf, start + this.tokens[token * 2]!, start + this.tokens[token * 2 + 1]!, max)
+  }
+
+  /** Cuts a last word `noreply`. */
+  private readNoreply(buf: Uint8Array, start: number): void {
+    const last = this.tokenCount - 1
+    const from = this.tokens[last * 2]!
+    const to = this.tokens[last * 2 + 1]!
+    if (to - from !== NOREPLY.length || !equalsText(buf, start + from, start + to, NOREPLY)) return
+    this.suppress = Suppress.all
+    this.cut(last)
+  }
+
+  /** Takes a token and the spaces before it out of what is sent. */
+  private cut(token: number): void {
+    this.cutStart = this.tokens[token * 2 - 1]!
+    this.cutEnd = this.tokens[token * 2 + 1]!
+  }
+
+  private readKeys(buf: Uint8Array, start: number, first: number): void {
+    const tokens = this.tokens
+    this.firstKey = first
+    this.keyCount = this.tokenCount - first
+    for (let i = first * 2; i < this.tokenCount * 2; i += 2) {
+      if (tokens[i + 1]! - tokens[i]! > MAX_KEY_BYTES) this.refuse(RequestError.badLine)
+    }
+    if (first === 1) return
+    // Forwarded as it is when it has one key; with more it is written anew.
+    if (this.keyCount === 1 && this.lineBytes > MAX_LINE_BYTES) this.refuse(RequestError.lineTooLong)
+    const exptimeFits = tokens[3]! - tokens[2]! <= MAX_EXPTIME_BYTES
+    if (!exptimeFits || !isInteger(buf, start + tokens[2]!, start + tokens[3]!)) this.refuse(RequestError.badExptime)
+  }
+
+  private oneKey(): void {
+    this.firstKey = 1
+    this.keyCount = 1
+    if (this.tokens[3]! - this.tokens[2]! > MAX_KEY_BYTES) this.refuse(RequestError.badLine)
+  }
+
+  /** `store`, `storeCas`, `key`: a wrong number after a key is the server's to refuse where no data follows. */
+  private readKeyed(buf: Uint8Array, start: number, form: number): void {
+    if (this.tokenCount > 2) this.readNoreply(buf, start)
+    this.oneKey()
+    if (form === Form.key) return
+    const tokens = this.tokens
+    if (!isDecimalUpTo(buf, start + tokens[4]!, start + tokens[5]!, UINT64_MAX)) this.refuse(RequestError.badLine)
+    if (!isInteger(buf, start + tokens[6]!, start + tokens[7]!)) this.refuse(RequestError.badLine)
+    if (form === Form.storeCas && !isDecimalUpTo(buf, start + tokens[10]!, start + tokens[11]!, UINT64_MAX)) {
+      this.refuse(RequestError.badLine)
+    }
+  }
+
+  /** memcached looks at a flag's first byte only, so `q` and `quiet` are the same flag. */
+  private readMeta(buf: Uint8Array, start: number, form: number): void {
+    const tokens = this.tokens
+    this.oneKey()
+    let quiet = 0
+    if (form === Form.metaDebug) {
+      this.binaryKey = this.tokenCount > 2 && tokens[5]! - tokens[4]! === 1 && buf[start + tokens[4]!] === LOWER_B
+    } else {
+      for (let token = form === Form.metaStore ? 3 : 2; token < this.tokenCount; token++) {
+        const flag = buf[start + tokens[token * 2]!]
+        if (flag === LOWER_B) this.binaryKey = true
+        if (flag !== LOWER_Q) continue
+        quiet++
+        this.suppress = Suppress.nominal
+        this.cut(token)
+      }
+    }
+    if (quiet > 1) this.refuse(RequestError.duplicateFlag)
+    if (form === Form.metaStore && this.tokenCount - quiet > MAX_META_TOKENS) this.refuse(RequestError.tooManyFlags)
+    if (this.binaryKey && this.error === RequestError.none) {
+      const bytes = decodeBase64(buf, start + tokens[2]!, start + tokens[3]!, decoded)
+      if (bytes < 0) this.refuse(RequestError.badBinaryKey)
+    }
+  }
+
+  private readAdmin(buf: Uint8Array, start: number, form: number): void {
+    if (form === Form.admin && this.tokenCount > 1) this.readNoreply(buf, start)
+    if (this.command === UNKNOWN_COMMAND || this.command.action === Action.refuse) this.refuse(RequestError.unknown)
+  }
+}
+
+/** A line of keys may be of any length: memcached takes long lines of `get` and `gets`, and the others are split. */
+function isKeyList(buf: Uint8Array, start: number, end: number): boolean {
+  let p = start
+  while (p < end && p - start <= MAX_LEADING_SPACES && buf[p] === SPACE) p++
+  const name = p
+  while (p < end && p - name < 5 && buf[p] !== SPACE) p++
+  return p < end && buf[p] === SPACE && lookupCommand(buf, name, p).form <= Form.touchKeys
+}
+
+/** Optional minus and digits that fit 64 bits. */
+function isInteger(buf: Uint8Array, start: number, end: number): boolean {
+  return (
+    end - start <= MAX_EXPTIME_BYTES && isDecimalUpTo(buf, buf[start] === MINUS ? start + 1 : start, end, INT64_MAX)
+  )
+}
+
+/** Digits only, no greater than `max`, which has no leading zero. */
+function isDecimalUpTo(buf: Uint8Array, start: number, end: number, max: Uint8Array): boolean {
+  let p = start
+  while (p < end - 1 && buf[p] === ZERO) p++
+  const digits = end - p
+  if (digits < 1 || digits > max.length) return false
+  let order = digits < max.length ? -1 : 0
+  for (let i = 0; i < digits; i++) {
+    const byte = buf[p + i]!
+    if (byte < ZERO || byte > NINE) return false
+    if (order === 0) order = byte - max[i]!
+  }
+  return order <= 0
+}
