@@ -42,8 +42,13 @@ export class BadValue extends Error {
 
 const SHOWN_CHARACTERS = 80
 
-/** Quotes a scalar for a message. @param value Latin-1 text, one char a byte; shown as UTF-8, control characters escaped, cut when long. */
+/** A scalar in a message. @param value Latin-1 text, one char a byte. @returns the text that these bytes are in UTF-8. */
+export function showValue(value: string): string {
+  return Buffer.from(value, 'latin1').toString('utf8')
+}
+
+/** A scalar in a message of ours: quoted, control characters escaped, cut when long. @param value Latin-1 text, one char a byte. */
 export function quoteValue(value: string): string {
-  const text = Buffer.from(value, 'latin1').toString('utf8')
+  const text = showValue(value)
   return JSON.stringify(text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text)
 }

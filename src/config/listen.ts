@@ -2,7 +2,8 @@
 
 import { lookup } from 'node:dns/promises'
 import { networkInterfaces } from 'node:os'
-import { BadValue } from './errors.ts'
+import { strerror } from '../shared/strerror.ts'
+import { BadValue, showValue } from './errors.ts'
 import { parsePort } from './number.ts'
 import type { ListenAddress } from './types.ts'
 
@@ -17,16 +18,6 @@ const LONG_MAX = 2n ** 63n - 1n
 
 const TCP_REMEDY = 'write host:port, for instance 127.0.0.1:22121'
 const UNIX_REMEDY = 'write /path/of.sock, or /path/of.sock 0666 with an octal permission up to 0777'
-
-/** glibc's gai_strerror texts by Node's codes for them. */
-const RESOLVER_TEXTS: Readonly<Record<string, string>> = {
-  ENOTFOUND: 'Name or service not known',
-  EAI_AGAIN: 'Temporary failure in name resolution',
-  EAI_FAIL: 'Non-recoverable failure in name resolution',
-  EAI_FAMILY: 'ai_family not supported',
-  EAI_MEMORY: 'Memory allocation failure',
-  EAI_SYSTEM: 'System error',
-}
 
 /** The system's resolver (getaddrinfo): hosts file, short forms such as `127.1`, both address families, in the system's order. */
 export async function resolveBySystem(host: string): Promise<string> {
@@ -85,12 +76,12 @@ async function parseTcpListen(value: string, resolve: Resolve): Promise<ListenAd
       'give a port from 1 to 65535 after the last colon',
     )
   }
-  const name = value.slice(0, colon)
+  const name = showValue(value.slice(0, colon))
   try {
-    const host = await resolve(Buffer.from(name, 'latin1').toString('utf8'))
+    const host = await resolve(name)
     return { text: value, host, port, path: '', permission: 0 }
   } catch (error) {
-    const cause = RESOLVER_TEXTS[(error as NodeJS.ErrnoException).code ?? ''] ?? (error as Error).message
+    const cause = strerror((error as NodeJS.ErrnoException).code ?? String(error))
     throw new BadValue('has an invalid value', resolveRemedy(name, cause), [
       `address resolution of node '${name}' service '${port}' failed: ${cause}`,
     ])

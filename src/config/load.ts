@@ -6,7 +6,7 @@
  */
 
 import { type FileHandle, open } from 'node:fs/promises'
-import { getSystemErrorMessage } from 'node:util'
+import { strerror } from '../shared/strerror.ts'
 import { ConfigError } from './errors.ts'
 import { type Resolve, resolveBySystem } from './listen.ts'
 import { parseDocument } from './parse.ts'
@@ -38,7 +38,7 @@ export async function loadConfig(file: string, dependencies: ConfigDependencies 
   try {
     handle = await open(file)
   } catch (error) {
-    const cause = errnoText(error as NodeJS.ErrnoException)
+    const cause = causeOf(error as NodeJS.ErrnoException)
     const line = `conf: failed to open configuration '${file}': ${cause}`
     return {
       ok: false,
@@ -51,7 +51,7 @@ export async function loadConfig(file: string, dependencies: ConfigDependencies 
   try {
     bytes = await handle.readFile()
   } catch (error) {
-    return problem(unreadableFile(errnoText(error as NodeJS.ErrnoException)), file)
+    return problem(unreadableFile(causeOf(error as NodeJS.ErrnoException)), file)
   } finally {
     await handle.close()
   }
@@ -92,19 +92,7 @@ function problem(error: ConfigError, file: string): ConfigProblem {
   return { ok: false, lines: error.lines, reason: `${place}: ${error.message}`, opened: true }
 }
 
-/** The C library's text where it is not Node's with a capital. */
-const ERRNO_TEXTS: Readonly<Record<string, string>> = {
-  EISDIR: 'Is a directory',
-  ELOOP: 'Too many levels of symbolic links',
-  ENAMETOOLONG: 'File name too long',
-  EIO: 'Input/output error',
-  ENXIO: 'No such device or address',
-}
-
-function errnoText(error: NodeJS.ErrnoException): string {
-  const text = ERRNO_TEXTS[error.code ?? '']
-  if (text !== undefined) return text
-  if (error.errno === undefined) return error.message
-  const message = getSystemErrorMessage(error.errno)
-  return message[0]!.toUpperCase() + message.slice(1)
+/** Only a name that no file can have (with a NUL in it) fails without an errno. */
+function causeOf(error: NodeJS.ErrnoException): string {
+  return error.errno === undefined ? error.message : strerror(error.errno)
 }

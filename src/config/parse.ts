@@ -6,7 +6,7 @@
  * Where the two differ, and what is done about it:
  * - every scalar is text, keys may repeat, `<<` is an ordinary key (failsafe schema, no checks of the package's own);
  * - a comment needs no blank before it after a quoted scalar (accepted here as well);
- * - tabs, `:` without a key, `%` and `*` (refused in `tokens.ts`);
+ * - tabs, `:` without a key, text after `...`, names of anchors (refused in `tokens.ts`);
  * - quoted text whose next lines are not indented is legal for libyaml alone (refused here).
  */
 
@@ -36,8 +36,15 @@ export interface SequenceNode {
 
 export type YamlNode = ScalarNode | MappingNode | SequenceNode
 
-/** The package's codes that libyaml's parser reports; all others are its scanner's. Found by comparing both over mutated files. */
-const PARSER_CODES = new Set(['BAD_INDENT', 'BLOCK_IN_FLOW', 'UNEXPECTED_TOKEN', 'RESOURCE_EXHAUSTION'])
+/**
+ * The package's messages whose cause libyaml's parser reports; its scanner reports all others. Found by comparing both over mutated files:
+ * they agree on the number in 98 of 100.
+ */
+const PARSER_MESSAGES =
+  /^(?:All mapping items|A block sequence may|Block collections are|Flow |Missing [,d]|Plain value cannot start with flow|Sequence item without|Unexpected (?!block-seq-ind)|Maximum)/
+
+const EXCERPT = /(?<=\S): .*$/s
+const MESSAGE_CHARACTERS = 120
 
 /**
  * @param file name of the file, for nutcracker's messages.
@@ -91,9 +98,15 @@ function isCommentWithoutBlank(error: YAMLParseError, text: string): boolean {
 function toFault(error: YAMLParseError): Fault {
   return {
     offset: error.pos[0],
-    error: PARSER_CODES.has(error.code) ? LibyamlError.parser : LibyamlError.scanner,
-    message: error.message,
+    error: PARSER_MESSAGES.test(error.message) ? LibyamlError.parser : LibyamlError.scanner,
+    message: explain(error),
   }
+}
+
+/** The package's message without the excerpt of the file at its end, which could be a password in need of quotes. */
+function explain(error: YAMLParseError): string {
+  if (error.code === 'RESOURCE_EXHAUSTION') return 'nested too deeply'
+  return error.message.replace(EXCERPT, '').slice(0, MESSAGE_CHARACTERS)
 }
 
 function documentCount(documents: readonly Document.Parsed[], source: Source, file: string): ConfigError {

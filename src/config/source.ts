@@ -16,7 +16,7 @@ const UTF8_MARK = [0xef, 0xbb, 0xbf]
 const REFUSED = /[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u
 /** All of YAML 1.1's line breaks; the yaml package knows only LF and CR LF. */
 const LINE_BREAKS = /\r\n|[\r\x85\u2028\u2029]/g
-/** libyaml skips a byte order mark at the start of any line (files put together with cat have them). */
+/** libyaml takes a byte order mark at the start of a further line for one column of blank (files put together with cat have them). */
 const MARKS_AT_LINE_START = /^\ufeff/gm
 
 /** The text of a file, with `\n` line breaks only, and its lines. */
@@ -86,7 +86,7 @@ function startsWith(bytes: Uint8Array, mark: readonly number[]): boolean {
 }
 
 function normalise(text: string): string {
-  return text.replace(LINE_BREAKS, '\n').replace(MARKS_AT_LINE_START, '')
+  return text.replace(LINE_BREAKS, '\n').replace(MARKS_AT_LINE_START, ' ')
 }
 
 function unreadable(text: string, index: number, reason: string): ConfigError {

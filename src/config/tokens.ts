@@ -51,7 +51,9 @@ const DIRECTIVES: readonly (readonly [pattern: RegExp, name: string, number: num
   [/^%YAML[ \t]/, 'version directive', 3],
   [/^%TAG[ \t]/, 'tag directive', 4],
 ]
-const ANCHOR_OR_ALIAS = /^[&*][\w-]+$/
+/** libyaml ends the name at any of these, the yaml package only at a blank. */
+const ANCHOR_OR_ALIAS = /^[&*]([\w-]+)(?:$|[?:,\]}%@`])/
+const CLOSED_QUOTES = /^(?:'(?:[^']|'')*'|"(?:[^"\\]|\\.)*")$/s
 
 /** Walks over the tokens of the whole text. Never throws. */
 export function checkTokens(text: string): TokenReport {
@@ -82,6 +84,8 @@ class TokenWalk {
   #afterPlain = false
   /** The next scalar is the text of a `|` or `>` block. */
   #blockNext = false
+  /** Behind `...`, where only another document may begin. */
+  #ended = false
   /** Column of the last key or `-` that began a node. */
   #indent = -1
   /** Columns of the `?` that still wait for their `:`. */
@@ -107,7 +111,8 @@ class TokenWalk {
 
   /** Any token but blanks, line breaks and comments. */
   #mark(type: string, source: string): void {
-    this.#begin()
+    if (type === 'doc-start' || type === 'doc-end' || type === 'directive-line') this.#ended = type === 'doc-end'
+    else this.#begin()
     this.#afterPlain = false
     if (type === 'seq-item-ind') return
     if (type === 'explicit-key-ind') {
@@ -130,6 +135,10 @@ class TokenWalk {
   }
 
   #begin(): void {
+    if (this.#ended) {
+      this.#ended = false
+      this.#fail(0, LibyamlError.parser, 'text after the end of the document ("..."); remove that line')
+    }
     if (this.#keyAllowed && this.#flowDepth === 0) this.#indent = this.#column()
   }
 
@@ -151,8 +160,8 @@ class TokenWalk {
   }
 
   #anchor(type: 'anchor' | 'alias', source: string): void {
-    const name = source.slice(1)
-    if (!ANCHOR_OR_ALIAS.test(source)) {
+    const name = ANCHOR_OR_ALIAS.exec(source)?.[1]
+    if (name === undefined) {
       this.#fail(0, LibyamlError.scanner, `"${source[0]}" starts an ${type} in YAML; quote the text`)
     } else if (type === 'alias' && !this.#anchors.has(name)) {
       this.#fail(
@@ -172,7 +181,7 @@ class TokenWalk {
   }
 
   #quoted(source: string): void {
-    if (source.length > 1 && source.endsWith(source[0]!)) return
+    if (CLOSED_QUOTES.test(source)) return
     const message = `a text in quotes begins here and has no ${source[0]} at its end; its further lines must be indented`
     this.#fail(0, LibyamlError.scanner, message)
   }

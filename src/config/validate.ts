@@ -11,13 +11,16 @@ import {
   type PoolSettings,
   type SettingDirective,
 } from './directives.ts'
-import { BadValue, ConfigError, type Position, quoteValue } from './errors.ts'
+import { BadValue, ConfigError, type Position, quoteValue, showValue } from './errors.ts'
 import { parseListen, type Resolve } from './listen.ts'
 import { parseExactNumber, parseNumber } from './number.ts'
 import type { ScalarNode } from './parse.ts'
 import { parseServer } from './server-entry.ts'
 import type { Entry, PoolEntries } from './structure.ts'
 import type { Config, ListenAddress, PoolConfig, ServerConfig } from './types.ts'
+
+/** Most servers of a pool: ring tables hold server indexes in 16 bits. */
+const SERVERS_MAX = 65536
 
 /** A pool while its entries are read. */
 interface PoolDraft {
@@ -97,7 +100,7 @@ function unknownKey(key: ScalarNode): ConfigError {
   const nearest = nearestKey(key.value)
   const remedy = nearest === null ? 'remove it, or see the README for all keys' : `did you mean "${nearest}"?`
   return new ConfigError(
-    [`conf: directive "${key.value}" is unknown`],
+    [`conf: directive "${showValue(key.value)}" is unknown`],
     key.at,
     `directive ${quoteValue(key.value)} is unknown; ${remedy}`,
   )
@@ -187,14 +190,18 @@ function missing(draft: PoolDraft, key: string, example: string): string {
 function finishServers(draft: PoolDraft): readonly ServerConfig[] {
   if (draft.servers.length === 0) {
     const reason = missing(draft, 'servers', '- 127.0.0.1:6379:1')
-    throw new ConfigError([`conf: pool '${draft.name}' has no servers`], draft.at, reason)
+    throw new ConfigError([`conf: pool '${showValue(draft.name)}' has no servers`], draft.at, reason)
+  }
+  if (draft.servers.length > SERVERS_MAX) {
+    const problem = `pool '${showValue(draft.name)}' has more than ${SERVERS_MAX} servers`
+    throw new ConfigError([`conf: ${problem}`], draft.servers[SERVERS_MAX]!.at, `${problem}; split it`)
   }
   const sorted = draft.servers.sort(byName)
   const twin = sorted.findIndex((server, index) => sorted[index + 1]?.name === server.name)
   if (twin !== -1) {
     const { name, at } = sorted[twin]!
     throw new ConfigError(
-      [`conf: pool '${draft.name}' has servers with same name '${name}'`],
+      [`conf: pool '${showValue(draft.name)}' has servers with same name '${showValue(name)}'`],
       sorted[twin + 1]!.at,
       `a second server with the name ${quoteValue(name)}, after the one on line ${at.line}; give one of them a name of its own`,
     )
@@ -209,7 +216,7 @@ function checkListenTexts(drafts: readonly PoolDraft[]): void {
     const text = first.listen!.text
     if (text !== second.listen!.text) continue
     throw new ConfigError(
-      [`conf: pools '${first.name}' and '${second.name}' have the same listen address '${text}'`],
+      [showValue(`conf: pools '${first.name}' and '${second.name}' have the same listen address '${text}'`)],
       second.seen.get('listen')!,
       `the same listen address as pool ${quoteValue(first.name)} on line ${first.at.line}: ${quoteValue(text)}; give each pool its own`,
     )
@@ -223,7 +230,7 @@ function checkPoolNames(drafts: readonly PoolDraft[], file: string): void {
     if (first.name !== second.name) continue
     throw new ConfigError(
       // The missing quote before the name is nutcracker's.
-      [`conf: '${file}' has pools with same name ${first.name}'`],
+      [`conf: '${file}' has pools with same name ${showValue(first.name)}'`],
       second.at,
       `a second pool with the name ${quoteValue(first.name)}, after the one on line ${first.at.line}; rename one of them`,
     )
