@@ -13,15 +13,18 @@ export const SIGNAL_STAMP = '[.......................]'
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g
 
-/** Makes any text safe for one line of a log: `\n`, `\r`, `\t`, `\x1b`, `\u2028`. Text that needs nothing is returned as it is. */
-export function escapeText(text: string): string {
-  const bounded = text.length > MESSAGE_LIMIT ? `${text.slice(0, MESSAGE_LIMIT)}...` : text
-  return bounded.replace(UNSAFE, escapeCharacter)
+export function cutMessage(message: string): string {
+  return message.length > MESSAGE_LIMIT ? `${message.slice(0, MESSAGE_LIMIT)}...` : message
 }
 
-/** One line with its LF, in local time. @param message escaped here. */
+/** Makes any text safe for one line of a log: `\n`, `\r`, `\t`, `\x1b`, `\u2028`. Text that needs nothing is returned as it is. */
+export function escapeText(text: string): string {
+  return text.replace(UNSAFE, escapeCharacter)
+}
+
+/** One line with its LF, in local time. @param message cut and escaped here. */
 export function formatLine(time: Date, component: string, message: string): string {
-  return `[${formatTime(time)}] ${component}: ${escapeText(message)}\n`
+  return `[${formatTime(time)}] ${component}: ${escapeText(cutMessage(message))}\n`
 }
 
 export function formatSignalLine(message: string): string {

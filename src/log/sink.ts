@@ -5,7 +5,7 @@
 
 import { pino } from 'pino'
 import type { Severity } from './level.ts'
-import { formatLine, formatSignalLine } from './line.ts'
+import { cutMessage, formatLine, formatSignalLine } from './line.ts'
 import type { LogFile } from './log-file.ts'
 
 export interface Sink {
@@ -57,7 +57,7 @@ export class JsonSink implements Sink {
   }
 
   write(severity: Severity, component: string, message: string, cause: Error | null): void {
-    this.#pino[severity](cause === null ? { component } : { component, err: cause }, message)
+    this.#pino[severity](cause === null ? { component } : { component, err: cause }, cutMessage(message))
   }
 
   signal(message: string): void {
