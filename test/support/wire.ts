@@ -12,6 +12,12 @@ export const REPLY_TIMEOUT_MS = 10_000
 /** Where a reply that starts at `at` ends, or -1 while `[at, end)` does not hold all of it. */
 export type EndOf = (bytes: Buffer, at: number, end: number) => number
 
+export interface ReplyOptions {
+  readonly timeoutMs?: number
+  /** Filled with the replies as they come. Default: a new array. */
+  readonly into?: Buffer[]
+}
+
 export class Wire {
   readonly socket: Socket
   /** True once the other side has ended or reset the connection. */
@@ -62,9 +68,12 @@ export class Wire {
     this.send(bytes.subarray(from))
   }
 
-  /** The next `count` replies, each in a buffer of its own. Rejects when the connection closes or time runs out before. */
-  async replies(count: number, endOf: EndOf, timeoutMs = REPLY_TIMEOUT_MS): Promise<Buffer[]> {
-    const replies: Buffer[] = []
+  /**
+   * The next `count` replies, each in a buffer of its own. Rejects when the connection closes or time runs out before; what had come
+   * until then is in `into`.
+   */
+  async replies(count: number, endOf: EndOf, options: ReplyOptions = {}): Promise<Buffer[]> {
+    const replies = options.into ?? []
     const collect = (): boolean => {
       while (replies.length < count) {
         const end = endOf(this.#bytes, this.#start, this.#end)
@@ -74,16 +83,16 @@ export class Wire {
       }
       return true
     }
-    await this.#wait(collect, () => `${replies.length} of ${count} replies`, timeoutMs)
+    await this.#wait(collect, () => `${replies.length} of ${count} replies`, options.timeoutMs ?? REPLY_TIMEOUT_MS)
     return replies
   }
 
-  redisReplies(count: number, timeoutMs?: number): Promise<Buffer[]> {
-    return this.replies(count, replyEnd, timeoutMs)
+  redisReplies(count: number, options?: ReplyOptions): Promise<Buffer[]> {
+    return this.replies(count, replyEnd, options)
   }
 
-  memcacheReplies(count: number, timeoutMs?: number): Promise<Buffer[]> {
-    return this.replies(count, memcacheReplyEnd, timeoutMs)
+  memcacheReplies(count: number, options?: ReplyOptions): Promise<Buffer[]> {
+    return this.replies(count, memcacheReplyEnd, options)
   }
 
   /** Takes exactly `count` bytes. */
