@@ -17,7 +17,6 @@ const ODD_TEXTS = [
   '0',
   '1.5',
   '9999999999999999999',
-  '',
   '\r\n',
   '(1',
   '+inf',
@@ -78,11 +77,13 @@ function isMade(made: Args | Made): made is Made {
   return 'args' in made
 }
 
-/** Commands whose arguments must stay as made: an odd one would write something random, or something huge. */
+/**
+ * Commands whose arguments must stay as made: an odd one would write something random, or something huge, or to a key that other
+ * connections share.
+ */
 const FRAGILE = new Set(
-  'SPOP SETRANGE SETBIT BITFIELD RESTORE SORT SRANDMEMBER HRANDFIELD ZRANDMEMBER SSCAN HSCAN ZSCAN EVAL EVALSHA DEL UNLINK TOUCH MGET MSET EXISTS'.split(
-    ' ',
-  ),
+  `SPOP SETRANGE SETBIT BITFIELD RESTORE SORT SRANDMEMBER HRANDFIELD ZRANDMEMBER SSCAN HSCAN ZSCAN EVAL EVALSHA DEL UNLINK TOUCH MGET MSET
+  EXISTS COPY RPOPLPUSH LMOVE SMOVE`.split(/\s+/),
 )
 
 /** Commands to which the proxy lets any number of arguments pass. */
