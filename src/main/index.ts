@@ -1,0 +1,194 @@
+/**
+ * Entry of the process, on the primary thread: from the command line to the exit code, in nutcracker's order.
+ *
+ *     options ─▶ log ─▶ daemonize ─▶ signals ─▶ pid file ─▶ banner ─▶ configuration ─▶ proxy (tables, stats port, workers, listeners)
+ *
+ * Exit codes: 0 after an orderly end, `-h -V -D`, and `-t` with a good file; 1 for everything else.
+ */
+
+import { machine, release, type as systemName } from 'node:os'
+import { extname } from 'node:path'
+import { loadConfig, syntaxLine, testConfigReport } from '../config/load.ts'
+import type { Config } from '../config/types.ts'
+import { createLogger, type Logger } from '../log/log.ts'
+import { Control } from '../shared/layout.ts'
+import { strerror } from '../shared/strerror.ts'
+import { type Options, parseCommandLine } from './cli.ts'
+import { daemonize } from './daemon.ts'
+import { removePidFile, writePidFile } from './pid-file.ts'
+import { Primary } from './primary.ts'
+import { installSignals } from './signals.ts'
+import { NUTCRACKER_VERSION } from './version.ts'
+
+const RUN_LINE =
+  "run, rabbit run / dig that hole, forget the sun / and when at last the work is done / don't sit down / it's time to dig another one"
+const DONE_LINE = 'done, rabbit done'
+
+/** One run of the proxy, from the log on. */
+class Process {
+  readonly #options: Options
+  readonly #log: Logger
+  readonly #primary: Primary
+  #running = false
+  /** Reloads one after the other; a signal during one asks for another. */
+  #reload: Promise<void> | null = null
+  #reloadAgain = false
+
+  constructor(options: Options, log: Logger) {
+    this.#options = options
+    this.#log = log
+    this.#primary = new Primary({
+      workers: options.workers,
+      mbufBytes: options.mbufBytes,
+      statsAddress: options.statsAddr,
+      statsPort: options.statsPort,
+      log,
+      workerLog: { path: options.logFile, format: options.logFormat },
+      // The neighbour is .ts when run from source and .js when built.
+      workerEntry: new URL(`../worker/index${extname(import.meta.filename)}`, import.meta.url),
+      onFatal: reason => this.#fatal('the proxy cannot go on', reason),
+    })
+  }
+
+  async run(): Promise<void> {
+    const { pidFile } = this.#options
+    process.on('uncaughtException', error => this.#fatal('uncaught exception', error))
+    process.on('unhandledRejection', reason => this.#fatal('unhandled rejection', asError(reason)))
+    installSignals({
+      log: this.#log,
+      logFile: this.#options.logFile,
+      onReopenLog: () => this.#primary.reopenLogs(),
+      onReload: () => this.#onReload(),
+      onDrain: () => this.#onDrain(),
+      onExit: () => this.#exit(1),
+    })
+    const problem = pidFile === '' ? '' : writePidFile(pidFile)
+    if (problem !== '') {
+      this.#log.error(problem)
+      this.#exit(1)
+    }
+    const system = `${systemName()} ${release()} ${machine()}`
+    this.#log.banner(`nutcracker-${NUTCRACKER_VERSION} built for ${system} started on pid ${process.pid}`)
+    this.#log.banner(RUN_LINE)
+    const config = await this.#load()
+    if (config === null) this.#exit(1)
+    try {
+      await this.#primary.start(config)
+    } catch (error) {
+      const { message, cause } = asError(error)
+      this.#log.error(message, cause instanceof Error && isOurs(cause) ? cause : null)
+      this.#exit(1)
+    }
+    this.#running = true
+  }
+
+  /** @returns null when the file is no good; it has been said why. */
+  async #load(): Promise<Config | null> {
+    const { confFile } = this.#options
+    const result = await loadConfig(confFile)
+    if (result.ok) return result.config
+    for (const line of result.lines) this.#log.error(line)
+    this.#log.error(`conf: ${result.reason}`)
+    if (result.opened) process.stderr.write(`${syntaxLine(confFile, false)}\n`)
+    return null
+  }
+
+  #onReload(): void {
+    if (!this.#running) return
+    if (this.#reload !== null) {
+      this.#reloadAgain = true
+      return
+    }
+    this.#reload = this.#reloadOnce().finally(() => {
+      this.#reload = null
+      if (!this.#reloadAgain) return
+      this.#reloadAgain = false
+      this.#onReload()
+    })
+  }
+
+  async #reloadOnce(): Promise<void> {
+    const config = await this.#load()
+    if (config === null) {
+      this.#log.error('reload: the file is not valid; nothing has changed')
+      return
+    }
+    try {
+      await this.#primary.reload(config)
+    } catch (error) {
+      this.#log.error(`reload: ${asError(error).message}; nothing has changed`)
+    }
+  }
+
+  #onDrain(): void {
+    if (!this.#running) this.#exit(0)
+    this.#running = false
+    this.#primary.drain(this.#options.drainTimeoutMs).then(
+      () => this.#exit(0),
+      (error: unknown) => this.#fatal('draining failed', asError(error)),
+    )
+  }
+
+  #fatal(what: string, reason: Error): never {
+    this.#log.alert(what, reason)
+    this.#exit(1)
+  }
+
+  #exit(code: 0 | 1): never {
+    // Whatever goes wrong on the way out must not bring us back here.
+    process.removeAllListeners('uncaughtException')
+    this.#primary.abort()
+    if (this.#options.pidFile !== '') removePidFile(this.#options.pidFile)
+    this.#log.banner(DONE_LINE)
+    process.exit(code)
+  }
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason))
+}
+
+/** Whether an error's stack tells something: what the system refuses is told by its name. */
+function isOurs(error: Error): boolean {
+  return !('code' in error)
+}
+
+/** Opens the log, or ends the process. */
+function openLog(options: Options): Logger {
+  // Until there is a configuration, there is no shared memory that could hold the level.
+  const control = new Int32Array(Control.logLevel + 1)
+  control[Control.logLevel] = options.verbosity
+  try {
+    return createLogger({ path: options.logFile, format: options.logFormat, control, component: 'main' })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    process.stderr.write(`opening log file '${options.logFile}' failed: ${strerror(code ?? String(error))}\n`)
+    process.exit(1)
+  }
+}
+
+async function main(): Promise<void> {
+  const commandLine = parseCommandLine(process.argv.slice(2))
+  if (commandLine.kind === 'exit') {
+    process.stderr.write(commandLine.text)
+    process.exit(commandLine.exitCode)
+  }
+  const { options } = commandLine
+  if (options.testConf) {
+    const report = testConfigReport(await loadConfig(options.confFile), options.confFile)
+    process.stderr.write(report.stderr)
+    process.exit(report.exitCode)
+  }
+  const log = openLog(options)
+  if (options.daemonize) {
+    const outcome = await daemonize()
+    if (outcome.role === 'foreground') process.exit(0)
+    if (outcome.role === 'failed') {
+      process.stderr.write(`${outcome.message}\n`)
+      process.exit(1)
+    }
+  }
+  await new Process(options, log).run()
+}
+
+await main()

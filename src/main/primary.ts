@@ -1,0 +1,283 @@
+/**
+ * The running proxy as the primary thread sees it: which configuration is in force, and what a start, a reload and an orderly end do, step
+ * by step. Made by `index.ts`; everything it works with has a file of its own.
+ *
+ *     listener-set ─ accepted client ─▶ hand-over ─▶ supervisor ─▶ worker threads
+ *                                          │ census      │ 'ejected'
+ *     stats-server ◀── reader ◀── shared memory ──▶ health ─▶ tables
+ */
+
+import { setImmediate as loopTurn } from 'node:timers/promises'
+import { type ConfigDiff, diffConfigs } from '../config/diff.ts'
+import type { Config } from '../config/types.ts'
+import type { Logger } from '../log/log.ts'
+import { Control } from '../shared/layout.ts'
+import type { FromWorker, LogOptions, WorkerData } from '../shared/messages.ts'
+import { PoolStat, ProcessStat } from '../stats/fields.ts'
+import { StatsReader, type StatsSnapshot } from '../stats/reader.ts'
+import { ClientCensus } from './client-census.ts'
+import { describeDiff } from './describe-diff.ts'
+import { descriptorBudget, descriptorLimit } from './descriptors.ts'
+import {
+  carryHealth,
+  findServer,
+  firstGeneration,
+  forWorkers,
+  type GenerationSettings,
+  type LocalGeneration,
+  nextGeneration,
+} from './generation.ts'
+import { HandOver } from './hand-over.ts'
+import { HealthMonitor } from './health.ts'
+import { ListenerSet, type PreparedListeners } from './listener-set.ts'
+import { probe } from './prober.ts'
+import { StatsServer } from './stats-server.ts'
+import { Supervisor } from './supervisor.ts'
+import { TableThread } from './table-thread.ts'
+
+export interface PrimaryOptions {
+  readonly workers: number
+  readonly mbufBytes: number
+  readonly statsAddress: string
+  readonly statsPort: number
+  readonly log: Logger
+  /** What the workers open for themselves. */
+  readonly workerLog: LogOptions
+  /** File that the worker threads run. */
+  readonly workerEntry: URL
+  /** The proxy cannot go on. Called at most once, and never before `start` has resolved. */
+  readonly onFatal: (reason: Error) => void
+}
+
+export class Primary {
+  readonly #options: PrimaryOptions
+  readonly #log: Logger
+  readonly #settings: GenerationSettings
+  readonly #supervisor: Supervisor
+  readonly #listeners: ListenerSet
+  readonly #handOver: HandOver
+  readonly #health: HealthMonitor
+  readonly #census: ClientCensus
+  readonly #stats = new StatsReader()
+  #statsServer: StatsServer | null = null
+  #current: LocalGeneration | null = null
+  /** Generations that some worker still works with, by number; the current one included. */
+  readonly #generations = new Map<number, LocalGeneration>()
+  /** By worker: the generation that its messages speak of. */
+  readonly #adopted: number[]
+  #onAdopted: (() => void) | null = null
+  #ending = false
+
+  constructor(options: PrimaryOptions) {
+    const { workers, log } = options
+    this.#options = options
+    this.#log = log
+    this.#adopted = new Array<number>(workers).fill(0)
+    const onTableError = (error: Error): void => log.error('the thread that builds routing tables died', error)
+    this.#settings = { workers, newTableThread: staysWarm => new TableThread(staysWarm, onTableError) }
+    this.#census = new ClientCensus(workers)
+    this.#health = new HealthMonitor({ log: log.child('health'), probe })
+    this.#supervisor = new Supervisor({
+      entry: options.workerEntry,
+      workers,
+      dataFor: worker => this.#birthOf(worker),
+      onReady: worker => this.#listeners.workerReady(worker),
+      onGone: worker => this.#workerGone(worker),
+      onMessage: (worker, message) => this.#onMessage(worker, message),
+      onFatal: options.onFatal,
+      log: log.child('supervisor'),
+    })
+    this.#handOver = new HandOver({
+      target: this.#supervisor,
+      census: this.#census,
+      countRefused: pool => this.#countRefused(pool),
+      log: log.child('listener'),
+    })
+    this.#listeners = new ListenerSet({
+      workers,
+      post: (worker, message) => this.#supervisor.post(worker, message),
+      onClient: (pool, client) => this.#handOver.accept(pool, client),
+      log: log.child('listener'),
+    })
+  }
+
+  /** Resolves when all listeners are open. Rejects with the line for the log when something cannot be had; `abort` cleans up then. */
+  async start(config: Config): Promise<void> {
+    const first = await firstGeneration(config, this.#settings, this.#log.level)
+    this.#use(first)
+    const { statsAddress: address, statsPort: port } = this.#options
+    const snapshot = (): StatsSnapshot => this.#stats.snapshot()
+    this.#statsServer = await StatsServer.open({ address, port, snapshot, log: this.#log.child('stats') })
+    this.#log.notice(`listening on stats server '${address.startsWith('/') ? address : `${address}:${port}`}'`)
+    await this.#supervisor.start()
+    await this.#listeners.openAll(config)
+    this.#countListeners(config.pools.length)
+    for (const [index, pool] of config.pools.entries()) {
+      const protocol = pool.redis ? 'redis' : 'memcache'
+      const servers = `${pool.servers.length} servers`
+      this.#log.notice(`listening on '${pool.listen.text}' in ${protocol} pool ${index} '${pool.name}' with ${servers}`)
+    }
+    this.#health.useGeneration(first)
+    this.#warmTables(first)
+  }
+
+  /** Replaces the configuration. Rejects with the reason when an address or a table cannot be had: nothing has changed then. */
+  async reload(config: Config): Promise<void> {
+    const previous = this.#current!
+    const diff = diffConfigs(previous.config, config)
+    if (diff.unchanged) {
+      this.#log.notice('reload: the configuration is the same as before')
+      return
+    }
+    const prepared = await this.#listeners.prepare(diff.listeners, config)
+    let next: LocalGeneration
+    try {
+      next = await nextGeneration(config, this.#settings, previous)
+    } catch (error) {
+      this.#listeners.discard(prepared)
+      throw error
+    }
+    if (this.#ending) {
+      this.#listeners.discard(prepared)
+      return
+    }
+    this.#switch(previous, next, diff, prepared)
+    for (const line of describeDiff(diff, config)) this.#log.notice(`reload: ${line}`)
+    await this.#allAdopted()
+  }
+
+  /** The workers' turn to open their logs anew. */
+  reopenLogs(): void {
+    this.#supervisor.broadcast({ type: 'reopen-log' })
+  }
+
+  /** Stops accepting, lets the workers finish, ends. Resolves within the timeout and a little; at once when it is 0. */
+  async drain(timeoutMs: number): Promise<void> {
+    this.#ending = true
+    this.#health.close()
+    const { layout, shared } = this.#current!
+    Atomics.store(layout.control(shared), Control.draining, 1)
+    // Whoever the kernel has connected already is still served.
+    await loopTurn()
+    await loopTurn()
+    this.#listeners.close()
+    if (timeoutMs > 0 && !(await this.#supervisor.drain(timeoutMs))) {
+      this.#log.warn(`${this.#census.totalClients()} clients were not done after ${timeoutMs} ms and are cut off`)
+    }
+    this.abort()
+    await this.#supervisor.terminate()
+  }
+
+  /** Gives up what other processes see: addresses and files. For an end at once, and after a start that failed. */
+  abort(): void {
+    this.#ending = true
+    this.#health.close()
+    this.#listeners.close()
+    this.#listeners.removeFiles()
+    this.#statsServer?.close()
+  }
+
+  /** From the old memory to the new in one step, as far as the primary is concerned: nothing is awaited here. */
+  #switch(previous: LocalGeneration, next: LocalGeneration, diff: ConfigDiff, prepared: PreparedListeners): void {
+    const stale = carryHealth(previous, next)
+    this.#listeners.release(diff.listeners, next.config)
+    this.#use(next)
+    this.#countListeners(diff.listeners.filter(change => change.action === 'open').length)
+    this.#supervisor.broadcast({ type: 'generation', next: forWorkers(next) })
+    this.#listeners.commit(diff.listeners, next.config, prepared)
+    this.#health.useGeneration(next)
+    for (const pool of stale) this.#health.rebuild(pool)
+    this.#warmTables(next)
+    void previous.tableThread.close()
+  }
+
+  #use(generation: LocalGeneration): void {
+    const { workers } = this.#options
+    const { config, layout, shared } = generation
+    this.#current = generation
+    this.#generations.set(generation.generation, generation)
+    this.#stats.addGeneration(generation, workers)
+    this.#census.addGeneration(generation)
+    const budget = descriptorBudget(config, workers, descriptorLimit())
+    this.#handOver.useConfig(config, budget)
+    this.#log.follow(layout.control(shared))
+    const { limit, maxClients, maxServerConnections } = budget
+    if (limit === Infinity) return
+    this.#log.notice(`max fds ${limit} max client conns ${maxClients} max server conns ${maxServerConnections}`)
+    if (!budget.fits) {
+      this.#log.warn(
+        `${limit} descriptors are too few for ${maxServerConnections} server connections: raise the limit (ulimit -n)`,
+      )
+    }
+  }
+
+  /** nutcracker counts a listener as a connection. One a pool, however many threads listen. @param opened how many are new. */
+  #countListeners(opened: number): void {
+    const { config, layout, shared } = this.#current!
+    const row = layout.row(shared, 0)
+    row[ProcessStat.totalConnections] += opened
+    row[ProcessStat.currConnections] = config.pools.length
+  }
+
+  #countRefused(pool: number): void {
+    const { layout, shared } = this.#current!
+    layout.row(shared, 0)[layout.poolStat(pool) + PoolStat.clientRefused]++
+  }
+
+  #warmTables({ tableThread }: LocalGeneration): void {
+    tableThread.warmUp().catch((error: Error) => {
+      this.#log.error('the thread that builds routing tables did not start', error)
+    })
+  }
+
+  /** A worker that starts now. What its predecessor left in older memory is final. */
+  #birthOf(worker: number): WorkerData {
+    const { workers, mbufBytes, workerLog } = this.#options
+    const current = this.#current!
+    this.#workerAdopted(worker, current.generation)
+    return { workerIndex: worker, workers, mbufBytes, log: workerLog, current: forWorkers(current) }
+  }
+
+  #workerGone(worker: number): void {
+    const { layout, shared } = this.#current!
+    this.#stats.workerGone(worker)
+    this.#census.workerGone(worker)
+    this.#listeners.workerGone(worker)
+    if (!this.#ending) layout.row(shared, 0)[ProcessStat.workerCrashes]++
+    // Whoever waits for the worker to adopt a generation waits no longer: its successor is born with it.
+    this.#workerAdopted(worker, this.#current!.generation)
+  }
+
+  #workerAdopted(worker: number, generation: number): void {
+    this.#adopted[worker] = generation
+    this.#stats.workerAdopted(worker, generation)
+    this.#census.workerAdopted(worker, generation)
+    const oldest = Math.min(...this.#adopted)
+    for (const number of this.#generations.keys()) if (number < oldest) this.#generations.delete(number)
+    if (oldest === this.#current!.generation) this.#onAdopted?.()
+  }
+
+  async #allAdopted(): Promise<void> {
+    if (Math.min(...this.#adopted) < this.#current!.generation) {
+      await new Promise<void>(resolve => {
+        this.#onAdopted = resolve
+      })
+      this.#onAdopted = null
+    }
+  }
+
+  #onMessage(worker: number, message: FromWorker): void {
+    if (message.type === 'ejected') this.#onEjected(worker, message)
+    else if (message.type === 'adopted') this.#workerAdopted(worker, message.generation)
+    else if (message.type === 'listening' || message.type === 'listen-failed') this.#listeners.onAnswer(worker, message)
+  }
+
+  /** The worker may speak of an older generation; the server may have left since. */
+  #onEjected(worker: number, message: FromWorker & { readonly type: 'ejected' }): void {
+    if (this.#ending) return
+    const pool = this.#generations.get(this.#adopted[worker])!.config.pools[message.pool]
+    const { config } = this.#current!
+    const place = findServer(config, pool, pool.servers[message.server])
+    if (place !== null && config.pools[place.pool].autoEjectHosts) this.#health.ejected(place, message.reason)
+  }
+}
