@@ -1,14 +1,16 @@
 /** How two replies are held against each other. `exact` is the rule; the others are for what a server answers differently each time. */
 
+import { valueBlocks } from '../support/memcache-wire.ts'
 import { replyEnd } from '../support/resp.ts'
 
 /**
  * `exact`: every byte. `unordered`: the same elements in any order. `pairs`: the same field and value pairs in any order. `scan`: the
  * same cursor, and elements in any order. `shape`: the same type, and the same number of elements. `time`: integers a few seconds
  * apart. `dump`: every byte, but for hash table encodings, which keep the server's order: there the length. `sum`: the subject's
- * integer is the sum of the reference's replies.
+ * integer is the sum of the reference's replies. `cas`: every byte of memcached's VALUE blocks but the cas uniques, which count the
+ * writes of all connections.
  */
-export type Compare = 'exact' | 'unordered' | 'pairs' | 'scan' | 'shape' | 'time' | 'dump' | 'sum'
+export type Compare = 'exact' | 'unordered' | 'pairs' | 'scan' | 'shape' | 'time' | 'dump' | 'sum' | 'cas'
 
 const CLOCK_TOLERANCE = 5_000
 
@@ -32,6 +34,8 @@ export function sameReply(compare: Compare, reference: readonly Buffer[], subjec
       return sameTime(expected.toString('latin1'), subject.toString('latin1'))
     case 'dump':
       return sameDump(expected, subject)
+    case 'cas':
+      return withoutCas(expected) === withoutCas(subject)
   }
 }
 
@@ -92,4 +96,10 @@ function sameDump(expected: Buffer, subject: Buffer): boolean {
   if (expected.length !== subject.length) return false
   const type = expected[expected.indexOf('\r\n') + 2]!
   return HASH_TABLE_TYPES.includes(type)
+}
+
+/** A reply to `gets` in one text, each cas unique replaced by whether it is there. */
+function withoutCas(reply: Buffer): string {
+  const blocks = valueBlocks(reply).map(({ key, flags, cas, data }) => [key, flags, cas !== '', data])
+  return JSON.stringify([blocks, reply.toString('latin1', Math.max(0, reply.length - 5))])
 }

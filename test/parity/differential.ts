@@ -29,8 +29,11 @@ export interface Stream {
   readonly random: Random
   /** Makes the next step. */
   readonly next: () => Step
-  /** Sent first on both connections; its replies are compared too. */
+  /** Sent first and last on both connections; the replies are compared too. */
   readonly prologue?: readonly Step[]
+  readonly epilogue?: readonly Step[]
+  /** Told every reply of the reference that was as expected. */
+  readonly observe?: (step: Step, reply: Buffer) => void
   /** Number of steps. */
   readonly count: number
   /** For the report of a difference. */
@@ -52,7 +55,7 @@ export async function compareStream(stream: Stream): Promise<number> {
       compared += await compareBatch(stream, batch, reference, subject, history)
       sent += size
     }
-    return compared
+    return compared + (await compareBatch(stream, stream.epilogue ?? [], reference, subject, history))
   } finally {
     reference.destroy()
     subject.destroy()
@@ -101,6 +104,7 @@ async function compareBatch(
       const troubles = results.flatMap(result => (result.status === 'rejected' ? [String(result.reason)] : []))
       throw difference(stream, [...history, ...answered.slice(0, index)], step, wanted, actual[index], troubles)
     }
+    stream.observe?.(step, wanted[0]!)
   }
   for (const result of results) if (result.status === 'rejected') throw result.reason
   if (reference.received.length + subject.received.length > 0) {

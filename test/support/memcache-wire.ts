@@ -15,7 +15,7 @@ export function memcacheReplyEnd(bytes: Buffer, at: number, end: number): number
   for (;;) {
     const line = bytes.indexOf('\r\n', position, 'latin1')
     if (line < 0 || line + 2 > end) return -1
-    const block = /^VALUE \S+ \d+ (\d+)( \d+)?$/.exec(
+    const block = /^VALUE [^ ]+ \d+ (\d+)( \d+)?$/.exec(
       bytes.toString('latin1', position, Math.min(line, position + 600)),
     )
     position = line + 2
@@ -26,6 +26,29 @@ export function memcacheReplyEnd(bytes: Buffer, at: number, end: number): number
       throw new MemcacheError(`No CRLF after a data block: ${printable(bytes.subarray(at, end))}`)
     }
   }
+}
+
+export interface ValueBlock {
+  readonly key: string
+  readonly flags: string
+  /** '' when the reply has none. */
+  readonly cas: string
+  /** One char a byte. */
+  readonly data: string
+}
+
+/** The VALUE blocks of one complete reply. */
+export function valueBlocks(reply: Buffer): ValueBlock[] {
+  const blocks: ValueBlock[] = []
+  for (let at = 0; at < reply.length; ) {
+    const line = reply.indexOf('\r\n', at, 'latin1')
+    const [word, key, flags, bytes, cas] = reply.toString('latin1', at, line).split(' ')
+    if (word !== 'VALUE') break
+    const end = line + 2 + Number(bytes)
+    blocks.push({ key: key!, flags: flags!, cas: cas ?? '', data: reply.toString('latin1', line + 2, end) })
+    at = end + 2
+  }
+  return blocks
 }
 
 /** Where the request that starts at `at` ends, or -1 when it is incomplete. */
