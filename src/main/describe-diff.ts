@@ -3,8 +3,11 @@
 import type { ConfigDiff, PoolChange } from '../config/diff.ts'
 import type { Config, ServerConfig } from '../config/types.ts'
 
-/** One line for each pool that is not as it was, and one for those that left. @param next the configuration in force now. */
-export function describeDiff(diff: ConfigDiff, next: Config): string[] {
+/**
+ * One line for each pool that is not as it was, and for each address that is gone.
+ * @param previous the configuration before. @param next the one in force now.
+ */
+export function describeDiff(diff: ConfigDiff, previous: Config, next: Config): string[] {
   const lines = diff.added.map(index => {
     const { name, listen, servers } = next.pools[index]
     return `pool '${name}' added, listening on '${listen.text}', with ${servers.length} servers`
@@ -12,10 +15,10 @@ export function describeDiff(diff: ConfigDiff, next: Config): string[] {
   for (const pool of diff.common) {
     if (!pool.unchanged) lines.push(`pool '${pool.name}': ${describePool(pool, next).join('; ')}`)
   }
+  for (const index of diff.removed) lines.push(`pool '${previous.pools[index].name}' removed`)
   for (const { action, listen } of diff.listeners) {
     if (action === 'close') lines.push(`'${listen.text}' closed`)
   }
-  if (diff.removed.length > 0) lines.push(`${diff.removed.length} pools removed`)
   return lines
 }
 

@@ -18,7 +18,7 @@ import type { Config, PoolConfig } from '../config/types.ts'
 import type { Logger } from '../log/log.ts'
 import type { FromWorker, ToWorker } from '../shared/messages.ts'
 import { strerror } from '../shared/strerror.ts'
-import { type AcceptedClient, type Listener, ListenFailure, openListener } from './listener.ts'
+import { type AcceptedClient, type Listener, ListenFailure, openListener, pathFailure } from './listener.ts'
 
 /** An address that changes its owner is free once the old owner has closed it; so long that may take. */
 const TAKE_OVER_MS = 2_000
@@ -274,7 +274,7 @@ export class ListenerSet {
       }
       const answer = (code: string): void => {
         if (code === '') resolve()
-        else reject(failureOf(entry, new ListenFailure(code, -1, 'bind')))
+        else reject(failureOf(entry, new ListenFailure(pathFailure(code, entry.pool.listen.path), -1, 'bind')))
       }
       this.#asked[worker].push({ entry, answer })
     })

@@ -7,7 +7,9 @@
  * same interface is served by `net.Server`.
  */
 
+import { existsSync } from 'node:fs'
 import { createServer, type Server, Socket } from 'node:net'
+import { dirname } from 'node:path'
 import { errorName, strerror } from '../shared/strerror.ts'
 
 /** An accepted connection: transferable to a worker, not reading, owned by whoever was given it last. */
@@ -58,6 +60,11 @@ export class ListenFailure extends Error {
 /** Opens a listener. Rejects with `ListenFailure`. */
 export async function openListener(options: ListenerOptions): Promise<Listener> {
   return tcpWrap === null ? openServer(options) : openRaw(tcpWrap, options)
+}
+
+/** The true name of a failure to bind a unix path: libuv says EACCES where the system said ENOENT, as on Windows. */
+export function pathFailure(code: string, path: string): string {
+  return code === 'EACCES' && !existsSync(dirname(path)) ? 'ENOENT' : code
 }
 
 /** Makes an ordinary socket of an accepted client, for a client that is answered here and not by a worker. */

@@ -142,7 +142,7 @@ export class Primary {
       return
     }
     this.#switch(previous, next, diff, prepared)
-    for (const line of describeDiff(diff, config)) this.#log.notice(`reload: ${line}`)
+    for (const line of describeDiff(diff, previous.config, config)) this.#log.notice(`reload: ${line}`)
     await this.#allAdopted()
   }
 

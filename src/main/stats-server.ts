@@ -13,7 +13,7 @@ import type { Logger } from '../log/log.ts'
 import { strerror } from '../shared/strerror.ts'
 import { renderStats } from '../stats/json.ts'
 import type { StatsSnapshot } from '../stats/reader.ts'
-import { type AcceptedClient, type Listener, ListenFailure, openListener, socketOf } from './listener.ts'
+import { type AcceptedClient, type Listener, ListenFailure, openListener, pathFailure, socketOf } from './listener.ts'
 
 /** A reader that does not take its document and close in this time is cut off. */
 const READER_MS = 5_000
@@ -84,7 +84,8 @@ export class StatsServer {
         server.listen(path, resolve)
       })
     } catch (error) {
-      throw bindFailure(error, path)
+      const code = pathFailure((error as NodeJS.ErrnoException).code ?? '', path)
+      throw bindFailure(new ListenFailure(code, -1, 'bind'), path)
     }
     server.removeAllListeners('error')
     server.on('error', error => this.#log.error(`accept on m -1 failed: ${error.message}`))
@@ -118,10 +119,7 @@ export class StatsServer {
 }
 
 /** nutcracker's line. @param where as given with `-a` and `-s`. */
-function bindFailure(error: unknown, where: string): Error {
-  const fd = error instanceof ListenFailure ? error.fd : -1
-  const { code } = error as NodeJS.ErrnoException
-  return new Error(`bind on m ${fd} to stats server addr '${where}' failed: ${strerror(code ?? String(error))}`, {
-    cause: error,
-  })
+function bindFailure(error: unknown, where: string): unknown {
+  if (!(error instanceof ListenFailure)) return error
+  return new Error(`bind on m ${error.fd} to stats server addr '${where}' failed: ${error.message}`, { cause: error })
 }

@@ -133,9 +133,9 @@ function serverOf(pool: PoolSums, name: string): Float64Array {
 /** Counters and gauges add up; of times the latest counts. @param at first double of the fields in `from`. */
 function addFields(fields: readonly StatField[], into: Float64Array, from: Float64Array, at: number): void {
   for (const [index, field] of fields.entries()) {
-    const value = from[at + index]!
-    if (field.kind === 'timestamp') into[index] = Math.max(into[index]!, value)
-    else into[index]! += value
+    const value = from[at + index]
+    if (field.kind === 'timestamp') into[index] = Math.max(into[index], value)
+    else into[index] += value
   }
 }
 

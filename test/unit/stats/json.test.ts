@@ -37,15 +37,15 @@ test("a fresh process gives nutcracker's document, byte for byte", () => {
 
 test('fields that nutcracker does not have stay out', () => {
   const snapshot = freshProcess()
-  snapshot.pools[0]!.values[PoolStat.clientRefused] = 777
-  snapshot.pools[0]!.servers[0]!.values[ServerStat.queueFull] = 777
+  snapshot.pools[0].values[PoolStat.clientRefused] = 777
+  snapshot.pools[0].servers[0].values[ServerStat.queueFull] = 777
   expect(renderStats(snapshot, { source: 'HOST', uptimeSec: 0, timestampSec: 0 })).not.toContain('777')
 })
 
 test('large and negative values are plain decimal integers', () => {
   const snapshot = freshProcess()
   snapshot.process[ProcessStat.totalConnections] = 2 ** 52
-  snapshot.pools[0]!.servers[0]!.values[ServerStat.connections] = -1
+  snapshot.pools[0].servers[0].values[ServerStat.connections] = -1
   const document = renderStats(snapshot, { source: 'HOST', uptimeSec: 86_400, timestampSec: 1 })
   expect(document).toContain('"total_connections":4503599627370496, ')
   expect(document).toContain('"server_connections":-1, ')

@@ -35,9 +35,9 @@ describe('one generation', () => {
     }
     const { process, pools } = reader.snapshot()
     expect(process[ProcessStat.totalConnections]).toBe(111)
-    expect(pools[1]!.values[PoolStat.forwardError]).toBe(222)
-    expect(pools[0]!.servers[1]!.values[ServerStat.requests]).toBe(333)
-    expect(pools[0]!.servers[0]!.values[ServerStat.requests]).toBe(0)
+    expect(pools[1].values[PoolStat.forwardError]).toBe(222)
+    expect(pools[0].servers[1].values[ServerStat.requests]).toBe(333)
+    expect(pools[0].servers[0].values[ServerStat.requests]).toBe(0)
   })
 
   test('shows pools and servers in the order of the configuration', () => {
@@ -51,7 +51,7 @@ describe('one generation', () => {
   test('takes the latest of several times', () => {
     row(0)[layout.serverStat(0, 0) + ServerStat.ejectedAt] = 5_000
     row(1)[layout.serverStat(0, 0) + ServerStat.ejectedAt] = 4_000
-    expect(reader.snapshot().pools[0]!.servers[0]!.values[ServerStat.ejectedAt]).toBe(5_000)
+    expect(reader.snapshot().pools[0].servers[0].values[ServerStat.ejectedAt]).toBe(5_000)
   })
 
   test('a worker that is gone keeps its counters and loses its gauges', () => {
@@ -64,14 +64,14 @@ describe('one generation', () => {
     reader.workerGone(0)
     const { process, pools } = reader.snapshot()
     expect(process[ProcessStat.currConnections]).toBe(7)
-    expect(pools[0]!.values[PoolStat.clientConnections]).toBe(4)
-    expect(pools[0]!.values[PoolStat.clientEof]).toBe(18)
-    expect(pools[0]!.servers[0]!.values[ServerStat.outQueueBytes]).toBe(50)
+    expect(pools[0].values[PoolStat.clientConnections]).toBe(4)
+    expect(pools[0].values[PoolStat.clientEof]).toBe(18)
+    expect(pools[0].servers[0].values[ServerStat.outQueueBytes]).toBe(50)
   })
 })
 
 describe('across generations', () => {
-  const requestsOfA = (): number => reader.snapshot().pools[0]!.servers[0]!.values[ServerStat.requests]!
+  const requestsOfA = (): number => reader.snapshot().pools[0].servers[0].values[ServerStat.requests]
 
   test('counters go on where they were while workers adopt one after the other', () => {
     row(1)[layout.serverStat(0, 0) + ServerStat.requests] = 5
@@ -83,7 +83,7 @@ describe('across generations', () => {
 
     reader.workerAdopted(0, 2)
     row(1)[layout.serverStat(0, 0) + ServerStat.requests] = 1
-    oldRow[oldAt]! += 1
+    oldRow[oldAt] += 1
     expect(requestsOfA()).toBe(13)
 
     reader.workerAdopted(1, 2)
@@ -103,12 +103,12 @@ describe('across generations', () => {
     row(1)[layout.serverStat(0, 1) + ServerStat.requests] = 8
     show(generationOf(configOf(poolOf('p', { servers: [serverAt('a')] }), poolOf('q')), WORKERS, 2))
     for (const worker of [0, 1]) reader.workerAdopted(worker, 2)
-    expect(reader.snapshot().pools[0]!.servers).toHaveLength(1)
+    expect(reader.snapshot().pools[0].servers).toHaveLength(1)
     show(generationOf(configOf(poolOf('p'), poolOf('q')), WORKERS, 3))
     for (const worker of [0, 1]) reader.workerAdopted(worker, 3)
     const [p, q] = reader.snapshot().pools
-    expect(p!.servers[1]!.values[ServerStat.requests]).toBe(8)
-    expect(q!.servers[1]!.values[ServerStat.requests]).toBe(0)
+    expect(p!.servers[1].values[ServerStat.requests]).toBe(8)
+    expect(q!.servers[1].values[ServerStat.requests]).toBe(0)
   })
 
   test('the gauges of the old memory are dropped with it', () => {
