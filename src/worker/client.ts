@@ -14,11 +14,19 @@ import { answerLocally, leaveClient } from './delivery.ts'
 import type { Message } from './message.ts'
 import type { Pool } from './pool.ts'
 import type { RequestParser } from './protocol.ts'
+import type { ServerConnection } from './server-connection.ts'
 import { OWNED_CHUNK_BYTES, Socket, type SocketOwner } from './socket.ts'
 import { Tail } from './tail.ts'
+import { STREAM_BYTES, Upload } from './upload.ts'
 
-/** What a reply is taken to be before the first one is seen: the first window is the queue limit over this. */
-const ASSUMED_REPLY_BYTES = 16_384
+/** Requests that a new client may have under way before the size of its replies is known. */
+const FIRST_WINDOW = 64
+/** A client with so many times `client_queue_bytes` waiting is closed. */
+const HARD_LIMIT_FACTOR = 4
+/** A client that takes nothing of what waits for it for so long is closed, ms. */
+const WRITE_STALL_MS = 60_000
+/** How long a large request waits for a client that does not read, before it is gathered instead, ms. */
+const UPLOAD_PATIENCE_MS = 200
 /** No client has fewer requests under way than this, however large its replies. */
 const LEAST_WINDOW = 4
 /** A closing connection reads and drops input for so long, so that the peer gets its last replies and not a reset. */
@@ -37,7 +45,12 @@ export class Client implements SocketOwner {
   /** Bytes of replies that wait for their turn. */
   heldBytes = 0
   /** Running mean of the reply sizes, bytes. */
-  replyBytes = ASSUMED_REPLY_BYTES
+  replyBytes = 0
+  /** The largest reply since the client last had taken all. */
+  private largestReplyBytes = 0
+  /** What waited for the client when it was last looked at, and since when it has taken nothing of it. */
+  private unwrittenBytes = 0
+  private stalledSinceMs = 0
   authenticated = false
   /** A request [0, ownEnd) of the buffer at hand may keep that buffer: it holds nothing else. -1 = no such request. */
   ownEnd = -1
@@ -46,6 +59,8 @@ export class Client implements SocketOwner {
   /** Set while the connection only drops input before it closes. */
   lingerUntilMs = 0
   closed = false
+  /** The server connection that waits for this client to take a large reply. */
+  source: ServerConnection | null = null
   private window = LEAST_WINDOW
   /** Input waits because the client has enough under way. */
   private blocked = false
@@ -55,6 +70,13 @@ export class Client implements SocketOwner {
   private draining = false
   /** One of `CloseReason` once the connection is to close after the replies due, else -1. */
   private closing = -1
+  /** A large request that is passing through. */
+  private upload: Upload | null = null
+  /** The next request waits until nothing is under way: before and after an upload. */
+  private waitsForAll = false
+  private waitsSinceMs = 0
+  /** The large request at hand is gathered as a whole. */
+  private gathers = false
   private parser: RequestParser | null = null
   private tail: Tail | null = null
 
@@ -63,6 +85,7 @@ export class Client implements SocketOwner {
     this.socket = new Socket(pool.context.turn)
     this.authenticated = pool.config.redisAuth === ''
     this.activeMs = pool.context.turn.nowMs
+    this.replyBytes = Math.trunc(pool.config.clientQueueBytes / FIRST_WINDOW)
     this.updateWindow()
   }
 
@@ -84,6 +107,7 @@ export class Client implements SocketOwner {
 
   /** Learns the size of a reply. */
   noteReply(bytes: number): void {
+    if (bytes > this.largestReplyBytes) this.largestReplyBytes = bytes
     const before = this.replyBytes
     // Grows at once, shrinks slowly: one large value among small ones keeps the window careful.
     const after = bytes > before ? (before + bytes) >>> 1 : before - ((before - bytes) >>> 3)
@@ -98,6 +122,7 @@ export class Client implements SocketOwner {
   }
 
   private get full(): boolean {
+    if (this.waitsForAll && this.pending > 0) return true
     return this.pending >= this.window || this.socket.queuedBytes + this.heldBytes >= this.pool.config.clientQueueBytes
   }
 
@@ -105,6 +130,10 @@ export class Client implements SocketOwner {
     this.activeMs = this.socket.turn.nowMs
     if (this.closing >= 0) return
     let at = 0
+    if (this.upload !== null) {
+      at = this.continueUpload(this.upload, buf, 0, length)
+      if (this.closing >= 0 || this.upload !== null) return
+    }
     if (this.tail !== null) {
       // Only an incomplete request lies in the tail here: a blocked client is not read.
       while (this.tail !== null && at < length && !this.blocked) {
@@ -122,7 +151,7 @@ export class Client implements SocketOwner {
       if (this.closing >= 0) return
       if (rest < length) this.keep(buf, rest, length)
     }
-    if (this.tail === null && this.parser !== null) this.giveParser()
+    if (this.tail === null && this.upload === null && this.parser !== null) this.giveParser()
   }
 
   private keep(buf: Uint8Array, start: number, end: number): void {
@@ -151,8 +180,9 @@ export class Client implements SocketOwner {
       }
       const code = parser.parse(buf, at, end)
       if (code === Parsed.incomplete) {
-        this.checkSize(parser.need > end - at ? parser.need : end - at)
-        return this.closing >= 0 ? end : at
+        this.checkSize(Math.max(parser.need, end - at))
+        if (this.closing >= 0) return end
+        return parser.need >= STREAM_BYTES && this.beginUpload(parser, buf, at, end) ? end : at
       }
       if (code === Parsed.complete) {
         protocol.request(this, parser, buf)
@@ -168,6 +198,60 @@ export class Client implements SocketOwner {
       if (this.closing >= 0 || this.closed) return end
     }
     return at
+  }
+
+  /**
+   * Lets an incomplete large request pass through.
+   * @returns false when it stays with the client: it must be whole first, or (blocked) it waits for its turn.
+   */
+  private beginUpload(parser: RequestParser, buf: Uint8Array, start: number, end: number): boolean {
+    const serverIndex = this.pool.protocol.streamTarget(this, parser, buf)
+    if (serverIndex < 0 || this.gathers) return false
+    if (this.head !== null) {
+      this.waitsForAll = true
+      this.waitsSinceMs = this.socket.turn.nowMs
+      this.block()
+      this.pool.context.watchUpload(this)
+      return false
+    }
+    const connection = this.pool.servers[serverIndex].bulkConnection(this)
+    if (connection === null) {
+      this.block()
+      return false
+    }
+    this.ownEnd = -1
+    this.waitsForAll = true
+    this.upload = new Upload(this, parser, connection, parser.need)
+    this.continueUpload(this.upload, buf, start, end)
+    return true
+  }
+
+  /**
+   * A client that writes all of a pipeline before it reads may never take the replies that its large request waits for: then the request
+   * is gathered as a whole instead. @returns false when there is no more to watch.
+   */
+  checkUploadWait(nowMs: number): boolean {
+    if (this.closed || !this.waitsForAll || !this.blocked || this.upload !== null) return false
+    if (this.socket.pendingBytes === 0 || nowMs - this.waitsSinceMs < UPLOAD_PATIENCE_MS) return true
+    this.gathers = true
+    this.waitsForAll = false
+    this.pool.context.resumeLater(this)
+    return false
+  }
+
+  /** @returns where the bytes of later requests begin. */
+  private continueUpload(upload: Upload, buf: Uint8Array, start: number, end: number): number {
+    const code = upload.take(buf, start, end)
+    if (code === Parsed.incomplete) return end
+    this.upload = null
+    if (code === Parsed.complete) {
+      upload.finish()
+      return end - upload.surplusBytes
+    }
+    upload.abandon()
+    this.pool.protocol.malformed(this, this.parser!, buf, start, end)
+    this.closeAfterReplies(CloseReason.error)
+    return end
   }
 
   private checkSize(bytes: number): void {
@@ -193,6 +277,7 @@ export class Client implements SocketOwner {
       return
     }
     this.tail = null
+    this.gathers = false
     tail.give()
   }
 
@@ -205,6 +290,7 @@ export class Client implements SocketOwner {
   /** Replies went out: closes when that was awaited, reads on when there is room again. */
   afterReplies(): void {
     this.activeMs = this.socket.turn.nowMs
+    if (this.socket.queuedBytes > 0) this.pool.context.watchWrites(this)
     if (this.closing >= 0) {
       if (this.head === null) this.finish()
       return
@@ -225,9 +311,10 @@ export class Client implements SocketOwner {
     if (this.closed || this.closing >= 0 || !this.blocked) return
     if (this.full) return
     this.blocked = false
+    this.waitsForAll = false
     if (this.tail !== null) this.processTail()
     if (this.closed || this.closing >= 0 || this.blocked) return
-    if (this.tail === null && this.parser !== null) this.giveParser()
+    if (this.tail === null && this.upload === null && this.parser !== null) this.giveParser()
     if (this.inputEnded) this.endInput()
     else this.socket.readStart()
   }
@@ -243,8 +330,10 @@ export class Client implements SocketOwner {
   }
 
   private endInput(): void {
-    if (this.tail !== null && this.closing < 0) {
-      this.pool.context.log.alert(`eof c ${this.pool.config.name} discarding incomplete req len ${this.tail.length}`)
+    if ((this.tail !== null || this.upload !== null) && this.closing < 0) {
+      this.pool.context.log.alert(
+        `eof c ${this.pool.config.name} discarding incomplete req len ${this.tail === null ? 0 : this.tail.length}`,
+      )
     }
     if (this.closing < 0) this.closeAfterReplies(CloseReason.eof)
   }
@@ -255,7 +344,39 @@ export class Client implements SocketOwner {
 
   onDrain(): void {
     if (this.closed) return
+    this.largestReplyBytes = 0
+    if (this.source !== null) this.resumeSource()
     this.afterReplies()
+  }
+
+  /**
+   * Looks whether the client takes its replies. One that has more than its share waiting, beside the largest single reply, or that takes
+   * nothing for a long time, is closed.
+   * @returns false when there is no more to watch.
+   */
+  checkWrites(nowMs: number): boolean {
+    if (this.closed || this.socket.queuedBytes === 0) return false
+    const unwritten = this.socket.unwrittenBytes
+    if (unwritten !== this.unwrittenBytes) {
+      this.unwrittenBytes = unwritten
+      this.stalledSinceMs = nowMs
+    }
+    const { config, context, row, statBase } = this.pool
+    const most = config.clientQueueBytes * HARD_LIMIT_FACTOR + this.largestReplyBytes
+    if (unwritten <= most && nowMs - this.stalledSinceMs < WRITE_STALL_MS) return true
+    context.log.notice(
+      `client of pool '${config.name}' closed: it does not read, ${unwritten} bytes of replies wait for it`,
+    )
+    row[statBase + PoolStat.clientOverrun]++
+    this.socket.reset()
+    this.close(CloseReason.error)
+    return false
+  }
+
+  private resumeSource(): void {
+    const { source } = this
+    this.source = null
+    source!.resume()
   }
 
   /** No more input; closes when every reply due has been written. */
@@ -280,6 +401,11 @@ export class Client implements SocketOwner {
   }
 
   private dropInput(): void {
+    if (this.upload !== null) {
+      const { upload } = this
+      this.upload = null
+      upload.abandon()
+    }
     if (this.tail !== null) {
       this.tail.give()
       this.tail = null
@@ -331,5 +457,6 @@ export class Client implements SocketOwner {
       message = next
     }
     this.pool.forget(this)
+    if (this.source !== null) this.resumeSource()
   }
 }

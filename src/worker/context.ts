@@ -41,6 +41,8 @@ export class Context {
   draining = false
   private resuming: Client[] = []
   private readonly lingering: Set<Client> = new Set()
+  private readonly writeWaits: Set<Client> = new Set()
+  private readonly uploadWaits: Set<Client> = new Set()
   private timer: NodeJS.Timeout | null = null
   private idleCheckedMs = 0
 
@@ -93,6 +95,19 @@ export class Context {
     this.armTimer()
   }
 
+  /** A client whose large request waits for its earlier replies. */
+  watchUpload(client: Client): void {
+    this.uploadWaits.add(client)
+    this.armTimer()
+  }
+
+  /** A client with replies that the kernel does not take. */
+  watchWrites(client: Client): void {
+    if (this.writeWaits.has(client)) return
+    this.writeWaits.add(client)
+    this.armTimer()
+  }
+
   /** The coarse timer runs while anything has a deadline. */
   armTimer(): void {
     if (this.timer === null) this.timer = setTimeout(this.onTick, TICK_MS)
@@ -102,7 +117,9 @@ export class Context {
     this.timer = null
     this.turn.begin()
     const nowMs = this.turn.nowMs
-    let busy = this.lingering.size > 0
+    for (const client of this.uploadWaits) if (!client.checkUploadWait(nowMs)) this.uploadWaits.delete(client)
+    for (const client of this.writeWaits) if (!client.checkWrites(nowMs)) this.writeWaits.delete(client)
+    let busy = this.lingering.size + this.uploadWaits.size + this.writeWaits.size > 0
     for (const client of this.lingering) {
       if (client.closed || nowMs >= client.lingerUntilMs) {
         this.lingering.delete(client)

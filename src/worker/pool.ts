@@ -15,6 +15,9 @@ import { RedisProtocol } from './redis.ts'
 import { Server } from './server.ts'
 import type { ServerConnection } from './server-connection.ts'
 
+/** A queue of fewer requests is never full, however large they are. */
+const FEW_REQUESTS = 16
+
 export class Pool {
   readonly context: Context
   config: PoolConfig
@@ -56,18 +59,20 @@ export class Pool {
   /**
    * The connection that the request at hand goes to.
    * @param serverIndex what the router said; -1 = no server is live.
+   * @param silent the client wants no reply, and no error either.
    * @returns null when there is none: the client has had its error.
    */
-  connectionTo(client: Client, serverIndex: number): ServerConnection | null {
+  connectionTo(client: Client, serverIndex: number, silent = false): ServerConnection | null {
     if (serverIndex < 0) {
-      answerFailure(client, Failure.refused)
+      if (!silent) answerFailure(client, Failure.refused)
       return null
     }
     const server = this.servers[serverIndex]
     const connection = server.connection()
-    if (connection.socket.queuedBytes < this.config.serverQueueBytes) return connection
+    if (connection.socket.queuedBytes < this.config.serverQueueBytes || connection.requests < FEW_REQUESTS)
+      return connection
     server.row[server.statBase + ServerStat.queueFull]++
-    answerLocally(client, this.protocol.queueFull)
+    if (!silent) answerLocally(client, this.protocol.queueFull)
     return null
   }
 

@@ -14,6 +14,11 @@ export interface RequestParser {
   end: number
   /** After `incomplete`: bytes that the request needs in total, at least; 0 = unknown. */
   need: number
+  /**
+   * After `incomplete`: the parser never looks at bytes before this place again, so they may be passed on and forgotten. `parse` then goes
+   * on with a `start` that lies before the buffer (negative) by the bytes that are gone.
+   */
+  safe: number
   parse(buf: Uint8Array, start: number, end: number): ParsedCode
   reset(): void
 }
@@ -23,6 +28,8 @@ export interface ReplyParser {
   start: number
   end: number
   need: number
+  /** After `incomplete`: `need` is the exact size of the reply, which is one value and ends in CR LF. */
+  exact: boolean
   parse(buf: Uint8Array, start: number, end: number): ParsedCode
   reset(): void
 }
@@ -44,6 +51,13 @@ export interface Protocol {
   newReplyParser(): ReplyParser
   /** Handles the complete request that `parser` found in buf. It ends in exactly one reply, in order, or in none by the protocol's rules. */
   request(client: Client, parser: RequestParser, buf: Uint8Array): void
+  /**
+   * Where an incomplete large request may go before it is whole.
+   * @returns the index of its server, or -1 when it must be complete first (its key is not known yet, it is split, it is refused …).
+   */
+  streamTarget(client: Client, parser: RequestParser, buf: Uint8Array): number
+  /** The tag of such a request's message. */
+  uploadTag(parser: RequestParser): number
   /**
    * Answers a malformed request at [start, end).
    * @returns where to go on, or -1 when the stream is out of step: the client is closed after the replies due.

@@ -24,6 +24,8 @@ export interface ShutdownRequest {
 export interface RawHandle {
   onread: () => void
   readonly fd: number
+  /** Bytes of writes that the kernel has not taken. */
+  readonly writeQueueSize: number
   readStart(): number
   readStop(): number
   useUserBuffer(buf: Uint8Array): void
@@ -88,7 +90,7 @@ type BindingOf = (name: string) => unknown
 
 function nodeBindings(): Bindings | null {
   const binding = (process as unknown as { binding?: BindingOf }).binding
-  if (binding === undefined || process.env['PISTACHIO_SOCKETS'] === 'stream') return null
+  if (binding === undefined || process.env.PISTACHIO_SOCKETS === 'stream') return null
   const stream = binding.call(process, 'stream_wrap') as Partial<StreamWrap>
   const tcp = binding.call(process, 'tcp_wrap') as Partial<TcpWrap>
   const pipe = binding.call(process, 'pipe_wrap') as Partial<PipeWrap>

@@ -72,6 +72,21 @@ export class RedisProtocol implements Protocol {
     this.otherRequest(client, parser, buf, command)
   }
 
+  streamTarget(client: Client, requestParser: RequestParser, buf: Uint8Array): number {
+    const parser = requestParser as RespRequestParser
+    const { command, wholeArgs, args, start } = parser
+    if (wholeArgs < 2 || command.action !== Action.forward || wholeArgs <= command.key || !client.authenticated)
+      return -1
+    if (this.pool.config.strict && !fits(command, parser.argCount - 1)) return -1
+    const keyStart = start + args[command.key * 2]
+    const keyEnd = start + args[command.key * 2 + 1]
+    return keyEnd - keyStart > this.longestKey ? -1 : this.pool.router.route(buf, keyStart, keyEnd)
+  }
+
+  uploadTag(): number {
+    return 0
+  }
+
   private otherRequest(client: Client, parser: RespRequestParser, buf: Uint8Array, command: Command): void {
     const { strict } = this.pool.config
     const args = parser.argCount - 1

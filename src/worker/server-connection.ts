@@ -12,18 +12,27 @@ import { lookup } from 'node:dns'
 import { isIP } from 'node:net'
 import { Parsed } from '../protocol/result.ts'
 import { ServerStat } from '../stats/fields.ts'
-import { deliver, deliverFailure } from './delivery.ts'
+import { type Client, CloseReason } from './client.ts'
+import { deliver, deliverFailure, emitReady } from './delivery.ts'
 import { Failure, type FailureCode, failureOf } from './errno.ts'
 import { giveMessage, type Message, MessageKind } from './message.ts'
 import { type ReplyParser, Verdict } from './protocol.ts'
 import type { Server } from './server.ts'
 import { OWNED_CHUNK_BYTES, Socket, type SocketOwner } from './socket.ts'
 import { Tail } from './tail.ts'
+import { STREAM_BYTES, UPLOAD_STALL_MS, type Upload } from './upload.ts'
 
 /** A connection without any progress is closed after so many timeouts even where younger requests wait on it. */
 const STALL_TIMEOUTS = 3
 
 const MINUS = 45
+const LF = 10
+
+/** A client that takes a large reply slowly: its server is not read while so much waits for it. */
+const PAUSE_BYTES = 1_048_576
+
+/** No deadline, in a steady representation: 12 days. */
+const NEVER_MS = 0x3fff_ffff
 
 export const ConnectionState = { connecting: 0, up: 1, closed: 2 } as const
 
@@ -34,7 +43,7 @@ export class ServerConnection implements SocketOwner {
   head: Message | null = null
   private last: Message | null = null
   /** Requests in the queue, and their bytes, expired ones not counted: what the gauges show. */
-  private requests = 0
+  requests = 0
   private requestBytes = 0
   /** The gauges count the queue as `in` (not sent yet) and not as `out`. */
   private held = true
@@ -45,11 +54,21 @@ export class ServerConnection implements SocketOwner {
   private progressMs = 0
   private stallCounted = false
   private leaving = false
-  private readonly parser: ReplyParser
+  /** Carries one large request at a time. */
+  private readonly bulk: boolean
+  /** The request that is being sent. */
+  upload: Upload | null = null
+  /** Bytes still to come of a large reply that goes to its client piece by piece; its message heads the queue. */
+  private streamLeft = 0
+  /** Not read, because the client of the large reply takes it slowly. */
+  private paused = false
+  /** Its last reply is at hand while `Protocol.inspect` looks at it. */
+  readonly parser: ReplyParser
   private tail: Tail | null = null
 
-  constructor(server: Server) {
+  constructor(server: Server, bulk: boolean) {
     this.server = server
+    this.bulk = bulk
     this.socket = new Socket(server.pool.context.turn)
     this.parser = server.pool.protocol.newReplyParser()
   }
@@ -170,10 +189,41 @@ export class ServerConnection implements SocketOwner {
     }
   }
 
+  /** Queues a request whose bytes are still arriving. */
+  enqueueUpload(message: Message, bytes: number, upload: Upload): void {
+    this.upload = upload
+    this.enqueue(message, bytes)
+    message.deadlineMs = NEVER_MS
+  }
+
+  /** The upload is sent whole. @param bytes its size. */
+  uploaded(bytes: number): void {
+    const { row, statBase, pool } = this.server
+    this.upload = null
+    const message = this.head!
+    const more = bytes - message.requestBytes
+    message.requestBytes = bytes
+    this.requestBytes += more
+    row[statBase + ServerStat.requestBytes] += more
+    row[statBase + (this.held ? ServerStat.inQueueBytes : ServerStat.outQueueBytes)] += more
+    this.progressMs = pool.context.turn.nowMs
+    if (pool.config.timeoutMs > 0) message.deadlineMs = this.progressMs + pool.config.timeoutMs
+  }
+
+  /** The upload's client is gone or out of step. */
+  abandonUpload(): void {
+    this.upload = null
+    this.close(Failure.unknown)
+  }
+
   onData(buf: Uint8Array, length: number): void {
     this.progressMs = this.server.pool.context.turn.nowMs
     this.stallCounted = false
     let at = 0
+    if (this.streamLeft > 0) {
+      at = this.continueReply(buf, 0, length)
+      if (this.state === ConnectionState.closed) return
+    }
     while (this.tail !== null && at < length) {
       at += this.tail.fill(buf, at, length, this.parser.need)
       this.parseTail()
@@ -193,6 +243,10 @@ export class ServerConnection implements SocketOwner {
           this.fail(Failure.invalid)
           return
         }
+        if (parser.need >= STREAM_BYTES && parser.exact && this.beginReply(parser.need)) {
+          this.continueReply(buf, at, end)
+          return
+        }
         this.tail = Tail.take()
         this.tail.fill(buf, at, end, parser.need)
         return
@@ -200,7 +254,79 @@ export class ServerConnection implements SocketOwner {
       if (!this.answer(buf, at, parser.end, false)) return
       at = parser.end
     }
-    if (this.leaving && this.head === null) this.close(Failure.unknown)
+    if (this.head === null) this.idle()
+  }
+
+  /** The queue is empty. */
+  private idle(): void {
+    if (this.leaving) this.close(Failure.unknown)
+    else if (this.bulk && this.state === ConnectionState.up) this.server.bulkDone(this)
+  }
+
+  /**
+   * A large reply of known size may go to its client piece by piece.
+   * @returns false when it must wait: its client awaits something else first, or it needs a look as a whole.
+   */
+  private beginReply(bytes: number): boolean {
+    const message = this.head
+    if (message === null || message.kind !== MessageKind.forward || message.tag !== 0 || message.expired) return false
+    const client = message.client
+    if (client === null || client.head !== message) return false
+    client.noteReply(bytes)
+    this.parser.reset()
+    this.streamLeft = bytes
+    const { row, statBase } = this.server
+    row[statBase + ServerStat.responses]++
+    row[statBase + ServerStat.responseBytes] += bytes
+    return true
+  }
+
+  /** Passes on what is there of a large reply. @returns the place after it. */
+  private continueReply(buf: Uint8Array, start: number, end: number): number {
+    const message = this.head!
+    const { client } = message
+    const stop = end - start < this.streamLeft ? end : start + this.streamLeft
+    this.streamLeft -= stop - start
+    if (client !== null) client.socket.writeThrough(buf, start, stop)
+    if (this.streamLeft > 0) {
+      if (client !== null && client.socket.pendingBytes >= PAUSE_BYTES) this.pause(client)
+      return stop
+    }
+    if (buf[stop - 1] !== LF) {
+      // The reply was not what its head said; the client has it already, and cannot be told.
+      client?.close(CloseReason.error)
+      this.fail(Failure.invalid)
+      return stop
+    }
+    this.unlinkHead(message)
+    this.server.countSuccess()
+    if (client === null) {
+      giveMessage(message)
+    } else {
+      client.popHead()
+      giveMessage(message)
+      emitReady(client)
+    }
+    if (this.head === null && this.state === ConnectionState.up) this.idle()
+    return stop
+  }
+
+  /** Does not read on until the client has taken what it was sent; only while nobody else waits on this connection. */
+  private pause(client: Client): void {
+    if (this.paused || this.head!.serverNext !== null) return
+    this.paused = true
+    this.socket.readStop()
+    this.server.park(this)
+    client.source = this
+  }
+
+  /** The client took what waited, or is gone. */
+  resume(): void {
+    if (!this.paused || this.state === ConnectionState.closed) return
+    this.paused = false
+    this.progressMs = this.server.pool.context.turn.nowMs
+    this.server.unpark(this)
+    this.socket.readStart()
   }
 
   /** Parses what the tail has; drops the tail when nothing incomplete remains. */
@@ -226,7 +352,7 @@ export class ServerConnection implements SocketOwner {
     }
     this.tail = null
     tail.give()
-    if (this.leaving && this.head === null) this.close(Failure.unknown)
+    if (this.head === null) this.idle()
   }
 
   /** Pairs the reply [start, end) with the oldest request. @returns false when the connection is gone. */
@@ -250,6 +376,11 @@ export class ServerConnection implements SocketOwner {
     }
     this.unlinkHead(message)
     const { server } = this
+    if (this.upload !== null && message.kind !== MessageKind.internal) {
+      // Answered before it was sent whole: the rest of the request must not follow.
+      this.upload = null
+      this.leaving = true
+    }
     if (verdict === Verdict.passAndCount) server.countFailure('the server said so')
     else if (message.kind !== MessageKind.internal) server.countSuccess()
     if (message.client === null && message.group === null) {
@@ -257,9 +388,13 @@ export class ServerConnection implements SocketOwner {
       return true
     }
     if (message.expired) return true
+    if (verdict === Verdict.drop) {
+      deliver(message, buf, start, start, false)
+      return true
+    }
     server.row[server.statBase + ServerStat.responses]++
     server.row[server.statBase + ServerStat.responseBytes] += end - start
-    deliver(message, buf, start, verdict === Verdict.drop ? start : end, owned)
+    deliver(message, buf, start, end, owned)
     return true
   }
 
@@ -293,7 +428,15 @@ export class ServerConnection implements SocketOwner {
     }
     const { server } = this
     const timeoutMs = server.pool.config.timeoutMs
-    if (timeoutMs === 0) return
+    if (this.upload !== null) {
+      this.checkUpload(this.upload, nowMs)
+      return
+    }
+    if (timeoutMs === 0 || this.paused) return
+    if (this.streamLeft > 0) {
+      if (nowMs - this.progressMs >= timeoutMs) this.fail(Failure.timedOut)
+      return
+    }
     let message = this.head
     let expired = false
     while (message !== null && (message.expired || nowMs >= message.deadlineMs)) {
@@ -314,6 +457,17 @@ export class ServerConnection implements SocketOwner {
     }
     if (this.expiredRequests === 0 || stalledMs < timeoutMs) return
     if (this.requests === 0 || stalledMs >= timeoutMs * STALL_TIMEOUTS) this.close(Failure.timedOut)
+  }
+
+  /** A server that does not take a body has the pool's timeout; a client that does not send one has its own. */
+  private checkUpload(upload: Upload, nowMs: number): void {
+    const { timeoutMs } = this.server.pool.config
+    const idleMs = nowMs - upload.activeMs
+    if (upload.paused) {
+      if (timeoutMs > 0 && idleMs >= timeoutMs) this.fail(Failure.timedOut)
+    } else if (idleMs >= UPLOAD_STALL_MS) {
+      upload.client.close(CloseReason.error)
+    }
   }
 
   private expire(message: Message): void {
@@ -342,6 +496,7 @@ export class ServerConnection implements SocketOwner {
 
   onDrain(): void {
     this.release()
+    this.upload?.resume()
   }
 
   /** Ends the connection for a reason that counts: as an error, and for ejection. */
@@ -361,6 +516,10 @@ export class ServerConnection implements SocketOwner {
     const { server } = this
     if (this.state === ConnectionState.up) server.row[server.statBase + ServerStat.connections]--
     this.state = ConnectionState.closed
+    const { upload } = this
+    this.upload = null
+    // A part of a large reply is out: its client can only be closed.
+    if (this.streamLeft > 0) this.head!.client?.close(CloseReason.error)
     this.count(-1)
     this.requests = 0
     this.requestBytes = 0
@@ -381,5 +540,6 @@ export class ServerConnection implements SocketOwner {
       else if (!message.expired) deliverFailure(message, server.pool, failure)
       message = next
     }
+    upload?.resume()
   }
 }

@@ -3,9 +3,15 @@
 import type { ServerConfig } from '../config/types.ts'
 import { Health, HealthState, HealthTime } from '../shared/layout.ts'
 import { SERVER_FIELDS } from '../stats/fields.ts'
+import type { Client } from './client.ts'
 import { FAILURE_TEXTS, Failure, type FailureCode } from './errno.ts'
 import type { Pool } from './pool.ts'
 import { ServerConnection } from './server-connection.ts'
+
+/** Large requests that one worker has under way to one server; further ones wait, unread. */
+const MAX_BULK_CONNECTIONS = 32
+/** Bulk connections kept open while idle. */
+const KEPT_BULK_CONNECTIONS = 4
 
 export class Server {
   readonly pool: Pool
@@ -19,6 +25,12 @@ export class Server {
   private readonly connections: ServerConnection[] = []
   /** Connections that take no new request and close when they have answered what they have. */
   private readonly leavingConnections: ServerConnection[] = []
+  /** Connections that carry one large request at a time; the idle ones among them; clients that wait for one. */
+  private readonly bulk: ServerConnection[] = []
+  private readonly idleBulk: ServerConnection[] = []
+  private readonly bulkWaiters: Client[] = []
+  /** Connections that wait for the client of a large reply. */
+  private readonly parked: ServerConnection[] = []
   private left = false
   private turn = 0
   /** The last failure that was logged; a state is logged once, not once a request. 0 = in order. */
@@ -37,26 +49,33 @@ export class Server {
   /** Moves to the pool's new shared memory after a reload: what its connections have queued is counted there from now on. */
   rebase(config: ServerConfig, index: number): void {
     const { pool } = this
-    for (const connection of this.connections) connection.countGauges(-1)
+    this.countGauges(-1)
     this.config = config
     this.index = index
     this.row = pool.row
     this.statBase = pool.layout.serverStat(pool.index, index)
     this.health = pool.layout.health(pool.shared, pool.index, index)
     this.healthTimes = pool.layout.healthTimes(pool.shared, pool.index, index)
-    for (const connection of this.connections) connection.countGauges(1)
+    this.countGauges(1)
   }
 
   /** The server is no longer in the configuration. Its old statistics are nobody's any more. */
   leave(): void {
-    for (const connection of this.connections) connection.countGauges(-1)
+    this.countGauges(-1)
     this.row = new Float64Array(SERVER_FIELDS.length)
     this.statBase = 0
-    for (const connection of this.connections) connection.countGauges(1)
+    this.countGauges(1)
     this.health = new Int32Array(2)
     this.left = true
     this.leaveConnections()
-    if (this.connections.length + this.leavingConnections.length === 0) this.pool.left(this)
+    if (this.connectionCount === 0) this.pool.left(this)
+  }
+
+  private countGauges(sign: number): void {
+    for (const connection of this.connections) connection.countGauges(sign)
+    for (const connection of this.leavingConnections) connection.countGauges(sign)
+    for (const connection of this.bulk) connection.countGauges(sign)
+    for (const connection of this.parked) connection.countGauges(sign)
   }
 
   /** No connection of today takes another request; each closes when it has answered what it has. */
@@ -65,6 +84,7 @@ export class Server {
       this.leavingConnections.push(connection)
       connection.leave()
     }
+    for (const connection of this.idleBulk.splice(0)) connection.leave()
   }
 
   /** The connection for the next request: a new one while there are fewer than `server_connections`, then each in turn. */
@@ -78,11 +98,62 @@ export class Server {
   }
 
   private open(): ServerConnection {
-    const connection = new ServerConnection(this)
+    const connection = new ServerConnection(this, false)
     this.connections.push(connection)
     this.pool.context.countConnection(1)
     connection.open()
     return connection
+  }
+
+  /**
+   * A connection for one large request, apart from those that all share.
+   * @returns null when there are too many; the client is told when one is free.
+   */
+  bulkConnection(client: Client): ServerConnection | null {
+    const idle = this.idleBulk.pop()
+    if (idle !== undefined) return idle
+    if (this.bulk.length >= MAX_BULK_CONNECTIONS) {
+      this.bulkWaiters.push(client)
+      return null
+    }
+    const connection = new ServerConnection(this, true)
+    this.bulk.push(connection)
+    this.pool.context.countConnection(1)
+    connection.open()
+    return connection
+  }
+
+  /** A bulk connection has answered. */
+  bulkDone(connection: ServerConnection): void {
+    this.wakeBulkWaiter()
+    if (this.idleBulk.length < KEPT_BULK_CONNECTIONS && !this.left) this.idleBulk.push(connection)
+    else connection.leave()
+  }
+
+  /** Takes a connection out of use while its client takes a large reply: requests of others open another. */
+  park(connection: ServerConnection): void {
+    const at = this.connections.indexOf(connection)
+    if (at < 0) return
+    this.connections.splice(at, 1)
+    this.parked.push(connection)
+  }
+
+  /** Takes it back, if its place was not taken. */
+  unpark(connection: ServerConnection): void {
+    const at = this.parked.indexOf(connection)
+    if (at < 0) return
+    this.parked.splice(at, 1)
+    if (this.connections.length < this.pool.config.serverConnections && !this.left) {
+      this.connections.push(connection)
+    } else {
+      this.leavingConnections.push(connection)
+      connection.leave()
+    }
+  }
+
+  private wakeBulkWaiter(): void {
+    const client = this.bulkWaiters.shift()
+    if (client !== undefined) this.pool.context.resumeLater(client)
   }
 
   /** Begins one connection, if there is none. */
@@ -97,19 +168,30 @@ export class Server {
       this.connections.splice(at, 1)
       return
     }
+    const parkedAt = this.parked.indexOf(connection)
+    if (parkedAt >= 0) this.parked.splice(parkedAt, 1)
+    const bulkAt = this.bulk.indexOf(connection)
+    if (bulkAt >= 0) {
+      this.bulk.splice(bulkAt, 1)
+      const idleAt = this.idleBulk.indexOf(connection)
+      if (idleAt >= 0) this.idleBulk.splice(idleAt, 1)
+      this.wakeBulkWaiter()
+    }
     const leavingAt = this.leavingConnections.indexOf(connection)
     if (leavingAt >= 0) this.leavingConnections.splice(leavingAt, 1)
-    if (this.left && this.leavingConnections.length === 0) this.pool.left(this)
+    if (this.left && this.connectionCount === 0) this.pool.left(this)
   }
 
   checkDeadlines(nowMs: number): void {
     // Backwards: a connection that ends leaves the list.
     for (let i = this.connections.length - 1; i >= 0; i--) this.connections[i]?.checkDeadlines(nowMs)
+    for (let i = this.parked.length - 1; i >= 0; i--) this.parked[i]?.checkDeadlines(nowMs)
+    for (let i = this.bulk.length - 1; i >= 0; i--) this.bulk[i]?.checkDeadlines(nowMs)
     for (let i = this.leavingConnections.length - 1; i >= 0; i--) this.leavingConnections[i]?.checkDeadlines(nowMs)
   }
 
   get connectionCount(): number {
-    return this.connections.length + this.leavingConnections.length
+    return this.connections.length + this.leavingConnections.length + this.bulk.length + this.parked.length
   }
 
   describeFailure(failure: FailureCode): string {

@@ -11,6 +11,7 @@
  * interface over `net.Socket`'s public API.
  */
 
+import { writeSync } from 'node:fs'
 import { assert } from '../shared/assert.ts'
 import { bindings, type ConnectRequest, type RawHandle, UV_EOF, type WriteRequest } from './raw-handle.ts'
 import { copyBytes, giveSlab, SLAB_BYTES, takeSlab } from './slab.ts'
@@ -95,6 +96,8 @@ export class Socket {
   /** false while a connect is under way: output gathers. */
   writable = false
   closed = false
+  /** The kernel took the last write whole: the next one may be tried without a copy. A refused try costs an exception. */
+  private flowing = true
   bytesRead = 0
   request: OwnedWrite | null = null
 
@@ -197,6 +200,21 @@ export class Socket {
     if (!this.dirty) this.markDirty()
   }
 
+  /**
+   * Writes bytes [start, end) of buf at once, from where they lie, as far as the kernel takes them, and copies the rest. For bodies that
+   * pass through: a megabyte costs no copy (measured: SET of 1 MiB, see `docs/decisions.md`).
+   */
+  writeThrough(buf: Uint8Array, start: number, end: number): void {
+    if (this.closed) return
+    if (this.outLength > 0) this.flush()
+    let at = start
+    if (this.flowing && this.writable && !this.writing && this.outLength === 0 && this.queue.length === 0) {
+      at += writeNow(this.handle!.fd, buf, start, end)
+      this.flowing = at === end
+    }
+    if (at < end) this.append(buf, at, end)
+  }
+
   /** Room for `bytes` (at most a slab) at `outLength` of `slab`; the caller writes there and advances `outLength`. */
   reserve(bytes: number): Buffer {
     assert(bytes <= SLAB_BYTES, 'a reservation fits a slab')
@@ -230,6 +248,12 @@ export class Socket {
     return this.queuedBytes + this.outLength
   }
 
+  /** The same as the kernel sees it: of a write under way only what it has not taken yet. */
+  get unwrittenBytes(): number {
+    const inFlight = this.handle === null ? 0 : this.handle.writeQueueSize
+    return this.queuedBytes - this.writingBytes + inFlight + this.outLength
+  }
+
   /** Hands all gathered output to the kernel, or to Node where the kernel's buffer is full. Called once a turn. */
   flush(): void {
     if (this.closed || !this.writable || this.writing) return
@@ -245,6 +269,7 @@ export class Socket {
     const status = this.handle!.writeBuffer(request, view)
     this.outLength = 0
     if (status === 0 && streamState[lastWriteWasAsync] === 0) {
+      this.flowing = true
       this.slab = null
       giveSlab(slab)
       return
@@ -273,6 +298,7 @@ export class Socket {
     } else if (streamState[lastWriteWasAsync] !== 0) {
       this.wait(request, chunks, bytes)
     } else {
+      this.flowing = true
       this.owner!.onDrain()
     }
   }
@@ -293,6 +319,7 @@ export class Socket {
   private wait(request: OwnedWrite, buffer: Uint8Array | readonly Uint8Array[], bytes: number): void {
     request.buffer = buffer
     this.request = null
+    this.flowing = false
     this.writing = true
     this.writingBytes = bytes
     this.queuedBytes += bytes
@@ -308,8 +335,12 @@ export class Socket {
       this.owner!.onError(status)
       return
     }
-    if (this.queue.length > 0 || this.outLength > 0) this.flush()
-    else this.owner!.onDrain()
+    if (this.queue.length > 0) {
+      this.flush()
+      return
+    }
+    if (this.outLength > 0) this.flush()
+    if (!this.closed && !this.writing) this.owner!.onDrain()
   }
 
   /** Errors of a write are told in a turn of their own, never from within the caller's step. */
@@ -365,6 +396,17 @@ export class Socket {
     handle.reset()
     this.handle = null
     this.close()
+  }
+}
+
+/** One write(2). @returns bytes that the kernel took; 0 also for an error, which the next ordinary write meets again. */
+function writeNow(fd: number, buf: Uint8Array, start: number, end: number): number {
+  if (fd < 0) return 0
+  try {
+    return writeSync(fd, buf, start, end - start)
+  } catch {
+    // EAGAIN, once for each time that the kernel's buffer fills: from then on output waits in the queue.
+    return 0
   }
 }
 

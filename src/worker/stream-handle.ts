@@ -3,16 +3,9 @@
  * `PISTACHIO_SOCKETS=stream` chooses it, for tests and for doubt.
  */
 
-import { createServer, Socket, type Server } from 'node:net'
+import { createServer, type Server, Socket } from 'node:net'
 import { constants } from 'node:os'
-import type {
-  Bindings,
-  ConnectRequest,
-  ListenHandle,
-  RawHandle,
-  ShutdownRequest,
-  WriteRequest,
-} from './raw-handle.ts'
+import type { Bindings, ConnectRequest, ListenHandle, RawHandle, ShutdownRequest, WriteRequest } from './raw-handle.ts'
 
 const UV_EOF = -4095
 const UV_EIO = -5
@@ -47,6 +40,10 @@ class StreamHandle implements RawHandle {
 
   get fd(): number {
     return -1
+  }
+
+  get writeQueueSize(): number {
+    return this.socket.writableLength
   }
 
   private give(chunk: Buffer): void {

@@ -28,6 +28,8 @@ export class RespReplyParser {
   end = 0
   /** After `incomplete`: bytes that the reply needs in total, at least; 0 = unknown. */
   need = 0
+  /** After `incomplete`: the reply is one bulk, and `need` its exact size. */
+  exact = false
   resp3 = false
 
   /** Where the token begins that is not whole yet, from `start`. */
@@ -78,6 +80,7 @@ export class RespReplyParser {
   private wait(start: number, p: number, need: number): ParsedCode {
     this.at = p - start
     this.need = need
+    this.exact = need > 0 && this.depth === 0
     return Parsed.incomplete
   }
 

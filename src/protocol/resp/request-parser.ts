@@ -59,6 +59,10 @@ export class RespRequestParser {
   errorByte = 0
   /** After `incomplete`: bytes that the request needs in total, at least; 0 = unknown. */
   need = 0
+  /** After `incomplete`: bytes before this place are never looked at again; `parse` may go on without them, with a negative `start`. */
+  safe = 0
+  /** After `incomplete`: arguments that are whole. */
+  wholeArgs = 0
 
   private state: number = State.count
   /** Where the token begins that is not whole yet, from `start`. */
@@ -81,6 +85,7 @@ export class RespRequestParser {
     this.start = start
     let p = start + this.at
     if (this.state === State.count) {
+      this.wholeArgs = 0
       if (p >= end) return this.wait(start, p, 0)
       if (buf[p] !== STAR) return this.parseInline(buf, start, end)
       const count = this.readNumber(buf, p + 1, end)
@@ -111,7 +116,9 @@ export class RespRequestParser {
       const dataEnd = p + this.argBytes
       if (dataEnd + 2 > end) {
         this.state = State.data
-        return this.waitAt(start, p, arg, dataEnd + 2 - start)
+        this.waitAt(start, p, arg, dataEnd + 2 - start)
+        this.safe = dataEnd < end ? dataEnd : end
+        return Parsed.incomplete
       }
       if (buf[dataEnd] !== CR || buf[dataEnd + 1] !== LF) return this.fail(FrameError.missingCrlf)
       if (arg === 0) this.command = lookupCommand(buf, p, dataEnd)
@@ -140,12 +147,14 @@ export class RespRequestParser {
 
   private waitAt(start: number, p: number, arg: number, need: number): ParsedCode {
     this.arg = arg
+    this.wholeArgs = arg
     return this.wait(start, p, need)
   }
 
   private wait(start: number, p: number, need: number): ParsedCode {
     this.at = p - start
     this.need = need
+    this.safe = p
     return Parsed.incomplete
   }
 
@@ -193,6 +202,8 @@ export class RespRequestParser {
       if (end - start > MAX_INLINE_BYTES) return this.fail(FrameError.inlineTooLong)
       // The state stays `count` at 0: a line is short, and scanned anew.
       this.need = 0
+      this.safe = start
+      this.wholeArgs = 0
       return Parsed.incomplete
     }
     if (lineFeed - start > MAX_INLINE_BYTES) return this.fail(FrameError.inlineTooLong)
