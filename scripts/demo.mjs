@@ -20,6 +20,8 @@ const DRAIN_TIMEOUT_MS = 2_000
 /** How long a program that was asked to end may take before it is killed. */
 const STOP_TIMEOUT_MS = 5_000
 const POLL_MS = 20
+const ORPHAN_CHECK_MS = 500
+const ECHO_MS = 1_000
 
 /** Something that the person in front of the screen can act on: printed without a stack. */
 class DemoError extends Error {}
@@ -69,6 +71,7 @@ class Program {
 
 const programs = []
 let ending = false
+let endingSinceMs = 0
 let folder = ''
 let reportDeath
 /** Rejects as soon as a program has ended that nobody asked to. */
@@ -139,9 +142,9 @@ function welcome(port, statsPort, redisPorts, confPath) {
     [`redis-cli -p ${port} mget a b c`, ''],
     [`redis-cli -p ${redisPorts[0]} keys '*'`, 'what the first server holds'],
     [`redis-benchmark -p ${port} -t set,get -P 16 -q`, ''],
-    [`nc ${HOST} ${statsPort}`, 'the statistics, as JSON'],
+    [`node -e "net.connect(${statsPort}).pipe(process.stdout)"`, 'the statistics, as JSON'],
   ]
-  const lines = commands.map(([command, meaning]) => `  ${command.padEnd(48)}${meaning}`.trimEnd())
+  const lines = commands.map(([command, meaning]) => `  ${command.padEnd(54)}${meaning}`.trimEnd())
   return `
 pistachio listens on ${HOST}:${port}, in front of redis-servers on ports ${redisPorts.join(', ')}.
 
@@ -210,12 +213,19 @@ function ping(port) {
   })
 }
 
-/** Resolves when a signal asks for the end; a second one ends at once. */
+/**
+ * Resolves when a signal asks for the end, or npm is gone without having sent one. A later signal ends at once; one that follows
+ * immediately is npm passing on what the terminal has sent to all.
+ */
 function endRequested() {
   return new Promise(resolve => {
+    const parent = process.ppid
+    const orphaned = () => process.ppid !== parent && resolve()
+    if (process.env.npm_lifecycle_event === 'start') setInterval(orphaned, ORPHAN_CHECK_MS).unref()
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
       process.on(signal, () => {
-        if (ending) process.exit(1)
+        if (!ending) endingSinceMs = Date.now()
+        else if (Date.now() - endingSinceMs > ECHO_MS) process.exit(1)
         ending = true
         resolve()
       })
