@@ -1,6 +1,6 @@
 /**
- * What a reload changes: two checked configurations → plain data that says which pools, listeners and servers come, go or change, and what
- * of a pool's work must begin anew. Called on the primary thread, which acts on it.
+ * What a reload changes: two checked configurations → plain data that says which pools, listeners and servers come,
+ * go or change, and what of a pool's work must begin anew. Called on the primary thread, which acts on it.
  */
 
 import type { Config, ListenAddress, PoolConfig, ServerConfig } from './types.ts'
@@ -11,8 +11,8 @@ export const ABSENT = -1
 /** Where a listener of the new or old configuration stands. Listeners are equal when their texts are. */
 export interface ListenerChange {
   /**
-   * `open`: new; `close`: gone; `keep`: goes on as it is, perhaps for another pool; `reopen`: the same address, but what only
-   * a new socket can have (backlog, SO_REUSEPORT) is different.
+   * `open`: new; `close`: gone; `keep`: goes on as it is, perhaps for another pool; `reopen`: the same address, but
+   * what only a new socket can have (backlog, SO_REUSEPORT) is different.
    */
   readonly action: 'open' | 'close' | 'keep' | 'reopen'
   readonly listen: ListenAddress
@@ -39,7 +39,10 @@ export interface PoolChange {
   readonly name: string
   readonly before: number
   readonly after: number
-  /** Fields that differ, in the order of the type; neither `listen` nor `servers`. Empty for a pool whose settings are the same. */
+  /**
+   * Fields that differ, in the order of the type; neither `listen` nor `servers`. Empty for a pool whose settings are
+   * the same.
+   */
   readonly settings: readonly (keyof PoolConfig)[]
   readonly listenChanged: boolean
   readonly servers: ServerChanges
@@ -47,7 +50,9 @@ export interface PoolChange {
   readonly protocolChanged: boolean
   /** Keys may map to other servers: the table must be built anew. */
   readonly ringChanged: boolean
-  /** What is done once to a server connection (password, database, keepalive) differs: all of them must be made anew. */
+  /**
+   * What is done once to a server connection (password, database, keepalive) differs: all of them must be made anew.
+   */
   readonly connectionsChanged: boolean
   /** Nothing at all differs. */
   readonly unchanged: boolean

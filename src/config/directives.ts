@@ -1,6 +1,7 @@
 /**
- * Every directive of nutcracker.yml in one table: what it accepts, its default, the field of `PoolConfig` that it sets, its help text.
- * `validate.ts` checks and fills pools from it on the primary thread; the tables of the README are this table (`directive-table.ts`).
+ * Every directive of nutcracker.yml in one table: what it accepts, its default, the field of `PoolConfig` that it
+ * sets, its help text. `validate.ts` checks and fills pools from it on the primary thread; the tables of the README
+ * are written from it (`test/unit/config/directive-table.ts`).
  */
 
 import { DISTRIBUTION_NAMES, HASH_NAMES, type PoolConfig } from './types.ts'
@@ -317,7 +318,7 @@ const ours = [
     unit: 'bytes',
     min: 4 * KIB,
     max: 256 * MIB,
-    default: MIB,
+    default: 16 * MIB,
     own: true,
     help: 'Unread reply bytes of one client at which reading from it pauses; at four times this it is closed.',
   },

@@ -1,7 +1,11 @@
 /**
- * The errors of this directory: what is wrong with a configuration file, in nutcracker's words and in ours. Thrown by the passes
- * (`source.ts`, `parse.ts`, `structure.ts`, `validate.ts`) on the primary thread and caught once, in `load.ts`; the first error stops everything.
+ * The errors of this directory: what is wrong with a configuration file, in nutcracker's words and in ours. Thrown by
+ * the passes (`source.ts`, `parse.ts`, `structure.ts`, `validate.ts`) on the primary thread and caught once, in
+ * `load.ts`; the first error stops everything.
  */
+
+/** libyaml's error numbers that this directory reports. */
+export const LibyamlError = { reader: 2, scanner: 3, parser: 4, composer: 5 } as const
 
 /** A place in the file. Both count from 1; `column` counts characters. */
 export interface Position {
@@ -40,14 +44,26 @@ export class BadValue extends Error {
   }
 }
 
+/** nutcracker's log line for every failure to load the YAML. @param error one of `LibyamlError`. */
+export function yamlFailure(error: number): string {
+  return `conf: failed (err ${error}) to get the next yaml document`
+}
+
 const SHOWN_CHARACTERS = 80
 
-/** A scalar in a message. @param value Latin-1 text, one char a byte. @returns the text that these bytes are in UTF-8. */
+/**
+ * A scalar in a message.
+ * @param value Latin-1 text, one char a byte.
+ * @returns the text that these bytes are in UTF-8.
+ */
 export function showValue(value: string): string {
   return Buffer.from(value, 'latin1').toString('utf8')
 }
 
-/** A scalar in a message of ours: quoted, control characters escaped, cut when long. @param value Latin-1 text, one char a byte. */
+/**
+ * A scalar in a message of ours: quoted, control characters escaped, cut when long.
+ * @param value Latin-1 text, one char a byte.
+ */
 export function quoteValue(value: string): string {
   const text = showValue(value)
   return JSON.stringify(text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text)

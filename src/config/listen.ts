@@ -1,4 +1,7 @@
-/** The value of `listen:` → where to listen; the only value that needs the resolver. Called by `validate.ts` on the primary thread. */
+/**
+ * The value of `listen:` → where to listen; the only value that needs the resolver. Called by `validate.ts` on the
+ * primary thread.
+ */
 
 import { lookup } from 'node:dns/promises'
 import { networkInterfaces } from 'node:os'
@@ -19,7 +22,10 @@ const LONG_MAX = 2n ** 63n - 1n
 const TCP_REMEDY = 'write host:port, for instance 127.0.0.1:22121'
 const UNIX_REMEDY = 'write /path/of.sock, or /path/of.sock 0666 with an octal permission up to 0777'
 
-/** The system's resolver (getaddrinfo): hosts file, short forms such as `127.1`, both address families, in the system's order. */
+/**
+ * The system's resolver (getaddrinfo): hosts file, short forms such as `127.1`, both address families, in the
+ * system's order.
+ */
 export async function resolveBySystem(host: string): Promise<string> {
   if (host === '*') return loopbackAddress()
   // Node answers null for '' instead of asking; nutcracker's getaddrinfo knows no such name.
@@ -28,7 +34,10 @@ export async function resolveBySystem(host: string): Promise<string> {
   return address
 }
 
-/** What glibc takes `*` for when it is given a port as well, which Node does not: the loopback address, IPv6 where there is one. */
+/**
+ * What glibc takes `*` for when it is given a port as well, which Node does not: the loopback address, IPv6 where
+ * there is one.
+ */
 function loopbackAddress(): string {
   const all = Object.values(networkInterfaces()).flat()
   return all.some(each => each?.address === '::1') ? '::1' : '127.0.0.1'
@@ -56,7 +65,11 @@ function parseUnixListen(value: string): ListenAddress {
   return { text: value, host: '', port: 0, path, permission }
 }
 
-/** C's strtol with base 8, then a 32-bit mode_t: leading blanks, a sign, octal digits, and whatever follows is ignored. @returns -1 when invalid. */
+/**
+ * C's strtol with base 8, then a 32-bit mode_t: leading blanks, a sign, octal digits, and whatever follows is
+ * ignored.
+ * @returns -1 when invalid.
+ */
 function parsePermission(text: string): number {
   const [, sign, digits] = /^[\t-\r ]*([+-]?)([0-7]*)/.exec(text)!
   const value = BigInt(`0o${digits === '' ? '0' : digits}`)

@@ -1,6 +1,7 @@
 /**
- * nutcracker.yml from disk to a frozen `Config`, and the report of `-t`. Called on the primary thread: at start, by `--test-conf`, and by a
- * reload. Nothing here logs or exits; the caller decides what becomes of `lines` and `reason`.
+ * nutcracker.yml from disk to a frozen `Config`, and the report of `-t`. Called on the primary thread: at start, by
+ * `--test-conf`, and by a reload. Nothing here logs or exits; the caller decides what becomes of `lines` and
+ * `reason`.
  *
  *     bytes ─ source.ts ─▶ text ─ parse.ts ─▶ nodes (passes 1, 2) ─ structure.ts ─▶ entries (3) ─ validate.ts ─▶ Config (4, 5)
  */
@@ -19,7 +20,10 @@ export interface ConfigProblem {
   readonly ok: false
   /** nutcracker's log lines, exactly; none for an empty value. */
   readonly lines: readonly string[]
-  /** `FILE:LINE:COLUMN: what is wrong, the bad value; the remedy`, without line and column where the whole file is meant. */
+  /**
+   * `FILE:LINE:COLUMN: what is wrong, the bad value; the remedy`, without line and column where the whole file is
+   * meant.
+   */
   readonly reason: string
   /** false: the file could not be opened. */
   readonly opened: boolean
@@ -32,7 +36,10 @@ export interface ConfigDependencies {
   readonly resolve?: Resolve
 }
 
-/** Reads and checks a configuration file. Rejects for nothing that the file holds, nor for a file that cannot be opened or read. */
+/**
+ * Reads and checks a configuration file. Rejects for nothing that the file holds, nor for a file that cannot be
+ * opened or read.
+ */
 export async function loadConfig(file: string, dependencies: ConfigDependencies = {}): Promise<ConfigResult> {
   let handle: FileHandle
   try {
@@ -58,7 +65,10 @@ export async function loadConfig(file: string, dependencies: ConfigDependencies 
   return parseConfig(bytes, file, dependencies)
 }
 
-/** Checks the content of a configuration file. @param file its name, for messages only. Rejects for no content whatever. */
+/**
+ * Checks the content of a configuration file.
+ * @param file its name, for messages only. Rejects for no content whatever.
+ */
 export async function parseConfig(
   bytes: Uint8Array,
   file: string,

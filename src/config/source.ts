@@ -1,12 +1,9 @@
 /**
- * Bytes of a configuration file → text as libyaml reads it: its encodings, its refusals (reader error 2) and its line breaks. First step of
- * `load.ts`; primary thread.
+ * Bytes of a configuration file → text as libyaml reads it: its encodings, its refusals (reader error 2) and its line
+ * breaks. First step of `load.ts`; primary thread.
  */
 
-import { ConfigError, type Position } from './errors.ts'
-
-/** libyaml's number for an error while reading characters. */
-const READER_ERROR = 2
+import { ConfigError, LibyamlError, type Position, yamlFailure } from './errors.ts'
 
 const UTF16_LITTLE = [0xff, 0xfe]
 const UTF16_BIG = [0xfe, 0xff]
@@ -16,7 +13,10 @@ const UTF8_MARK = [0xef, 0xbb, 0xbf]
 const REFUSED = /[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u
 /** All of YAML 1.1's line breaks; the yaml package knows only LF and CR LF. */
 const LINE_BREAKS = /\r\n|[\r\x85\u2028\u2029]/g
-/** libyaml takes a byte order mark at the start of a further line for one column of blank (files put together with cat have them). */
+/**
+ * libyaml takes a byte order mark at the start of a further line for one column of blank (files put together with cat
+ * have them).
+ */
 const MARKS_AT_LINE_START = /^\ufeff/gm
 
 /** The text of a file, with `\n` line breaks only, and its lines. */
@@ -43,7 +43,10 @@ export class Source {
   }
 }
 
-/** Decodes UTF-8 or, behind its byte order mark, UTF-16. @throws ConfigError for invalid encoding and for control characters. */
+/**
+ * Decodes UTF-8 or, behind its byte order mark, UTF-16.
+ * @throws ConfigError for invalid encoding and for control characters.
+ */
 export function decodeSource(bytes: Uint8Array): Source {
   const text = decode(bytes)
   const refused = REFUSED.exec(text)
@@ -54,14 +57,16 @@ export function decodeSource(bytes: Uint8Array): Source {
   return new Source(normalise(text))
 }
 
-/** nutcracker's log line for every failure to load the YAML. @param error libyaml's error number. */
-export function yamlFailure(error: number): string {
-  return `conf: failed (err ${error}) to get the next yaml document`
-}
-
-/** What a file that opens but cannot be read (a directory, an I/O error) is to nutcracker. @param cause text of the errno. */
+/**
+ * What a file that opens but cannot be read (a directory, an I/O error) is to nutcracker.
+ * @param cause text of the errno.
+ */
 export function unreadableFile(cause: string): ConfigError {
-  return new ConfigError([yamlFailure(READER_ERROR)], null, `cannot be read: ${cause}; give a regular file with -c`)
+  return new ConfigError(
+    [yamlFailure(LibyamlError.reader)],
+    null,
+    `cannot be read: ${cause}; give a regular file with -c`,
+  )
 }
 
 function decode(bytes: Uint8Array): string {
@@ -91,5 +96,5 @@ function normalise(text: string): string {
 
 function unreadable(text: string, index: number, reason: string): ConfigError {
   const before = normalise(text.slice(0, index))
-  return new ConfigError([yamlFailure(READER_ERROR)], new Source(before).position(before.length), reason)
+  return new ConfigError([yamlFailure(LibyamlError.reader)], new Source(before).position(before.length), reason)
 }

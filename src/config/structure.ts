@@ -1,6 +1,6 @@
 /**
- * Pass 3: the shape of the file. Walks the document as nutcracker walks libyaml's events, with its counters and so with its verdicts, and
- * returns pools → entries. Called by `load.ts` on the primary thread.
+ * Pass 3: the shape of the file. Walks the document as nutcracker walks libyaml's events, with its counters and so
+ * with its verdicts, and returns pools → entries. Called by `load.ts` on the primary thread.
  */
 
 import { ConfigError, type Position } from './errors.ts'
@@ -23,7 +23,10 @@ export interface PoolEntries {
 const POOL_DEPTH = 1
 const KEY_DEPTH = 2
 
-/** @param file name of the file, for nutcracker's messages. @throws ConfigError when the shape is not pools → keys → at most one list. */
+/**
+ * @param file name of the file, for nutcracker's messages.
+ * @throws ConfigError when the shape is not pools → keys → at most one list.
+ */
 export function readStructure(root: YamlNode, file: string): readonly PoolEntries[] {
   new ShapeCheck(file).node(root)
   return (root as MappingNode).pairs.map(([name, pool]) => ({

@@ -1,13 +1,12 @@
 /**
- * One walk over the flat tokens of a file, for what libyaml's scanner and nutcracker's token check refuse while the yaml package's parser
- * accepts it: tabs where a key could start, a `:` without a key, malformed directives and anchors (all part of pass 1), and every token
- * beyond plain block YAML (pass 2). Called by `parse.ts` on the primary thread.
+ * One walk over the flat tokens of a file, for what libyaml's scanner and nutcracker's token check refuse while the
+ * yaml package's parser accepts it: tabs where a key could start, a `:` without a key, malformed directives and
+ * anchors (all part of pass 1), and every token beyond plain block YAML (pass 2). Called by `parse.ts` on the primary
+ * thread.
  */
 
 import { CST, Lexer } from 'yaml'
-
-/** libyaml's error numbers that this directory reports. */
-export const LibyamlError = { reader: 2, scanner: 3, parser: 4, composer: 5 } as const
+import { LibyamlError } from './errors.ts'
 
 /** Something wrong at a place. `offset` is an index into the text. */
 export interface Fault {
@@ -53,7 +52,8 @@ const DIRECTIVES: readonly (readonly [pattern: RegExp, name: string, number: num
 ]
 /** libyaml ends the name at any of these, the yaml package only at a blank. */
 const ANCHOR_OR_ALIAS = /^[&*]([\w-]+)(?:$|[?:,\]}%@`])/
-const CLOSED_QUOTES = /^(?:'(?:[^']|'')*'|"(?:[^"\\]|\\.)*")$/s
+/** An escaped half of a UTF-16 pair: no character to libyaml, not even two of them together. */
+const SURROGATE_ESCAPE = /^\\u[dD][89a-fA-F]/
 
 /** Walks over the tokens of the whole text. Never throws. */
 export function checkTokens(text: string): TokenReport {
@@ -80,7 +80,9 @@ class TokenWalk {
   #flowDepth = 0
   /** libyaml's simple_key_allowed: a key may start here, so a tab may not. */
   #keyAllowed = true
-  /** Behind a plain scalar, which swallows blanks and line breaks: tabs are legal there from column `#indent + 1` on. */
+  /**
+   * Behind a plain scalar, which swallows blanks and line breaks: tabs are legal there from column `#indent + 1` on.
+   */
   #afterPlain = false
   /** The next scalar is the text of a `|` or `>` block. */
   #blockNext = false
@@ -164,11 +166,7 @@ class TokenWalk {
     if (name === undefined) {
       this.#fail(0, LibyamlError.scanner, `"${source[0]}" starts an ${type} in YAML; quote the text`)
     } else if (type === 'alias' && !this.#anchors.has(name)) {
-      this.#fail(
-        0,
-        LibyamlError.composer,
-        `"${source[0]}" starts an alias in YAML, and "${name}" is not defined; quote the text`,
-      )
+      this.#fail(0, LibyamlError.composer, '"*" starts an alias in YAML, and it has no anchor; quote the text')
     } else if (type === 'anchor') {
       this.#anchors.add(name)
     }
@@ -181,9 +179,13 @@ class TokenWalk {
   }
 
   #quoted(source: string): void {
-    if (CLOSED_QUOTES.test(source)) return
-    const message = `a text in quotes begins here and has no ${source[0]} at its end; its further lines must be indented`
-    this.#fail(0, LibyamlError.scanner, message)
+    const end = source[0] === "'" ? endOfSingleQuoted(source) : endOfDoubleQuoted(source)
+    if (end === source.length) return
+    const message =
+      end === -1
+        ? `a text in quotes begins here and has no ${source[0]} at its end; its further lines must be indented`
+        : 'an escape that is no character; write the character itself, or \\U and its 8 hexadecimal digits'
+    this.#fail(Math.max(0, end), LibyamlError.scanner, message)
   }
 
   #disallow(name: string, number: number, source: string): void {
@@ -204,4 +206,24 @@ class TokenWalk {
     if (newline !== -1) this.#lineStart = this.#offset + newline + 1
     this.#offset += source.length
   }
+}
+
+/** @returns the length of the text if its last quote closes it, else -1. */
+function endOfSingleQuoted(source: string): number {
+  const inner = source.slice(1, -1).replaceAll("''", '')
+  return source.length > 1 && source.endsWith("'") && !inner.includes("'") ? source.length : -1
+}
+
+/**
+ * @returns the index behind the closing quote, or that of an escape which libyaml refuses, or -1 when the quote is
+ * not closed.
+ */
+function endOfDoubleQuoted(source: string): number {
+  for (let at = 1; at < source.length; at++) {
+    if (source[at] === '"') return at + 1
+    if (source[at] !== '\\') continue
+    if (SURROGATE_ESCAPE.test(source.slice(at, at + 4))) return at
+    at++
+  }
+  return -1
 }

@@ -37,7 +37,10 @@ export interface ListenAddress {
 }
 
 export interface ServerConfig {
-  /** Name: ring input, stats key, sort key (see the config documentation for unnamed servers). Latin-1 text, one char a byte. */
+  /**
+   * Name: ring input, stats key, sort key (see the config documentation for unnamed servers). Latin-1 text, one char
+   * a byte.
+   */
   readonly name: string
   /** `host:port:weight` or `/path:weight`, as written: used in log lines. */
   readonly pname: string
@@ -84,7 +87,10 @@ export interface PoolConfig {
   readonly serverConnectTimeoutMs: number
   /** A client that sends nothing and awaits nothing for so long is closed, ms; 0 = never. */
   readonly clientIdleTimeoutMs: number
-  /** Keepalive idle time before the first probe, seconds, both for `tcpkeepalive` and `server_tcpkeepalive`; 0 = system default. */
+  /**
+   * Keepalive idle time before the first probe, seconds, both for `tcpkeepalive` and `server_tcpkeepalive`; 0 =
+   * system default.
+   */
   readonly tcpKeepaliveIdleSec: number
   readonly serverTcpKeepalive: boolean
   /** Clients of this listener begin with a PROXY protocol v1 or v2 header. */

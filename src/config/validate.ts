@@ -1,6 +1,6 @@
 /**
- * Passes 4 (each directive, in file order) and 5 (each pool, then all pools) in nutcracker's order, and the frozen `Config` that results.
- * Called by `load.ts` on the primary thread.
+ * Passes 4 (each directive, in file order) and 5 (each pool, then all pools) in nutcracker's order, and the frozen
+ * `Config` that results. Called by `load.ts` on the primary thread.
  */
 
 import {
