@@ -14,6 +14,8 @@ export interface Goal {
   readonly versus: string
   readonly bound: 'at least' | 'at most'
   readonly value: number
+  /** Beyond this noise explains nothing any more, and the short form fails; NaN = never. */
+  readonly alarm: number
 }
 
 export interface GoalResult {
@@ -25,24 +27,32 @@ export interface GoalResult {
   readonly alarm: boolean
 }
 
-/** Two measurements of the same thing have been seen to differ by 30 %, so half of a goal is beyond noise. */
-const ALARM_FACTOR = 2
-/** Latency in the tail and absolute figures depend on the machine too much to fail a build. */
-const ALARM_METRICS: ReadonlySet<Metric> = new Set<Metric>(['rate', 'cpuUs'])
-
+/**
+ * Alarms are at half of the rate that the first version was required to have (1, 2.5 and 4 times nutcracker's at pipeline 1, 16 and 100), for
+ * two measurements of the same thing on a busy machine have been seen to differ by that much. Memcached's are lower: `bench/notes.md` says why.
+ * Tails and absolute figures depend on the machine too much to fail a build.
+ */
 export const GOALS: readonly Goal[] = [
   ...['get-p1', 'set-p1', 'mc-get-p1', 'mc-set-p1'].flatMap(scenario => [
-    rateGoal(scenario, 1.15),
-    goal(scenario, 'cpuUs', 'at most', 0.75),
+    rateGoal(scenario, 1.15, 0.5),
+    goal(scenario, 'cpuUs', 'at most', 0.75, 1.5),
     goal(scenario, 'p99Ms', 'at most', 1),
   ]),
-  ...['get-p16', 'set-p16', 'mc-get-p16', 'mc-set-p16'].map(scenario => rateGoal(scenario, 3.5)),
-  ...['get-p100', 'set-p100'].flatMap(scenario => [rateGoal(scenario, 5), goal(scenario, 'cpuUs', 'at most', 0.1)]),
-  { ...rateGoal('rb-get-p100', 0.95), versus: 'direct' },
-  ...['mget-20', 'mset-20', 'mc-mget-20', 'mc-mget-20-p16'].map(scenario => rateGoal(scenario, 2)),
-  ...['get-16k', 'set-16k'].map(scenario => rateGoal(scenario, 1.15)),
-  ...['get-1m', 'set-1m'].flatMap(scenario => [rateGoal(scenario, 1.2), goal(scenario, 'peakBytes', 'at most', 0.5)]),
-  { ...rateGoal('connect', 1), contender: 'pistachio-N' },
+  ...['get-p16', 'set-p16'].map(scenario => rateGoal(scenario, 3.5, 1.25)),
+  ...['mc-get-p16', 'mc-set-p16'].map(scenario => rateGoal(scenario, 3.5, 0.75)),
+  ...['get-p100', 'set-p100'].flatMap(scenario => [
+    rateGoal(scenario, 5, 2),
+    goal(scenario, 'cpuUs', 'at most', 0.1, 0.3),
+  ]),
+  { ...rateGoal('rb-get-p100', 0.95, 0.4), versus: 'direct' },
+  ...['mget-20', 'mset-20'].map(scenario => rateGoal(scenario, 2, 1)),
+  ...['mc-mget-20', 'mc-mget-20-p16'].map(scenario => rateGoal(scenario, 2, 0.75)),
+  ...['get-16k', 'set-16k'].map(scenario => rateGoal(scenario, 1.15, 0.5)),
+  ...['get-1m', 'set-1m'].flatMap(scenario => [
+    rateGoal(scenario, 1.2, 0.5),
+    goal(scenario, 'peakBytes', 'at most', 0.5),
+  ]),
+  { ...rateGoal('connect', 1, 0.4), contender: 'pistachio-N' },
   { ...goal('get-fixed', 'cpuUs', 'at most', 1.1), contender: 'pistachio-N', versus: 'pistachio-1' },
   { ...goal('idle', 'connectionBytes', 'at most', 8192), versus: '' },
   { ...goal('start', 'startMs', 'at most', 300), versus: '' },
@@ -80,19 +90,14 @@ function judge(run: BenchRun, each: Goal): GoalResult {
   if (!Number.isFinite(measured)) return { goal: each, measured, verdict: 'not measured', alarm: false }
   const atLeast = each.bound === 'at least'
   const met = atLeast ? measured >= each.value : measured <= each.value
-  const beyond = atLeast ? measured < each.value / ALARM_FACTOR : measured > each.value * ALARM_FACTOR
-  return {
-    goal: each,
-    measured,
-    verdict: met ? 'met' : 'missed',
-    alarm: beyond && each.versus !== '' && ALARM_METRICS.has(each.metric),
-  }
+  const alarm = atLeast ? measured < each.alarm : measured > each.alarm
+  return { goal: each, measured, verdict: met ? 'met' : 'missed', alarm }
 }
 
-function rateGoal(scenario: string, value: number): Goal {
-  return goal(scenario, 'rate', 'at least', value)
+function rateGoal(scenario: string, value: number, alarm: number): Goal {
+  return goal(scenario, 'rate', 'at least', value, alarm)
 }
 
-function goal(scenario: string, metric: Metric, bound: Goal['bound'], value: number): Goal {
-  return { scenario, contender: 'pistachio-1', metric, versus: 'nutcracker', bound, value }
+function goal(scenario: string, metric: Metric, bound: Goal['bound'], value: number, alarm = Number.NaN): Goal {
+  return { scenario, contender: 'pistachio-1', metric, versus: 'nutcracker', bound, value, alarm }
 }

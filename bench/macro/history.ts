@@ -21,8 +21,17 @@ export function saveRun(directory: string, run: BenchRun): string {
   const stamp = run.when.slice(0, 16).replaceAll(':', '')
   const name = [stamp, run.commit.replace('+', '-changed'), run.mode].filter(part => part !== '').join('_')
   const path = join(directory, `${name}.json`)
-  writeFileSync(path, `${JSON.stringify(run, null, 1)}\n`)
+  writeFileSync(path, runText(run))
   return path
+}
+
+/** The run as JSON with one result a line and five significant digits, so that the files stay small and their differences readable. */
+export function runText(run: BenchRun): string {
+  const { results, ...head } = run
+  const shorten = (_: string, value: unknown): unknown =>
+    typeof value === 'number' ? Number(value.toPrecision(5)) : value
+  const lines = results.map(result => `  ${JSON.stringify(result, shorten)}`)
+  return `${JSON.stringify(head, null, 1).slice(0, -2)},\n "results": [\n${lines.join(',\n')}\n ]\n}\n`
 }
 
 /** All stored runs, oldest first. Files of another format are passed over. */

@@ -12,7 +12,7 @@ import { availableParallelism, cpus, release, totalmem, type } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { writeDocuments } from './document.ts'
 import { judgeGoals } from './goals.ts'
-import { loadRuns, previousRun, saveRun, trendLines } from './history.ts'
+import { loadRuns, previousRun, runText, saveRun, trendLines } from './history.ts'
 import { type MeasureContext, measureScenario } from './measure.ts'
 import { type BenchOptions, HELP, parseOptions } from './options.ts'
 import { Processes } from './processes.ts'
@@ -113,7 +113,7 @@ function conclude(run: BenchRun, options: BenchOptions): number {
   const before = previousRun(stored, run)
   const trend = before === null ? [] : trendLines(before, run)
   if (trend.length > 0) console.log(`\nSince ${before!.when.slice(0, 16)} (${before!.commit})\n${trend.join('\n')}`)
-  if (options.json !== '') writeFileSync(options.json, `${JSON.stringify(run, null, 1)}\n`)
+  if (options.json !== '') writeFileSync(options.json, runText(run))
   if (options.save) console.log(`\nSaved ${saveRun(RESULTS, run)}`)
   if (options.writeDocs) console.log(`Wrote ${writeDocuments(DOCS, run, [...stored, run]).join(', ')}`)
   const problems = run.results.filter(result => result.problem !== '')

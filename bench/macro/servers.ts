@@ -9,7 +9,7 @@ import { type Child, freePort, type Processes } from './processes.ts'
 import { awaitReply } from './readiness.ts'
 import { keyText, type Protocol, valueText, type Workload } from './workload.ts'
 
-export const SERVER_COUNT = 4
+const SERVER_COUNT = 4
 const HOST = '127.0.0.1'
 const FILL_CHUNK_BYTES = 4 << 20
 const FILL_TIMEOUT_MS = 60_000

@@ -51,23 +51,39 @@ describe('goals', () => {
     versus: 'nutcracker',
     bound: 'at least',
     value: 3.5,
+    alarm: 1.25,
   }
 
   it.each([
     [400_000, 'met', false],
     [300_000, 'missed', false],
-    [174_000, 'missed', true],
+    [126_000, 'missed', false],
+    [124_000, 'missed', true],
   ] as const)('a rate of %i beside 100,000 is %s, alarm %s', (rate, verdict, alarm) => {
     const [judged] = judgeGoals(run(rates(100_000, rate)), [goal])
     expect([judged!.verdict, judged!.alarm]).toEqual([verdict, alarm])
   })
 
-  it('never raises an alarm for tails and absolute figures', () => {
-    const results = [result('start', 'pistachio-1', { startMs: 5000 })]
-    const [judged] = judgeGoals(run(results), [
-      { ...goal, scenario: 'start', metric: 'startMs', versus: '', bound: 'at most', value: 300 },
-    ])
+  it('without an alarm are only missed, by however much', () => {
+    const most: Goal = {
+      ...goal,
+      scenario: 'start',
+      metric: 'startMs',
+      versus: '',
+      bound: 'at most',
+      value: 300,
+      alarm: Number.NaN,
+    }
+    const [judged] = judgeGoals(run([result('start', 'pistachio-1', { startMs: 5000 })]), [most])
     expect([judged!.verdict, judged!.alarm]).toEqual(['missed', false])
+  })
+
+  it('raise the alarm only beyond the value itself', () => {
+    for (const { bound, value, alarm } of GOALS) {
+      if (Number.isNaN(alarm)) continue
+      if (bound === 'at least') expect(alarm).toBeLessThan(value)
+      else expect(alarm).toBeGreaterThan(value)
+    }
   })
 
   it('without a measurement are neither met nor missed', () => {
@@ -107,6 +123,13 @@ describe('the history', () => {
     const before = previousRun(loadRuns(FOLDER), now)
     expect(before?.when).toBe('2026-01-02T00:00:00.000Z')
     expect(trendLines(before!, now)).toEqual(['get-p16: 3.50 → 4.20 × nutcracker (+20 %, faster)'])
+  })
+
+  it('keeps the run as it was', () => {
+    const folder = join(FOLDER, 'whole')
+    const whole = run(rates(100_000, 300_000))
+    saveRun(folder, whole)
+    expect(loadRuns(folder)).toEqual([whole])
   })
 
   it('of a folder that does not exist is empty', () => {
