@@ -28,7 +28,7 @@ export function readDecimal(buf: Uint8Array, start: number, end: number, max: nu
   if (start >= end) return -1
   let value = 0
   for (let p = start; p < end; p++) {
-    const digit = buf[p]! - ZERO
+    const digit = buf[p] - ZERO
     if (digit < 0 || digit > 9) return -1
     value = value * 10 + digit
     if (value > max) return -1

@@ -6,13 +6,15 @@
  */
 
 import { PoolStat } from '../stats/fields.ts'
-import type { Client } from './client.ts'
+import { type Client, CloseReason } from './client.ts'
 import type { FailureCode } from './errno.ts'
 import { type FragmentGroup, NO_FAILURE } from './fragment.ts'
 import { holdBytes, holdOwned } from './hold.ts'
 import { giveMessage, type Message, MessageKind, takeMessage } from './message.ts'
 import type { Pool } from './pool.ts'
 import { OWNED_CHUNK_BYTES } from './socket.ts'
+
+const NOTHING = new Uint8Array(0)
 
 /**
  * Brings a server's reply [start, end) of buf to the message that waits for it. The bytes are valid during the call.
@@ -24,7 +26,7 @@ export function deliver(message: Message, buf: Uint8Array, start: number, end: n
     return
   }
   const client = message.client!
-  client.noteReply(end - start)
+  if (end > start) client.noteReply(end - start)
   if (client.head === message) {
     if (owned) client.socket.appendOwned(buf, start, end)
     else client.socket.append(buf, start, end)
@@ -58,6 +60,10 @@ export function deliverFailure(message: Message, pool: Pool, failure: FailureCod
     return
   }
   if (message.client === null) return
+  if (message.silent) {
+    finishWith(message, NOTHING)
+    return
+  }
   pool.row[pool.statBase + PoolStat.forwardError]++
   finishWith(message, pool.protocol.failureReplies[failure])
 }
@@ -107,6 +113,7 @@ export function emitReady(client: Client): void {
 }
 
 function emitParent(client: Client, parent: Message): void {
+  if (parent.silent) return
   const group = parent.group!
   const pool = client.pool
   if (group.failed && !(group.joiner.partial && group.failedFragments < group.fragments.length)) {
@@ -117,6 +124,7 @@ function emitParent(client: Client, parent: Message): void {
       const reply = pool.protocol.failureReplies[group.failure === NO_FAILURE ? 0 : group.failure]
       client.socket.append(reply, 0, reply.length)
     }
+    if (group.joiner.closesWhenStrict && pool.config.strict) client.closeAfterReplies(CloseReason.error)
     return
   }
   if (group.failed) pool.row[pool.statBase + PoolStat.partialReplies]++

@@ -21,6 +21,8 @@ export interface Joiner {
   write(group: FragmentGroup, client: Client): void
   /** true: failed fragments count as empty ones. */
   readonly partial: boolean
+  /** true: where the pool is `strict`, a failure also closes the client, as nutcracker does after a failed multi-get. */
+  readonly closesWhenStrict: boolean
 }
 
 /** Reply for the whole request when a fragment failed. */

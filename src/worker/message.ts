@@ -34,6 +34,8 @@ export class Message {
   done = false
   /** Still in a server connection's queue. */
   queued = false
+  /** `noreply`: nothing goes to the client, a failure of the proxy or the server included. */
+  silent = false
   /** Expired: its client has had an error, the gauges no longer count it. */
   expired = false
   /** `Turn.nowMs` scale; 0 = no deadline. */
@@ -84,6 +86,7 @@ export function giveMessage(message: Message): void {
   message.group = null
   message.done = false
   message.queued = false
+  message.silent = false
   message.expired = false
   message.deadlineMs = 0
   message.tag = 0

@@ -160,6 +160,7 @@ function decimalBytes(value: number): number {
 /** DEL, UNLINK, TOUCH, EXISTS: integers, summed. */
 export const sumJoiner: Joiner = {
   partial: false,
+  closesWhenStrict: false,
   accept(group, _fragment, buf, start, end) {
     if (buf[start] !== COLON) return false
     let value = 0
@@ -176,6 +177,7 @@ export const sumJoiner: Joiner = {
 /** MSET: any status line will do. */
 export const statusJoiner: Joiner = {
   partial: false,
+  closesWhenStrict: false,
   accept(_group, _fragment, buf, start) {
     return buf[start] === PLUS
   },
@@ -187,6 +189,7 @@ export const statusJoiner: Joiner = {
 /** MGET: values in the order of the keys, each from the fragment that its key went to. */
 export const gatherJoiner: Joiner = {
   partial: false,
+  closesWhenStrict: false,
   accept(_group, fragment, buf, start, end) {
     if (buf[start] !== STAR) return false
     fragment.keepReply(holdBytes(buf, start, end), end - start)

@@ -24,10 +24,10 @@ export function decodeBase64(buf: Uint8Array, start: number, end: number, out: U
   let at = 0
   for (let p = start; p < end; p += 4) {
     const last = p + 4 === end ? padding : 0
-    const a = VALUES[buf[p]!]!
-    const b = VALUES[buf[p + 1]!]!
-    const c = last === 2 ? 0 : VALUES[buf[p + 2]!]!
-    const d = last > 0 ? 0 : VALUES[buf[p + 3]!]!
+    const a = VALUES[buf[p]]
+    const b = VALUES[buf[p + 1]]
+    const c = last === 2 ? 0 : VALUES[buf[p + 2]]
+    const d = last > 0 ? 0 : VALUES[buf[p + 3]]
     if (a === INVALID || b === INVALID || c === INVALID || d === INVALID) return -1
     out[at] = (a << 2) | (b >> 4)
     out[at + 1] = ((b & 15) << 4) | (c >> 2)

@@ -142,7 +142,7 @@ const table: readonly Command[] = buildTable()
 
 function slotOf(bytes: Uint8Array, start: number, end: number): number {
   let hash = end - start
-  for (let i = start; i < end; i++) hash = (Math.imul(hash, 31) + bytes[i]!) | 0
+  for (let i = start; i < end; i++) hash = (Math.imul(hash, 31) + bytes[i]) | 0
   return (hash ^ (hash >>> 9)) & (TABLE_SIZE - 1)
 }
 
@@ -164,7 +164,7 @@ export function lookupCommand(buf: Uint8Array, start: number, end: number): Comm
   if (length > LONGEST_NAME) return UNKNOWN_COMMAND
   let slot = slotOf(buf, start, end)
   for (;;) {
-    const command = table[slot]!
+    const command = table[slot]
     if (command === UNKNOWN_COMMAND) return command
     const name = command.bytes
     if (name.length === length) {

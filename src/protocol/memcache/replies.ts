@@ -19,6 +19,7 @@ export const RequestError = {
   missingLength: 10,
   binaryProtocol: 11,
   tls: 12,
+  keyTooLong: 13,
 } as const
 export type RequestErrorCode = (typeof RequestError)[keyof typeof RequestError]
 
@@ -56,6 +57,7 @@ export const REFUSALS: readonly Refusal[] = [
   closing(ERROR_TEXT, 'data block of unknown length'),
   closing('', 'memcached binary protocol, which this pool does not speak (use the ASCII protocol)'),
   closing('', 'TLS, which this listener does not speak'),
+  answer(BAD_LINE_TEXT),
 ]
 
 export const NOOP: Uint8Array = encodeText('MN\r\n')

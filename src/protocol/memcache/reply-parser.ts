@@ -77,6 +77,8 @@ export class MemcacheReplyParser {
   kind: ReplyKindCode = ReplyKind.end
   /** After `incomplete`: bytes that the reply needs in total, at least; 0 = unknown. */
   need = 0
+  /** Never: a value list has no known size before its `END`. */
+  exact = false
 
   /** Where the line or block begins that is not whole yet, from `start`. */
   private at = 0
@@ -203,15 +205,15 @@ function fieldDecimal(buf: Uint8Array, p: number, to: number): number {
 
 /** The kind of the line [from, to), its line end not counted. */
 function readWord(buf: Uint8Array, from: number, to: number): number {
-  const first = buf[from]!
+  const first = buf[from]
   if (first >= ZERO && first <= NINE) {
     let p = from
-    while (p < to && buf[p]! >= ZERO && buf[p]! <= NINE) p++
+    while (p < to && buf[p] >= ZERO && buf[p] <= NINE) p++
     return isBlank(buf, p, to) ? ReplyKind.number : Line.malformed
   }
-  const words = WORDS_BY_FIRST[first]!
+  const words = WORDS_BY_FIRST[first]
   for (let i = 0; i < words.length; i++) {
-    const { bytes, text, line } = words[i]!
+    const { bytes, text, line } = words[i]
     const end = from + bytes.length
     if (end > to || (end < to && buf[end] !== SPACE) || !startsWith(buf, from, bytes)) continue
     return text || isBlank(buf, end, to) ? line : Line.malformed

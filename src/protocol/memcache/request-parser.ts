@@ -75,6 +75,8 @@ export class MemcacheRequestParser {
   error: RequestErrorCode = RequestError.none
   /** After `incomplete`: bytes that the request needs in total; 0 = unknown. */
   need = 0
+  /** Bytes before this place may be forgotten; none, while requests are taken whole. */
+  safe = 0
   /** Bytes of the line with its end, from `start`. */
   lineBytes = 0
 
@@ -106,7 +108,7 @@ export class MemcacheRequestParser {
         lineEnd = findByte(buf, start + this.scanned, end, LF) + 1
         if (lineEnd > end) return this.waitLine(buf, start, end)
       } else if (start < end) {
-        const first = buf[start]!
+        const first = buf[start]
         if (first === BINARY_MAGIC) return this.fail(RequestError.binaryProtocol)
         if (first === TLS_HANDSHAKE) return this.fail(RequestError.tls)
       }
@@ -135,6 +137,7 @@ export class MemcacheRequestParser {
     if (end - start >= MAX_LINE_BYTES && !isKeyList(buf, start, end)) return this.fail(RequestError.lineTooLong)
     this.scanned = end - start
     this.need = 0
+    this.safe = start
     return Parsed.incomplete
   }
 
@@ -143,6 +146,8 @@ export class MemcacheRequestParser {
     if (end - start < total) {
       this.hasLine = true
       this.need = total
+      const dataEnd = start + total - 2
+      this.safe = dataEnd < end ? dataEnd : end
       return Parsed.incomplete
     }
     const requestEnd = start + total
@@ -164,7 +169,7 @@ export class MemcacheRequestParser {
       const from = p
       let byte = SPACE
       while (p < end) {
-        byte = buf[p]!
+        byte = buf[p]
         if (byte <= SPACE) {
           if (byte === SPACE || byte === LF) break
           if (byte === 0) this.hasNul = true
@@ -206,9 +211,9 @@ export class MemcacheRequestParser {
       this.refuse(this.lineBytes > MAX_LINE_BYTES ? RequestError.lineTooLong : RequestError.unknown)
       return
     }
-    const head = tokens[0]!
+    const head = tokens[0]
     this.head = head
-    const command = lookupCommand(buf, start + head, start + tokens[1]!)
+    const command = lookupCommand(buf, start + head, start + tokens[1])
     this.command = command
     const form = command.form
     if (this.lineBytes > MAX_LINE_BYTES && (head > MAX_LEADING_SPACES || form > Form.touchKeys)) {
@@ -253,14 +258,14 @@ export class MemcacheRequestParser {
   }
 
   private decimal(buf: Uint8Array, start: number, token: number, max: number): number {
-    return readDecimal(buf, start + this.tokens[token * 2]!, start + this.tokens[token * 2 + 1]!, max)
+    return readDecimal(buf, start + this.tokens[token * 2], start + this.tokens[token * 2 + 1], max)
   }
 
   /** Cuts a last word `noreply`. */
   private readNoreply(buf: Uint8Array, start: number): void {
     const last = this.tokenCount - 1
-    const from = this.tokens[last * 2]!
-    const to = this.tokens[last * 2 + 1]!
+    const from = this.tokens[last * 2]
+    const to = this.tokens[last * 2 + 1]
     if (to - from !== NOREPLY.length || !equalsText(buf, start + from, start + to, NOREPLY)) return
     this.suppress = Suppress.all
     this.cut(last)
@@ -268,8 +273,8 @@ export class MemcacheRequestParser {
 
   /** Takes a token and the spaces before it out of what is sent. */
   private cut(token: number): void {
-    this.cutStart = this.tokens[token * 2 - 1]!
-    this.cutEnd = this.tokens[token * 2 + 1]!
+    this.cutStart = this.tokens[token * 2 - 1]
+    this.cutEnd = this.tokens[token * 2 + 1]
   }
 
   private readKeys(buf: Uint8Array, start: number, first: number): void {
@@ -277,19 +282,19 @@ export class MemcacheRequestParser {
     this.firstKey = first
     this.keyCount = this.tokenCount - first
     for (let i = first * 2; i < this.tokenCount * 2; i += 2) {
-      if (tokens[i + 1]! - tokens[i]! > MAX_KEY_BYTES) this.refuse(RequestError.badLine)
+      if (tokens[i + 1] - tokens[i] > MAX_KEY_BYTES) this.refuse(RequestError.keyTooLong)
     }
     if (first === 1) return
     // Forwarded as it is when it has one key; with more it is written anew.
     if (this.keyCount === 1 && this.lineBytes > MAX_LINE_BYTES) this.refuse(RequestError.lineTooLong)
-    const exptimeFits = tokens[3]! - tokens[2]! <= MAX_EXPTIME_BYTES
-    if (!exptimeFits || !isInteger(buf, start + tokens[2]!, start + tokens[3]!)) this.refuse(RequestError.badExptime)
+    const exptimeFits = tokens[3] - tokens[2] <= MAX_EXPTIME_BYTES
+    if (!exptimeFits || !isInteger(buf, start + tokens[2], start + tokens[3])) this.refuse(RequestError.badExptime)
   }
 
   private oneKey(): void {
     this.firstKey = 1
     this.keyCount = 1
-    if (this.tokens[3]! - this.tokens[2]! > MAX_KEY_BYTES) this.refuse(RequestError.badLine)
+    if (this.tokens[3] - this.tokens[2] > MAX_KEY_BYTES) this.refuse(RequestError.keyTooLong)
   }
 
   /** `store`, `storeCas`, `key`: a wrong number after a key is the server's to refuse where no data follows. */
@@ -298,9 +303,9 @@ export class MemcacheRequestParser {
     this.oneKey()
     if (form === Form.key) return
     const tokens = this.tokens
-    if (!isDecimalUpTo(buf, start + tokens[4]!, start + tokens[5]!, UINT64_MAX)) this.refuse(RequestError.badLine)
-    if (!isInteger(buf, start + tokens[6]!, start + tokens[7]!)) this.refuse(RequestError.badLine)
-    if (form === Form.storeCas && !isDecimalUpTo(buf, start + tokens[10]!, start + tokens[11]!, UINT64_MAX)) {
+    if (!isDecimalUpTo(buf, start + tokens[4], start + tokens[5], UINT64_MAX)) this.refuse(RequestError.badLine)
+    if (!isInteger(buf, start + tokens[6], start + tokens[7])) this.refuse(RequestError.badLine)
+    if (form === Form.storeCas && !isDecimalUpTo(buf, start + tokens[10], start + tokens[11], UINT64_MAX)) {
       this.refuse(RequestError.badLine)
     }
   }
@@ -311,10 +316,10 @@ export class MemcacheRequestParser {
     this.oneKey()
     let quiet = 0
     if (form === Form.metaDebug) {
-      this.binaryKey = this.tokenCount > 2 && tokens[5]! - tokens[4]! === 1 && buf[start + tokens[4]!] === LOWER_B
+      this.binaryKey = this.tokenCount > 2 && tokens[5] - tokens[4] === 1 && buf[start + tokens[4]] === LOWER_B
     } else {
       for (let token = form === Form.metaStore ? 3 : 2; token < this.tokenCount; token++) {
-        const flag = buf[start + tokens[token * 2]!]
+        const flag = buf[start + tokens[token * 2]]
         if (flag === LOWER_B) this.binaryKey = true
         if (flag !== LOWER_Q) continue
         quiet++
@@ -325,7 +330,7 @@ export class MemcacheRequestParser {
     if (quiet > 1) this.refuse(RequestError.duplicateFlag)
     if (form === Form.metaStore && this.tokenCount - quiet > MAX_META_TOKENS) this.refuse(RequestError.tooManyFlags)
     if (this.binaryKey && this.error === RequestError.none) {
-      const bytes = decodeBase64(buf, start + tokens[2]!, start + tokens[3]!, decoded)
+      const bytes = decodeBase64(buf, start + tokens[2], start + tokens[3], decoded)
       if (bytes < 0) this.refuse(RequestError.badBinaryKey)
     }
   }
@@ -360,9 +365,9 @@ function isDecimalUpTo(buf: Uint8Array, start: number, end: number, max: Uint8Ar
   if (digits < 1 || digits > max.length) return false
   let order = digits < max.length ? -1 : 0
   for (let i = 0; i < digits; i++) {
-    const byte = buf[p + i]!
+    const byte = buf[p + i]
     if (byte < ZERO || byte > NINE) return false
-    if (order === 0) order = byte - max[i]!
+    if (order === 0) order = byte - max[i]
   }
   return order <= 0
 }

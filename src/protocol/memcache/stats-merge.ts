@@ -61,7 +61,7 @@ function summedLines(replies: readonly StatsReply[]): string[] {
 
 function mergeValues(name: string, values: readonly string[]): string {
   const kind = name.slice(name.lastIndexOf(':') + 1)
-  if (FIRST.has(kind)) return values[0]!
+  if (FIRST.has(kind)) return values[0]
   if (values.every(value => /^-?\d+$/.test(value))) {
     const numbers = values.map(BigInt).sort((a, b) => (a < b ? -1 : 1))
     if (LARGEST.has(kind)) return String(numbers.at(-1))

@@ -8,9 +8,9 @@ import { type MemcacheRequestParser, Suppress } from './request-parser.ts'
 export function acceptedByNutcracker(parser: MemcacheRequestParser, buf: Uint8Array): boolean {
   const { command, start, tokenCount, lineBytes } = parser
   if (!command.nutcracker) return false
-  const lineEnd = start + lineBytes - 1
-  // A line ends with CR LF, and has no other CR.
-  if (buf.indexOf(CR, start) !== lineEnd - 1) return false
+  // No CR but before the line feed. A bare line feed leaves nutcracker waiting for ever, which nobody relies on.
+  const carriageReturn = buf.indexOf(CR, start)
+  if (carriageReturn >= 0 && carriageReturn < start + lineBytes - 2) return false
   const words = parser.suppress === Suppress.all ? tokenCount - 1 : tokenCount
   switch (command.form) {
     case Form.keys:
@@ -27,10 +27,10 @@ export function acceptedByNutcracker(parser: MemcacheRequestParser, buf: Uint8Ar
 
 /** Token is digits, after one minus where `signed`. */
 function isNumber(parser: MemcacheRequestParser, buf: Uint8Array, token: number, signed: boolean): boolean {
-  let p = parser.start + parser.tokens[token * 2]!
-  const end = parser.start + parser.tokens[token * 2 + 1]!
+  let p = parser.start + parser.tokens[token * 2]
+  const end = parser.start + parser.tokens[token * 2 + 1]
   if (signed && buf[p] === MINUS) p++
   if (p === end) return false
-  while (p < end && buf[p]! >= ZERO && buf[p]! <= NINE) p++
+  while (p < end && buf[p] >= ZERO && buf[p] <= NINE) p++
   return p === end
 }

@@ -82,13 +82,13 @@ describe('what nutcracker accepts', () => {
     'delete k noreply\r\n',
     'version \r\n',
     'quit\r\n',
+    'get a\n',
   ])('%j', request => {
     expect(accepts(request)).toBe(true)
   })
 
   test.each([
     'gat 1 a\r\n',
-    'get a\n',
     'get a\rb\r\n',
     'set k 0 -1 1\r\nx\r\n',
     'set k 0 0 1 foo\r\nx\r\n',
