@@ -6,7 +6,7 @@
 import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type Address, Child, type Exit, scratchFolder } from './child.ts'
+import { type Address, Child, type ChildOptions, type Exit, scratchFolder } from './child.ts'
 import { withFreePorts } from './ports.ts'
 import type { TestServer } from './servers.ts'
 
@@ -65,9 +65,13 @@ function spawnProxy(options: ProxyOptions, folder: string, statsPort: number): C
   const flags = [...common, ...(options.flags ?? [])]
   const env = { ...process.env, ...options.env }
   if (kind === 'nutcracker') return new Child('nutcracker', flags, { folder, env })
-  const args = [...flags, '--workers', `${options.workers ?? 1}`]
-  if (process.env.PISTACHIO !== 'source') return new Child(builtProgram(), args, { folder, env })
-  return new Child(process.execPath, [join(ROOT, 'src/main/index.ts'), ...args], { folder, env })
+  return pistachio([...flags, '--workers', `${options.workers ?? 1}`], { folder, env })
+}
+
+/** Our own program with any command line, for tests of how it starts and fails. */
+export function pistachio(args: readonly string[], options: ChildOptions): Child {
+  if (process.env.PISTACHIO !== 'source') return new Child(builtProgram(), args, options)
+  return new Child(process.execPath, [join(ROOT, 'src/main/index.ts'), ...args], options)
 }
 
 function builtProgram(): string {

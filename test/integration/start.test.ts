@@ -1,0 +1,232 @@
+/** How the process starts, and how it fails to. */
+
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:net'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { type Child, type Exit, scratchFolder, stopAll } from '../support/child.ts'
+import { listen } from '../support/fake-server.ts'
+import { freePort } from '../support/ports.ts'
+import { pistachio, poolYml, type RunningProxy, serverEntry, startProxy } from '../support/proxy.ts'
+import { encode } from '../support/resp.ts'
+import { startRedis, type TestServer } from '../support/servers.ts'
+import { waitUntil } from '../support/wait.ts'
+import { Wire } from '../support/wire.ts'
+
+let redis: TestServer
+
+beforeAll(async () => {
+  redis = await startRedis()
+})
+afterAll(stopAll)
+
+async function ping(address: { port: number } | { path: string }): Promise<string> {
+  const wire = await Wire.open(address)
+  wire.send(encode('SET', 'key', 'value'))
+  wire.send(encode('GET', 'key'))
+  const replies = await wire.redisReplies(2)
+  wire.destroy()
+  return replies.join('')
+}
+
+const SERVED = '+OK\r\n$5\r\nvalue\r\n'
+
+describe('a good start', () => {
+  test('serves TCP, unix and shared listeners with two workers', async () => {
+    const servers = [serverEntry(redis, 'a')]
+    const yml = [
+      poolYml({ name: 'tcp', keys: { redis: true }, servers }),
+      poolYml({ name: 'path', listen: '@FOLDER@/p.sock 0620', keys: { redis: true }, servers }),
+      poolYml({ name: 'shared', listen: '127.0.0.1:@PORT1@', keys: { redis: true, reuseport: true }, servers }),
+    ].join('')
+    const proxy = await startProxy({ kind: 'pistachio', yml, workers: 2 })
+    const path = join(proxy.child.folder, 'p.sock')
+    for (const address of [{ port: proxy.ports[0] }, { path }, { port: proxy.ports[1] }]) {
+      expect(await ping(address)).toBe(SERVED)
+    }
+    expect(statSync(path).mode & 0o777).toBe(0o620)
+    await proxy.stop()
+  })
+
+  test('serves over public sockets alone, where raw handles are missing', async () => {
+    const yml = poolYml({ keys: { redis: true }, servers: [serverEntry(redis, 'a')] })
+    const proxy = await startProxy({ kind: 'pistachio', yml, workers: 2, env: { PISTACHIO_SOCKETS: 'stream' } })
+    expect(await ping({ port: proxy.ports[0] })).toBe(SERVED)
+    await proxy.stop()
+  })
+
+  test('writes its number to the pid file and its banner to the log, at any level', async () => {
+    const yml = poolYml({ keys: { redis: true }, servers: [serverEntry(redis, 'a')] })
+    const proxy = await startProxy({ kind: 'pistachio', yml, flags: ['-v', '0'] })
+    expect(proxy.child.file('proxy.pid')).toBe(`${proxy.pid}`)
+    const lines = proxy.child.file('proxy.log').split('\n')
+    expect(lines[0]).toMatch(
+      new RegExp(
+        `^\\[[-0-9]{10} [0-9:]{8}\\.\\d{3}\\] main: nutcracker-0\\.5\\.0 built for Linux \\S+ \\S+ started on pid ${proxy.pid}$`,
+      ),
+    )
+    expect(lines[1]).toContain(
+      "run, rabbit run / dig that hole, forget the sun / and when at last the work is done / don't sit down / it's time to dig another one",
+    )
+    expect(lines.slice(2)).toEqual([''])
+    await proxy.stop()
+  })
+
+  test('runs as a daemon', async () => {
+    const [folder, port, statsPort] = [scratchFolder(), await freePort(), await freePort()]
+    const yml = poolYml({ listen: `127.0.0.1:${port}`, keys: { redis: true }, servers: [serverEntry(redis, 'a')] })
+    writeFileSync(join(folder, 'proxy.yml'), yml)
+    const args = [
+      '-d',
+      '-c',
+      'proxy.yml',
+      '-o',
+      'proxy.log',
+      '-p',
+      'proxy.pid',
+      '-a',
+      '127.0.0.1',
+      '-s',
+      `${statsPort}`,
+    ]
+    const parent = pistachio(args, { folder })
+    expect(await parent.exited).toEqual({ code: 0, signal: null })
+    await waitUntil(
+      () =>
+        ping({ port }).then(
+          reply => reply === SERVED,
+          () => false,
+        ),
+      'the daemon to serve',
+    )
+    const pid = Number(readFileSync(join(folder, 'proxy.pid'), 'latin1'))
+    expect(pid).not.toBe(parent.pid)
+    process.kill(pid, 'SIGTERM')
+    await waitUntil(() => parent.file('proxy.log').includes('done, rabbit done'), 'the daemon to end')
+    expect(parent.output()).toBe('')
+    await parent.stop()
+  })
+})
+
+describe('a start that fails', () => {
+  const servers: Server[] = []
+  let child: Child | null = null
+
+  afterEach(async () => {
+    for (const server of servers.splice(0)) server.close()
+    await child?.stop()
+    child = null
+  })
+
+  async function run(yml: string, flags: readonly string[] = []): Promise<Exit> {
+    const folder = scratchFolder()
+    writeFileSync(join(folder, 'proxy.yml'), yml, 'latin1')
+    const common = [
+      '-c',
+      'proxy.yml',
+      '-a',
+      '127.0.0.1',
+      '-s',
+      `${await freePort()}`,
+      '-o',
+      'proxy.log',
+      '-p',
+      'proxy.pid',
+    ]
+    child = pistachio([...common, '--workers', '1', ...flags], { folder })
+    return child.exited
+  }
+
+  /** The log without times; the last lines. */
+  const said = (count: number): string[] =>
+    child!
+      .file('proxy.log')
+      .trimEnd()
+      .split('\n')
+      .slice(-count)
+      .map(line => line.replace(/^\[.*?\] \S+: /, ''))
+
+  async function goodYml(): Promise<string> {
+    return poolYml({ listen: `127.0.0.1:${await freePort()}`, keys: { redis: true }, servers: ['127.0.0.1:1:1'] })
+  }
+
+  async function busyPort(): Promise<number> {
+    const server = createServer()
+    servers.push(server)
+    return listen(server)
+  }
+
+  const FAILED = { code: 1, signal: null }
+
+  test('a taken pool port', async () => {
+    const text = `127.0.0.1:${await busyPort()}`
+    expect(await run(poolYml({ listen: text, servers: ['127.0.0.1:1:1'] }))).toEqual(FAILED)
+    expect(said(2)).toEqual([
+      expect.stringMatching(new RegExp(`^bind on p \\d+ to addr '${text}' failed: Address already in use$`)),
+      'done, rabbit done',
+    ])
+    expect(child!.file('proxy.pid')).toBe('')
+  })
+
+  test('a folder that is not there for a unix listener', async () => {
+    expect(await run(poolYml({ listen: '/no/such/folder/p.sock', servers: ['127.0.0.1:1:1'] }))).toEqual(FAILED)
+    expect(said(2)).toEqual([
+      "bind on p -1 to addr '/no/such/folder/p.sock' failed: No such file or directory",
+      'done, rabbit done',
+    ])
+  })
+
+  test('a taken stats port', async () => {
+    const port = await busyPort()
+    expect(await run(await goodYml(), ['-s', `${port}`])).toEqual(FAILED)
+    expect(said(2)).toEqual([
+      expect.stringMatching(
+        new RegExp(`^bind on m \\d+ to stats server addr '127.0.0.1:${port}' failed: Address already in use$`),
+      ),
+      'done, rabbit done',
+    ])
+  })
+
+  test('a bad configuration: the reason in the log, the summary on stderr', async () => {
+    const yml = (await goodYml()).replace('redis: true', 'redis: perhaps')
+    expect(await run(yml)).toEqual(FAILED)
+    expect(said(3)).toEqual([
+      'conf: directive "redis" is not "true" or "false"',
+      expect.stringMatching(/^conf: proxy\.yml:3:\d+: .*perhaps/),
+      'done, rabbit done',
+    ])
+    expect(child!.output()).toBe("nutcracker: configuration file 'proxy.yml' syntax is invalid\n")
+    expect(child!.file('proxy.pid')).toBe('')
+  })
+
+  test('a configuration that cannot be opened', async () => {
+    expect(await run('', ['-c', 'none.yml'])).toEqual(FAILED)
+    expect(said(3)[0]).toBe("conf: failed to open configuration 'none.yml': No such file or directory")
+    expect(child!.output()).toBe('')
+  })
+
+  test('a pid file that cannot be written', async () => {
+    expect(await run(await goodYml(), ['-p', '/no/such/folder/pid'])).toEqual(FAILED)
+    expect(said(2)).toEqual([
+      "opening pid file '/no/such/folder/pid' failed: No such file or directory",
+      'done, rabbit done',
+    ])
+  })
+
+  test('a log that cannot be opened', async () => {
+    expect(await run(await goodYml(), ['-o', '/no/such/folder/log'])).toEqual(FAILED)
+    expect(child!.output()).toBe("opening log file '/no/such/folder/log' failed: No such file or directory\n")
+  })
+
+  test('a file at the path of a unix listener is no obstacle', async () => {
+    const folder = scratchFolder()
+    const path = join(folder, 'p.sock')
+    writeFileSync(path, 'in the way')
+    const proxy: RunningProxy = await startProxy({
+      kind: 'pistachio',
+      yml: poolYml({ listen: path, keys: { redis: true }, servers: [serverEntry(redis, 'a')] }),
+    })
+    expect(await ping({ path })).toBe(SERVED)
+    await proxy.stop()
+  })
+})
