@@ -42,8 +42,12 @@ interface OwnedHandle extends RawHandle {
 
 interface OwnedWrite extends WriteRequest {
   socket: Socket | null
+  /** What is being written, kept from the garbage collector; and the slabs among it, which go back to the pool afterwards. */
   buffer: Uint8Array | readonly Uint8Array[] | null
+  slabs: Buffer[]
 }
+
+const NO_SLABS: Buffer[] = []
 
 /** One read buffer for all sockets of this thread; a handle holds it by address, so it is never replaced. */
 const readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
@@ -70,12 +74,18 @@ function onRead(this: OwnedHandle): void {
 function onWritten(this: OwnedWrite, status: number): void {
   const socket = this.socket
   this.buffer = null
+  giveSlabs(this.slabs)
+  this.slabs = NO_SLABS
   if (socket === null) return
   socket.turn.begin()
   socket.written(status)
 }
 
 function onShutdown(): void {}
+
+function giveSlabs(slabs: readonly Buffer[]): void {
+  for (let i = 0; i < slabs.length; i++) giveSlab(slabs[i])
+}
 
 export class Socket {
   readonly turn: Turn
@@ -86,6 +96,8 @@ export class Socket {
   outLength = 0
   /** Output that waits behind a write the kernel did not take whole, oldest first. */
   queue: Uint8Array[] = []
+  /** The slabs that lie in `queue`. */
+  private queuedSlabs: Buffer[] = NO_SLABS
   /** Bytes not yet taken by the kernel: the write under way and `queue`, not the slab. */
   queuedBytes = 0
   /** Bytes of the write under way. */
@@ -231,7 +243,14 @@ export class Socket {
       this.flush()
       if (this.outLength === 0) return
     }
-    this.queue.push(this.slab!.subarray(0, this.outLength))
+    this.queueSlab()
+  }
+
+  private queueSlab(): void {
+    const slab = this.slab!
+    this.queue.push(slab.subarray(0, this.outLength))
+    if (this.queuedSlabs === NO_SLABS) this.queuedSlabs = [slab]
+    else this.queuedSlabs.push(slab)
     this.queuedBytes += this.outLength
     this.slab = null
     this.outLength = 0
@@ -275,17 +294,14 @@ export class Socket {
       return
     }
     this.slab = null
-    if (status === 0) this.wait(request, view, length)
+    if (status === 0) this.wait(request, view, [slab], length)
     else this.failLater(status)
   }
 
   private flushQueue(): void {
-    if (this.outLength > 0) {
-      this.queue.push(this.slab!.subarray(0, this.outLength))
-      this.queuedBytes += this.outLength
-      this.slab = null
-      this.outLength = 0
-    }
+    if (this.outLength > 0) this.queueSlab()
+    const slabs = this.queuedSlabs
+    this.queuedSlabs = NO_SLABS
     const chunks = this.queue
     this.queue = []
     const bytes = this.queuedBytes
@@ -296,9 +312,10 @@ export class Socket {
     if (status !== 0) {
       this.failLater(status)
     } else if (streamState[lastWriteWasAsync] !== 0) {
-      this.wait(request, chunks, bytes)
+      this.wait(request, chunks, slabs, bytes)
     } else {
       this.flowing = true
+      giveSlabs(slabs)
       this.owner!.onDrain()
     }
   }
@@ -311,13 +328,15 @@ export class Socket {
       request.oncomplete = onWritten
       request.socket = this
       request.buffer = null
+      request.slabs = NO_SLABS
       this.request = request
     }
     return request
   }
 
-  private wait(request: OwnedWrite, buffer: Uint8Array | readonly Uint8Array[], bytes: number): void {
+  private wait(request: OwnedWrite, buffer: Uint8Array | readonly Uint8Array[], slabs: Buffer[], bytes: number): void {
     request.buffer = buffer
+    request.slabs = slabs
     this.request = null
     this.flowing = false
     this.writing = true
@@ -372,6 +391,8 @@ export class Socket {
     }
     this.outLength = 0
     this.queue = []
+    giveSlabs(this.queuedSlabs)
+    this.queuedSlabs = NO_SLABS
     this.queuedBytes = 0
     if (this.handle !== null) {
       this.handle.pistachio = null
