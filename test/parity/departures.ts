@@ -11,18 +11,24 @@ export interface Outcome {
   readonly closed: boolean
 }
 
-/** What is departed from, and whether `strict: true` brings the original back. */
+/** What a pool answers in place of the original; with `strict: true` the original, unless `strict` says otherwise. */
 export interface Departure extends Outcome {
-  /** false: the original fails or lies here, and no deployment can rely on it. */
-  readonly strictRestores: boolean
+  readonly strict?: Outcome
+  /** A request to send afterwards, so that later exchanges find what they would have found behind nutcracker. */
+  readonly undo?: string
 }
 
-function open(reply: string | RegExp, strictRestores = true): Departure {
-  return { reply, closed: false, strictRestores }
+function open(reply: string | RegExp): Departure {
+  return { reply, closed: false }
 }
 
-function close(reply: string | RegExp, strictRestores = true): Departure {
-  return { reply, closed: true, strictRestores }
+function close(reply: string | RegExp): Departure {
+  return { reply, closed: true }
+}
+
+/** The same in a strict pool: what the original does, no deployment can rely on. */
+function always(outcome: Outcome): Departure {
+  return { ...outcome, strict: outcome }
 }
 
 function unknown(name: string, ...args: readonly string[]): Departure {
@@ -47,10 +53,11 @@ export const REDIS_DEPARTURES: Readonly<Record<string, Departure>> = {
   'get noarg': wrongArguments('get'),
   'get 2arg': wrongArguments('get'),
   'append 1': wrongArguments('append'),
-  'expire 2': wrongArguments('expire'),
   'mset odd': wrongArguments('mset'),
   'mset none': wrongArguments('mset'),
   'eval none': wrongArguments('eval'),
+  // The server knows more forms of a command than nutcracker, and answers itself.
+  'expire 2': { ...open(':1\r\n'), undo: '*2\r\n$7\r\nPERSIST\r\n$1\r\na\r\n' },
   eval0: open(/^-ERR [^\r\n]+\r\n$/),
   'eval nan': open(/^-ERR [^\r\n]+\r\n$/),
   'eval neg': open(/^-ERR [^\r\n]+\r\n$/),
@@ -80,14 +87,14 @@ export const REDIS_DEPARTURES: Readonly<Record<string, Departure>> = {
   'get+quit': close('$-1\r\n+OK\r\n'),
   'get+quit+get': close('$-1\r\n+OK\r\n'),
   select: open('+OK\r\n'),
-  move: open(':0\r\n'),
+  move: always(open(':0\r\n')),
   'inline ping': open('+PONG\r\n'),
   'inline get': open('$-1\r\n'),
   crlf: open(''),
 
   // Malformed frames: the reason, then close. Redis itself passes over empty requests.
-  'narg 0': open(''),
-  'narg -1': open(''),
+  'narg 0': always(open('')),
+  'narg -1': always(open('')),
   'narg empty': close(PROTOCOL_ERROR),
   'narg no CR': close(PROTOCOL_ERROR),
   'len mismatch short': close(PROTOCOL_ERROR),
@@ -97,27 +104,74 @@ export const REDIS_DEPARTURES: Readonly<Record<string, Departure>> = {
   'trailing not LF': close(PROTOCOL_ERROR),
   'key 16336': open(/^-ERR [^\r\n]+\r\n$/),
   // nutcracker forwards these, and redis closes the shared connection: every other client's requests on it fail.
-  'empty len key': close(PROTOCOL_ERROR, false),
-  'leading zeros': close(PROTOCOL_ERROR, false),
+  'empty len key': { ...close(PROTOCOL_ERROR), strict: close('') },
+  'leading zeros': { ...close(PROTOCOL_ERROR), strict: close('') },
 }
 
-const REFUSED = /^(ERROR|CLIENT_ERROR [^\r\n]+)\r\n$/
+/** By what the server wrote: the text of a server that is down for the moment reaches the client; it counts as a failure as before. */
+export const REDIS_SERVER_REPLY_DEPARTURES: Readonly<Record<string, Departure>> = {
+  '-LOADING Redis is loading\r\n': open('-LOADING Redis is loading\r\n'),
+  '-OOM command not allowed\r\n': open('-OOM command not allowed\r\n'),
+  '-BUSY Redis is busy\r\n': open('-BUSY Redis is busy\r\n'),
+  '-OOM\r\n': open('-OOM\r\n'),
+}
+
+const ERROR = open('ERROR\r\n')
+const BAD_LINE = 'CLIENT_ERROR bad command line format\r\n'
+/** memcached ignores a word that stands where `noreply` may stand. */
+const STORED = open('STORED\r\n')
 
 export const MEMCACHE_DEPARTURES: Readonly<Record<string, Departure>> = {
-  // Refused, and the stream is still in step.
-  'get nokey': open(REFUSED),
-  'get nokey sp': open(REFUSED),
-  'GET upper': open(REFUSED),
-  'incr nan': open(REFUSED),
-  'incr noarg': open(REFUSED),
-  'delete nokey': open(REFUSED),
-  'touch noexp': open(REFUSED),
-  'version arg': open(REFUSED),
-  'quit arg': open(REFUSED),
-  shutdown: open(REFUSED),
-  slabs: open(REFUSED),
-  'empty line': open(REFUSED),
-  unknown: open(REFUSED),
-  'digits cmd': open(REFUSED),
-  key251: open(REFUSED),
+  // Refused in memcached's words, and the stream is still in step.
+  'get nokey': ERROR,
+  'get nokey sp': ERROR,
+  'GET upper': ERROR,
+  'cas nocas': ERROR,
+  'incr noarg': ERROR,
+  'delete nokey': ERROR,
+  'touch noexp': ERROR,
+  shutdown: ERROR,
+  slabs: ERROR,
+  'empty line': ERROR,
+  unknown: ERROR,
+  'digits cmd': ERROR,
+  key251: open(BAD_LINE),
+  'set neg flags': open(BAD_LINE),
+  'set long data': open('CLIENT_ERROR bad data chunk\r\nERROR\r\n'),
+  'incr nan': open('CLIENT_ERROR invalid numeric delta argument\r\n'),
+  // Where the data block ends is not known: it must not be taken for commands.
+  'set neg len': close(BAD_LINE),
+  'set nolen': close('ERROR\r\n'),
+  // What memcached accepts.
+  'set noreplyX': STORED,
+  'set nore': STORED,
+  'set junk': STORED,
+  'set neg exp': STORED,
+  'delete 0': open('DELETED\r\n'),
+  gat: open('END\r\n'),
+  gats: open('END\r\n'),
+  'version arg': open(/^VERSION [^\r\n]+\r\n$/),
+  verbosity: open('OK\r\n'),
+  stats: open(/^(STAT \S+ [^\r\n]*\r\n)+END\r\n$/),
+  flush_all: open('OK\r\n'),
+  mg: open('EN\r\n'),
+  mn: open('MN\r\n'),
+  // What was set before the flush is gone.
+  'get+quit': close('END\r\n'),
+  // nutcracker waits for ever for the CR of a line that ended, and closes on one whose LF has not come yet.
+  'get LF only': always(open('VALUE a 0 3\r\nabc\r\nEND\r\n')),
+  'cr only': always(open('')),
+}
+
+/** By request and server's reply: a failed multi-get tells the server's reason, and the client is not closed. */
+export const MEMCACHE_SERVER_REPLY_DEPARTURES: Readonly<Record<string, Departure>> = {
+  '["get a b\\r\\n","SERVER_ERROR x\\r\\n"]': open('SERVER_ERROR x\r\n'),
+  '["get a b\\r\\n","ERROR\\r\\n"]': ERROR,
+  '["get a b\\r\\n","STORED\\r\\n"]': open('SERVER_ERROR Invalid argument\r\n'),
+}
+
+/** What pistachio must answer where nutcracker answered `original`. */
+export function expectedOutcome(original: Outcome, departure: Departure | undefined, strict: boolean): Outcome {
+  if (departure === undefined) return original
+  return strict ? (departure.strict ?? original) : departure
 }

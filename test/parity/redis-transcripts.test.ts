@@ -3,7 +3,8 @@ import { stopAll } from '../support/child.ts'
 import { poolYml, type RunningProxy, SUBJECT, serverEntry, startProxy } from '../support/proxy.ts'
 import { encode } from '../support/resp.ts'
 import { startRedis } from '../support/servers.ts'
-import { REDIS_DEPARTURES } from './departures.ts'
+import { Wire } from '../support/wire.ts'
+import { expectedOutcome, REDIS_DEPARTURES, REDIS_SERVER_REPLY_DEPARTURES } from './departures.ts'
 import { checkExchange, checkServerReply, type Exchange, loadTranscripts } from './transcripts.ts'
 
 const { exchanges, server_replies: serverReplies } = loadTranscripts('redis-transcripts.json')
@@ -40,16 +41,27 @@ describe.each(modes)('redis transcripts, %s pool', mode => {
   // In order: later exchanges read what earlier ones wrote.
   test.each(exchanges.map(exchange => [exchange.name, exchange] as const))('%s', async (name, exchange) => {
     const departure = SUBJECT === 'nutcracker' ? undefined : REDIS_DEPARTURES[name]
-    const departs = departure !== undefined && (mode === 'default' || !departure.strictRestores)
-    await checkExchange(proxy.ports[0]!, requestOf(exchange), departs ? departure : exchange, PROBE)
+    const port = proxy.ports[0]!
+    await checkExchange(port, requestOf(exchange), expectedOutcome(exchange, departure, mode === 'strict'), PROBE)
+    if (departure?.undo !== undefined) await send(port, Buffer.from(departure.undo))
   })
 })
 
-describe('what a server answers reaches the client as measured', () => {
+async function send(port: number, request: Buffer): Promise<void> {
+  const wire = await Wire.open({ port })
+  wire.send(request)
+  await wire.redisReplies(1)
+  wire.destroy()
+}
+
+describe.each(modes)('what a server answers reaches the client as measured, %s pool', mode => {
+  const strict = mode === 'strict' && SUBJECT === 'pistachio'
   test.each(serverReplies.map(vector => [JSON.stringify(vector.server_reply), vector] as const))(
     '%s',
     async (_, vector) => {
-      await checkServerReply('redis', vector, { reply: vector.client_reply, closed: vector.client_closed })
+      const departure = SUBJECT === 'nutcracker' ? undefined : REDIS_SERVER_REPLY_DEPARTURES[vector.server_reply]
+      const original = { reply: vector.client_reply, closed: vector.client_closed }
+      await checkServerReply('redis', vector, expectedOutcome(original, departure, strict), strict)
     },
   )
 })
@@ -57,4 +69,6 @@ describe('what a server answers reaches the client as measured', () => {
 test('every departure names a measured exchange', () => {
   const names = new Set(exchanges.map(exchange => exchange.name))
   expect(Object.keys(REDIS_DEPARTURES).filter(name => !names.has(name))).toEqual([])
+  const replies = new Set(serverReplies.map(vector => vector.server_reply))
+  expect(Object.keys(REDIS_SERVER_REPLY_DEPARTURES).filter(reply => !replies.has(reply))).toEqual([])
 })

@@ -67,7 +67,8 @@ async function checkOpen(wire: Wire, reply: string | RegExp | null, probe: Probe
     expect(printable(wire.received), 'bytes after the reply').toBe('""')
     return
   }
-  await wire.until(text => text.endsWith('\r\n'), 'a reply')
+  const isReply = (text: string): boolean => (reply === null ? text.endsWith('\r\n') : reply.test(text))
+  await wire.until(isReply, `a reply ${reply ?? ''}`)
   wire.send(Buffer.from(probe.request, 'latin1'))
   await wire.until(text => text.endsWith(probe.reply), probe.reply)
 }
@@ -77,17 +78,16 @@ function expectReply(actual: Buffer, expected: string | RegExp | null): void {
   else expect(printable(actual)).toBe(printable(Buffer.from(expected ?? '', 'latin1')))
 }
 
-/** One request through a pool with one server that answers with `vector.server_reply`. */
+/** One request through a pool with one server that answers with `vector.server_reply`. @param strict the pool has `strict: true`. */
 export async function checkServerReply(
   protocol: 'redis' | 'memcache',
   vector: ServerReply,
   expected: Outcome,
+  strict: boolean,
 ): Promise<void> {
-  const server = await startFakeServer(protocol, () => ({
-    do: 'reply',
-    bytes: Buffer.from(vector.server_reply, 'latin1'),
-  }))
-  const keys = protocol === 'redis' ? { redis: true, timeout: 400 } : { timeout: 400 }
+  const bytes = Buffer.from(vector.server_reply, 'latin1')
+  const server = await startFakeServer(protocol, () => ({ do: 'reply', bytes }))
+  const keys = { ...(protocol === 'redis' ? { redis: true } : {}), timeout: 400, ...(strict ? { strict: true } : {}) }
   const proxy = await startProxy({ yml: poolYml({ keys, servers: [`127.0.0.1:${server.port}:1 a`] }) })
   const wire = await Wire.open({ port: proxy.ports[0]! })
   try {
