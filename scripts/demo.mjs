@@ -4,7 +4,7 @@
  */
 
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -64,7 +64,9 @@ class Program {
   /** One message with the reason and the last lines of the log. */
   async obituary() {
     const reason = await this.exited
-    const log = this.logPath === '' ? '' : readFileSync(this.logPath, 'utf8').trim().split('\n').slice(-3).join('\n  ')
+    const log = existsSync(this.logPath)
+      ? readFileSync(this.logPath, 'utf8').trim().split('\n').slice(-3).join('\n  ')
+      : ''
     return `${this.name} ended (${reason})${log === '' ? '' : `:\n  ${log}`}`
   }
 }
