@@ -1,7 +1,7 @@
 /**
- * What a process has used, from the kernel's own books in /proc: CPU of all its threads, resident memory and its peak. Called by the driver
- * (at both ends of its measured window) and by the runner. Everything is summed over a list of processes, because a contender may be a
- * launcher and its child.
+ * What a process has used, from the kernel's own books in /proc: CPU of all its threads, resident memory and its peak.
+ * Called by the driver (at both ends of its measured window) and by the runner. Everything is summed over a list of
+ * processes, because a contender may be a launcher and its child.
  */
 
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'

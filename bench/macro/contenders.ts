@@ -1,6 +1,7 @@
 /**
- * Who is measured: the servers directly, Debian's nutcracker, pistachio with one worker and with one a core, and any other proxy named on
- * the command line. All proxies get the same nutcracker.yml over the same servers. Called by `measure.ts`.
+ * Who is measured: the servers directly, Debian's nutcracker, pistachio with one worker and with one a core, and any
+ * other proxy named on the command line. All proxies get the same nutcracker.yml over the same servers. Called by
+ * `measure.ts`.
  */
 
 import { writeFileSync } from 'node:fs'

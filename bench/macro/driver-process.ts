@@ -30,7 +30,7 @@ export interface IdleClients {
   release(): Promise<string>
 }
 
-/** Resolves when all of the job's connections stand and each has had one reply. @throws with the reason when they do not. */
+/** Resolves when all of the job's connections stand and each has had one reply. @throws with the reason if not. */
 export async function driveIdle(processes: Processes, job: LoadJob): Promise<IdleClients> {
   const child = processes.start('driver', process.execPath, [DRIVER, 'idle', JSON.stringify(job)], 'pipe')
   const timer = setTimeout(() => child.signal('SIGKILL'), GRACE_MS)

@@ -1,7 +1,8 @@
 /**
- * Process of the load driver: `node driver.ts load|idle JOB` with the job as JSON. `load` prints one line of JSON, a `LoadResult`. `idle`
- * prints `ready` when its connections stand, keeps them until its input ends, and then prints what went wrong, or an empty line. Started by
- * `driver-process.ts`; a process of its own so that its CPU is counted apart and nothing else runs on its loop.
+ * Process of the load driver: `node driver.ts load|idle JOB` with the job as JSON. `load` prints one line of JSON, a
+ * `LoadResult`. `idle` prints `ready` when its connections stand, keeps them until its input ends, and then prints what
+ * went wrong, or an empty line. Started by `driver-process.ts`; a process of its own so that its CPU is counted apart
+ * and nothing else runs on its loop.
  */
 
 import { holdIdle, type LoadJob, runLoad } from './load.ts'

@@ -1,6 +1,6 @@
 /**
- * The speed that pistachio must show, as data, and the judgement of a run. All but two are ratios within one run, because this kind of
- * machine is as noisy as it is small. Called by `run.ts` for the verdict and by the reports.
+ * The speed that pistachio must show, as data, and the judgement of a run. All but two are ratios within one run,
+ * because this kind of machine is as noisy as it is small. Called by `run.ts` for the verdict and by the reports.
  */
 
 import { type BenchRun, type Metric, medianOf } from './results.ts'
@@ -28,9 +28,10 @@ export interface GoalResult {
 }
 
 /**
- * Alarms are at half of the rate that the first version was required to have (1, 2.5 and 4 times nutcracker's at pipeline 1, 16 and 100), for
- * two measurements of the same thing on a busy machine have been seen to differ by that much. Memcached's are lower: `bench/notes.md` says why.
- * Tails and absolute figures depend on the machine too much to fail a build.
+ * Alarms are at half of the rate that the first version was required to have (1, 2.5 and 4 times nutcracker's at
+ * pipeline 1, 16 and 100), for two measurements of the same thing on a busy machine have been seen to differ by that
+ * much. Memcached's are lower: `bench/notes.md` says why. Tails and absolute figures depend on the machine too much to
+ * fail a build.
  */
 export const GOALS: readonly Goal[] = [
   ...['get-p1', 'set-p1', 'mc-get-p1', 'mc-set-p1'].flatMap(scenario => [

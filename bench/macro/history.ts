@@ -1,6 +1,6 @@
 /**
- * The stored runs in `bench/results/`, one JSON file each, and what they say about the trend. Ratios to nutcracker are compared, not rates:
- * they outlive a change of machine. Called by `run.ts` and `document.ts`.
+ * The stored runs in `bench/results/`, one JSON file each, and what they say about the trend. Ratios to nutcracker are
+ * compared, not rates: they outlive a change of machine. Called by `run.ts` and `document.ts`.
  */
 
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -25,7 +25,10 @@ export function saveRun(directory: string, run: BenchRun): string {
   return path
 }
 
-/** The run as JSON with one result a line and five significant digits, so that the files stay small and their differences readable. */
+/**
+ * The run as JSON with one result a line and five significant digits, so that the files stay small and their
+ * differences readable.
+ */
 export function runText(run: BenchRun): string {
   const { results, ...head } = run
   const shorten = (_: string, value: unknown): unknown =>

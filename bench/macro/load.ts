@@ -1,13 +1,13 @@
 /**
- * The load itself: connections that write prepared batches and compare every byte that comes back. Runs in the driver's process, alone on
- * its thread.
+ * The load itself: connections that write prepared batches and compare every byte that comes back. Runs in the driver's
+ * process, alone on its thread.
  *
- *     closed loop   each connection: write a batch ─▶ its whole reply ─▶ write the next         (the rate is what the other side can do)
- *     fixed rate    every millisecond: write the batches that are due, on the connections in turn    (the latency at a load that it can do)
+ *     closed loop   each connection: write a batch ─▶ its whole reply ─▶ write the next      (what rate can it do?)
+ *     fixed rate    every millisecond: write what is due, on the connections in turn          (what latency at this rate?)
  *
- * It must never be what is measured, so it is lean: one read buffer for all connections, no parsing, one clock reading a batch. On one core
- * of the machine it was written on it costs 6.4 µs a request without pipelining, 0.5 with 16 and 0.1 with 100; redis-benchmark took 11, 0.6
- * and 0.2 there.
+ * It must never be what is measured, so it is lean: one read buffer for all connections, no parsing, one clock reading
+ * a batch. On one core of the machine it was written on it costs 6.4 µs a request without pipelining, 0.5 with 16 and
+ * 0.1 with 100; redis-benchmark took 11, 0.6 and 0.2 there.
  */
 
 import { connect, type Socket } from 'node:net'
@@ -235,7 +235,9 @@ class Load {
     })
   }
 
-  /** Node's timers are good to a millisecond, so what is due is sent in small bursts, and never less than what is due. */
+  /**
+   * Node's timers are good to a millisecond, so what is due is sent in small bursts, and never less than what is due.
+   */
   #startSchedule(batchesPerSecond: number): void {
     const start = performance.now()
     this.#timer = setInterval(() => {

@@ -1,6 +1,6 @@
 /**
- * Runs one scenario: all contenders are started anew and warmed up, then measured in interleaved rounds, so that a slow minute of the machine
- * falls on all of them, and ended. Called by `run.ts`.
+ * Runs one scenario: all contenders are started anew and warmed up, then measured in interleaved rounds, so that a slow
+ * minute of the machine falls on all of them, and ended. Called by `run.ts`.
  *
  *     start all ─▶ warm up each ─▶ round 1: A B C │ round 2: B C A │ round 3: C A B ─▶ settle ─▶ end all
  */

@@ -1,4 +1,7 @@
-/** Draws a run as an SVG: each scenario's rates as multiples of nutcracker's. No library: a few rectangles and texts. Called by `document.ts`. */
+/**
+ * Draws a run as an SVG: each scenario's rates as multiples of nutcracker's. No library: a few rectangles and texts.
+ * Called by `document.ts`.
+ */
 
 import { type BenchRun, medianOf } from './results.ts'
 import { ratio } from './statistics.ts'
@@ -45,7 +48,7 @@ export function plotRates(run: BenchRun): string {
     y += GROUP_GAP
   }
   const height = bottom + FOOT_HEIGHT
-  const head = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="12">`
+  const head = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif">`
   return `${[head, `<rect width="${WIDTH}" height="${height}" fill="#ffffff"/>`, ...parts, '</svg>'].join('\n')}\n`
 }
 

@@ -1,6 +1,7 @@
 /**
- * Every process that a run starts, so that none outlives it: servers, proxies, drivers. Each is the leader of a group of its own, ended by
- * its number; what still lives when the runner exits, for whatever reason but SIGKILL, is killed then.
+ * Every process that a run starts, so that none outlives it: servers, proxies, drivers. Each is the leader of a group
+ * of its own, ended by its number; what still lives when the runner exits, for whatever reason but SIGKILL, is killed
+ * then.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process'

@@ -1,6 +1,6 @@
 /**
- * Asks a process that has just been started until it answers rightly: the way to know that a server or proxy is up, and how long that took.
- * Called by `servers.ts` and `contenders.ts`.
+ * Asks a process that has just been started until it answers rightly: the way to know that a server or proxy is up, and
+ * how long that took. Called by `servers.ts` and `contenders.ts`.
  */
 
 import { connect } from 'node:net'

@@ -1,6 +1,7 @@
 /**
- * Debian's redis-benchmark as a load: a second witness beside our own driver, and the cheaper one for new connections. It compares no replies,
- * so `measure.ts` sends a sample through our driver first and looks at the servers' counters afterwards.
+ * Debian's redis-benchmark as a load: a second witness beside our own driver, and the cheaper one for new connections.
+ * It compares no replies, so `measure.ts` sends a sample through our driver first and looks at the servers' counters
+ * afterwards.
  */
 
 import type { Processes } from './processes.ts'

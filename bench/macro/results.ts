@@ -1,12 +1,14 @@
 /**
- * The shapes of what a benchmark run finds: written by `measure.ts`, read by the table, the goals, the history, the plot and the document.
- * They are also the JSON that `--json` and `bench/results/` hold, so a change of meaning needs a new `format`.
+ * The shapes of what a benchmark run finds: written by `measure.ts`, read by the table, the goals, the history, the
+ * plot and the document. They are also the JSON that `--json` and `bench/results/` hold, so a change of meaning needs a
+ * new `format`.
  */
 
 /**
- * `rate`: requests a second. `p50Ms` … `p999Ms`: latency. `cpuUs`: CPU of the contender a request, in µs; for `direct` the servers'.
- * `serverCpuUs`: CPU of all servers a request. `peakBytes`: highest resident set under load. `settledBytes`: resident set some seconds after it.
- * `driverShare`: CPU of the load driver, 1 = one core. `startMs`: spawn to first right reply. `connectionBytes`: resident bytes an idle client.
+ * `rate`: requests a second. `p50Ms` … `p999Ms`: latency. `cpuUs`: CPU of the contender a request, in µs; for `direct`
+ * the servers'. `serverCpuUs`: CPU of all servers a request. `peakBytes`: highest resident set under load.
+ * `settledBytes`: resident set some seconds after it. `driverShare`: CPU of the load driver, 1 = one core. `startMs`:
+ * spawn to first right reply. `connectionBytes`: resident bytes an idle client.
  */
 export type Metric =
   | 'rate'

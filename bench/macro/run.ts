@@ -1,7 +1,7 @@
 /**
- * `npm run bench`: starts the servers, measures the chosen scenarios with all contenders, prints a table of each, judges the goals, tells the
- * trend, and writes what was asked for. Exit code 1: wrong options, a contender that could not be measured, or, in the short form, a ratio
- * that noise cannot explain.
+ * `npm run bench`: starts the servers, measures the chosen scenarios with all contenders, prints a table of each,
+ * judges the goals, tells the trend, and writes what was asked for. Exit code 1: wrong options, a contender that could
+ * not be measured, or, in the short form, a ratio that noise cannot explain.
  *
  *     options ─▶ servers ─▶ measure.ts, scenario by scenario ─▶ table │ goals │ trend │ JSON │ bench/results │ docs
  */

@@ -1,10 +1,14 @@
-/** The loads, as data: what `run.ts` selects from, `measure.ts` runs and the document explains. The order is that of the reports. */
+/**
+ * The loads, as data: what `run.ts` selects from, `measure.ts` runs and the document explains. The order is that of the
+ * reports.
+ */
 
 import type { Operation, Protocol, Workload } from './workload.ts'
 
 /**
- * `load`: the driver of our own, every reply compared. `redis-benchmark`: the tool everybody knows, as a second witness. `connect`: it again,
- * with a new connection for each request. `idle`: connections without traffic. `start`: from the start of the process to its first reply.
+ * `load`: the driver of our own, every reply compared. `redis-benchmark`: the tool everybody knows, as a second
+ * witness. `connect`: it again, with a new connection for each request. `idle`: connections without traffic. `start`:
+ * from the start of the process to its first reply.
  */
 export type ScenarioKind = 'load' | 'redis-benchmark' | 'connect' | 'idle' | 'start'
 

@@ -1,7 +1,8 @@
 /**
- * The servers behind all contenders: four redis-servers and four memcached on free loopback ports, without persistence. Every server holds
- * the whole data, so a read finds its key wherever a contender sends it and `direct` can be measured on the first alone. Their own counters
- * are the witness that the requests which a contender was credited with have reached a server. Called by `run.ts` and `measure.ts`.
+ * The servers behind all contenders: four redis-servers and four memcached on free loopback ports, without persistence.
+ * Every server holds the whole data, so a read finds its key wherever a contender sends it and `direct` can be measured
+ * on the first alone. Their own counters are the witness that the requests which a contender was credited with have
+ * reached a server. Called by `run.ts` and `measure.ts`.
  */
 
 import { connect } from 'node:net'

@@ -1,4 +1,4 @@
-/** The few statistics that the reports need. Pure functions; called by `measure.ts`, `report.ts` and the micro runner. */
+/** The few statistics that the bench needs. Pure functions; called by `measure.ts`, the reports and `workload.ts`. */
 
 import type { Metric, Metrics } from './results.ts'
 
@@ -29,7 +29,7 @@ export function ratio(a: number, b: number): number {
   return b === 0 || !Number.isFinite(a) || !Number.isFinite(b) ? Number.NaN : a / b
 }
 
-/** Small seeded generator (mulberry32), so that a load can be repeated. @returns a function giving integers in [0, bound). */
+/** Small seeded generator (mulberry32), so that a load can be repeated. @returns integers in [0, bound). */
 export function seededIntegers(seed: number): (bound: number) => number {
   let state = seed >>> 0
   return bound => {

@@ -1,4 +1,6 @@
-/** Aligned text and Markdown tables, and the way figures are written in them. Called by `report.ts` and `document.ts`. */
+/**
+ * Aligned text and Markdown tables, and the way figures are written in them. Called by `report.ts` and `document.ts`.
+ */
 
 export interface Column {
   readonly title: string

@@ -1,7 +1,8 @@
 /**
- * Turns the description of a load into bytes: batches of requests with the exact replies that they must get. The driver only writes the one
- * and compares with the other, so building a request or parsing a reply never costs time while it measures, and a wrong, crossed or missing
- * reply can never count as a fast one. Called by the driver and, for the data, by `servers.ts`.
+ * Turns the description of a load into bytes: batches of requests with the exact replies that they must get. The driver
+ * only writes the one and compares with the other, so building a request or parsing a reply never costs time while it
+ * measures, and a wrong, crossed or missing reply can never count as a fast one. Called by the driver and, for the
+ * data, by `servers.ts`.
  */
 
 import { seededIntegers } from './statistics.ts'
@@ -67,7 +68,9 @@ function buildBatch(workload: Workload, random: (bound: number) => number): Batc
   return { request: Buffer.from(request, 'latin1'), reply: Buffer.from(reply, 'latin1') }
 }
 
-/** A key twice in one multi-get would be answered once by some memcached proxies and twice by others: both are right. */
+/**
+ * A key twice in one multi-get would be answered once by some memcached proxies and twice by others: both are right.
+ */
 function distinctKeys(workload: Workload, random: (bound: number) => number): number[] {
   const keys = new Set<number>()
   while (keys.size < workload.keysPerRequest) keys.add(random(workload.keyspace))

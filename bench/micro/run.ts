@@ -1,6 +1,6 @@
 /**
- * `npm run bench:micro`: runs every `*.bench.ts` beside it by tinybench and prints nanoseconds a call. Each suite runs in a process of its
- * own, because a function that has seen another suite's shapes is compiled for both.
+ * `npm run bench:micro`: runs every `*.bench.ts` beside it by tinybench and prints nanoseconds a call. Each suite runs
+ * in a process of its own, because a function that has seen another suite's shapes is compiled for both.
  *
  *     npm run bench:micro -- [PATTERN] [--time MS] [--json FILE]
  */

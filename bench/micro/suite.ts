@@ -1,8 +1,14 @@
-/** The shape of a file in this folder: `export const suite: Suite`. One file a hot function of `src`, named after its module. */
+/**
+ * The shape of a file in this folder: `export const suite: Suite`. One file a hot function of `src`, named after its
+ * module.
+ */
 
 export interface Task {
   readonly name: string
-  /** Calls of what is measured in one call of `fn`: at least 1,000 below a microsecond, so that the clock's own 50 ns vanish. */
+  /**
+   * Calls of what is measured in one call of `fn`: at least 1,000 below a microsecond, so that the clock's own 50 ns
+   * vanish.
+   */
   readonly batch: number
   readonly fn: () => void
 }
