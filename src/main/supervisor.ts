@@ -164,6 +164,7 @@ export class Supervisor implements HandOverTarget {
       place.state = 'running'
       place.readySinceMs = performance.now()
       place.bootCrashes = 0
+      if (this.#starting === null) this.#options.log.notice(`worker ${place.index} is in place again`)
       this.#options.onReady(place.index)
       if (this.#starting !== null && this.#places.every(other => other.state === 'running')) {
         this.#starting.resolve()

@@ -114,8 +114,9 @@ test('a crash is logged with its stack', async () => {
   await rig.supervisor.start()
   const wire = await clientOf(rig, 1)
   wire.send(Buffer.from('throw'))
-  await waitUntil(() => rig.recorded.entries.length > 0, 'a log line')
-  const [{ severity, message, cause }] = rig.recorded.entries
+  await waitUntil(() => rig.ready.length === 3, 'the next worker to be ready')
+  const [{ severity, message, cause }, next] = rig.recorded.entries
+  expect(next).toMatchObject({ severity: 'notice', message: 'worker 1 is in place again' })
   expect({ severity, message }).toEqual({ severity: 'error', message: 'worker 1 died, another takes its place' })
   expect(cause?.stack).toMatch(/planted crash\n\s+at .*fake-worker/)
 })

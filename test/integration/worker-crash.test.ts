@@ -1,0 +1,134 @@
+/** A worker thread dies in a running proxy: whom it concerns, and how soon it is over. */
+
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { stopAll } from '../support/child.ts'
+import { CRASH_HOOK, crashFile } from '../support/crash-hook.ts'
+import { poolYml, type RunningProxy, serverEntry, startProxy } from '../support/proxy.ts'
+import { encode } from '../support/resp.ts'
+import { startRedis, type TestServer } from '../support/servers.ts'
+import { waitUntil } from '../support/wait.ts'
+import { Wire } from '../support/wire.ts'
+
+const CLIENTS = 6
+
+let redis: TestServer
+let proxy: RunningProxy
+
+beforeAll(async () => {
+  redis = await startRedis()
+})
+afterAll(stopAll)
+
+beforeEach(async () => {
+  const keys = { redis: true }
+  const servers = [serverEntry(redis, 'a')]
+  const yml =
+    poolYml({ name: 'tcp', keys, servers }) +
+    poolYml({ name: 'path', listen: '@FOLDER@/p.sock', keys, servers }) +
+    poolYml({ name: 'shared', listen: '127.0.0.1:@PORT1@', keys: { redis: true, reuseport: true }, servers })
+  proxy = await startProxy({ kind: 'pistachio', yml, workers: 2, env: CRASH_HOOK })
+  await waitUntil(async () => (await read()).curr_connections === 3, 'the first connections to be over')
+  return async () => {
+    await proxy.stop('SIGKILL')
+  }
+})
+
+// biome-ignore lint/suspicious/noExplicitAny: a document of any shape
+async function read(): Promise<any> {
+  return JSON.parse((await (await Wire.open({ port: proxy.statsPort })).untilClosed()).toString())
+}
+
+function crash(worker: number): void {
+  writeFileSync(join(proxy.child.folder, crashFile(worker)), '')
+}
+
+async function crashAndWait(worker: number): Promise<number> {
+  const crashes = proxy.log().split('another takes its place').length
+  crash(worker)
+  await waitUntil(() => proxy.log().split('another takes its place').length > crashes, 'the crash')
+  return performance.now()
+}
+
+async function set(wire: Wire, value: string): Promise<string> {
+  wire.send(encode('SET', 'key', value))
+  return (await wire.redisReplies(1)).join('')
+}
+
+async function someClients(): Promise<Wire[]> {
+  const wires: Wire[] = []
+  for (let i = 0; i < CLIENTS; i++) {
+    const wire = await Wire.open({ port: proxy.ports[0] })
+    await set(wire, `${i}`)
+    wires.push(wire)
+  }
+  return wires
+}
+
+test('only its clients lose their connection', async () => {
+  const wires = await someClients()
+  await crashAndWait(0)
+  await waitUntil(() => wires.filter(wire => wire.closed).length === CLIENTS / 2, 'half of the clients to be closed')
+  for (const wire of wires.filter(each => !each.closed)) expect(await set(wire, 'after')).toBe('+OK\r\n')
+  expect(wires.filter(wire => wire.closed)).toHaveLength(CLIENTS / 2)
+  for (const wire of wires) wire.destroy()
+})
+
+test('the log has the stack, and the process lives on', async () => {
+  await crashAndWait(1)
+  const stack = /supervisor: worker 1 died, another takes its place\n.*Error: planted crash\n.*\s+at .*crash-hook/
+  await waitUntil(() => stack.test(proxy.log()), 'the stack')
+  await waitUntil(() => proxy.log().includes('worker 1 is in place again'), 'the next worker')
+  expect(proxy.child.alive).toBe(true)
+})
+
+test('every worker may die; TCP, unix and shared listeners serve again within a second', async () => {
+  for (const worker of [0, 1]) {
+    const diedMs = await crashAndWait(worker)
+    for (const address of [
+      { port: proxy.ports[0] },
+      { path: join(proxy.child.folder, 'p.sock') },
+      { port: proxy.ports[1] },
+    ]) {
+      await waitUntil(
+        () =>
+          Wire.open(address).then(
+            wire =>
+              set(wire, 'x').then(
+                reply => reply === '+OK\r\n',
+                () => false,
+              ),
+            () => false,
+          ),
+        'the listener to serve',
+      )
+    }
+    // A generous bound: the machine may be busy, the proxy is not.
+    expect(performance.now() - diedMs).toBeLessThan(3_000)
+  }
+})
+
+test('its counters stay, its gauges go', async () => {
+  const wires = await someClients()
+  const before = await read()
+  expect(before.tcp.client_connections).toBe(CLIENTS)
+  await crashAndWait(0)
+  await waitUntil(async () => (await read()).tcp.client_connections === CLIENTS / 2, 'the gauge to fall')
+  const after = await read()
+  expect(after.tcp.a.requests).toBe(before.tcp.a.requests)
+  expect(after.total_connections).toBeGreaterThanOrEqual(before.total_connections)
+  expect(after.curr_connections).toBe(3 + CLIENTS / 2 + 1)
+  for (const wire of wires) wire.destroy()
+  await waitUntil(async () => (await read()).tcp.client_connections === 0, 'all clients to be gone')
+})
+
+test('clients are spread over both workers again afterwards', async () => {
+  await crashAndWait(0)
+  await waitUntil(() => proxy.log().includes('worker 0 is in place again'), 'the next worker')
+  const wires = await someClients()
+  await crashAndWait(1)
+  await waitUntil(() => wires.some(wire => wire.closed), 'clients of the other worker to be closed')
+  expect(wires.filter(wire => wire.closed).length).toBeLessThan(CLIENTS)
+  for (const wire of wires) wire.destroy()
+})
