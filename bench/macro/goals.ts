@@ -36,7 +36,7 @@ export interface GoalResult {
 export const GOALS: readonly Goal[] = [
   ...['get-p1', 'set-p1', 'mc-get-p1', 'mc-set-p1'].flatMap(scenario => [
     rateGoal(scenario, 1.15, 0.5),
-    goal(scenario, 'cpuUs', 'at most', 0.75, 1.5),
+    goal(scenario, 'cpuUs', 'at most', 0.75, 2),
     goal(scenario, 'p99Ms', 'at most', 1),
   ]),
   ...['get-p16', 'set-p16'].map(scenario => rateGoal(scenario, 3.5, 1.25)),
