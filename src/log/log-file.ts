@@ -4,14 +4,14 @@
  */
 
 import { openSync } from 'node:fs'
-import { pino } from 'pino'
+import sonicBoom from 'sonic-boom'
 
 const MODE = 0o644
 const STDERR = 2
 /** Text kept while the disk is full or a pipe's reader is slow; beyond it lines are dropped. Bytes. */
 const BACKLOG_BYTES = 65_536
 
-type Destination = ReturnType<typeof pino.destination>
+type Destination = InstanceType<typeof sonicBoom.SonicBoom>
 
 export class LogFile {
   readonly path: string
@@ -43,7 +43,7 @@ export class LogFile {
 function open(path: string): Destination {
   const fd = path === '' ? STDERR : openSync(path, 'a', MODE)
   // A proxy must not sleep for its log: what a slow reader does not take is kept for the next line's write, up to the limit.
-  const destination = pino.destination({ dest: fd, sync: true, maxLength: BACKLOG_BYTES, retryEAGAIN: () => false })
+  const destination = new sonicBoom.SonicBoom({ fd, sync: true, maxLength: BACKLOG_BYTES, retryEAGAIN: () => false })
   // A log that cannot be written (disk full, reader gone) must not end the proxy, and there is nowhere to say it.
   destination.on('error', () => {})
   return destination

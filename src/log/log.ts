@@ -6,9 +6,10 @@
 
 import { Control } from '../shared/layout.ts'
 import type { LogOptions } from '../shared/messages.ts'
+import { JsonSink } from './json-sink.ts'
 import { LOG_LEVEL_MAX, LOG_LEVEL_MIN, LogLevel, type Severity } from './level.ts'
 import { LogFile } from './log-file.ts'
-import { JsonSink, LineSink, type Sink } from './sink.ts'
+import { LineSink, type Sink } from './sink.ts'
 
 export interface LoggerOptions extends LogOptions {
   /** Control block of the current generation (`shared/layout.ts`); holds the level. */

@@ -1,11 +1,10 @@
 /**
- * The two forms of a log line: nutcracker's text, and pino's JSON. `log.ts` makes one sink a thread and hands it every line that the level
- * lets through.
+ * The form of log lines. `log.ts` makes one sink a thread and hands it every line that the level lets through. Here: nutcracker's text;
+ * pino's JSON is in `json-sink.ts`.
  */
 
-import { pino } from 'pino'
 import type { Severity } from './level.ts'
-import { cutMessage, formatLine, formatSignalLine } from './line.ts'
+import { formatLine, formatSignalLine } from './line.ts'
 import type { LogFile } from './log-file.ts'
 
 export interface Sink {
@@ -34,33 +33,5 @@ export class LineSink implements Sink {
 
   signal(message: string): void {
     this.#file.write(formatSignalLine(message))
-  }
-}
-
-/** Numbers as pino's tools expect them; `banner` is no more than information to whoever raises alarms by level. */
-const PINO_LEVELS = { debug: 20, info: 30, banner: 31, notice: 35, warn: 40, error: 50, alert: 60 }
-
-/** `{"level":"warn","time":"2026-…Z","pid":1,"component":"listener","msg":"…"}`, with `err` (type, message, stack) where there is one. */
-export class JsonSink implements Sink {
-  readonly #pino: pino.Logger<Severity, true>
-
-  constructor(file: LogFile) {
-    const options = {
-      level: 'debug',
-      customLevels: PINO_LEVELS,
-      useOnlyCustomLevels: true,
-      base: { pid: process.pid },
-      timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label: string) => ({ level: label === 'banner' ? 'info' : label }) },
-    } as const
-    this.#pino = pino<Severity, true>(options, { write: text => file.write(text) })
-  }
-
-  write(severity: Severity, component: string, message: string, cause: Error | null): void {
-    this.#pino[severity](cause === null ? { component } : { component, err: cause }, cutMessage(message))
-  }
-
-  signal(message: string): void {
-    this.write('banner', 'signals', message, null)
   }
 }
