@@ -1,12 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { stopAll } from '../support/child.ts'
+import { memcacheReplyEnd } from '../support/memcache-wire.ts'
 import { poolYml, type RunningProxy, SUBJECT, serverEntry, startProxy } from '../support/proxy.ts'
 import { startMemcached } from '../support/servers.ts'
 import { expectedOutcome, MEMCACHE_DEPARTURES, MEMCACHE_SERVER_REPLY_DEPARTURES } from './departures.ts'
 import { checkExchange, checkServerReply, loadTranscripts } from './transcripts.ts'
 
 const { exchanges, server_replies: serverReplies } = loadTranscripts('memcache-transcripts.json')
-const PROBE = { request: 'get probe\r\n', reply: 'END\r\n' }
+const PROBE = { request: 'get probe\r\n', reply: 'END\r\n', endOf: memcacheReplyEnd }
 
 async function startPool(strict: boolean): Promise<RunningProxy> {
   const servers = await Promise.all(['a', 'b'].map(async name => serverEntry(await startMemcached(), name)))

@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { stopAll } from '../support/child.ts'
 import { poolYml, type RunningProxy, SUBJECT, serverEntry, startProxy } from '../support/proxy.ts'
-import { encode } from '../support/resp.ts'
+import { encode, replyEnd } from '../support/resp.ts'
 import { startRedis } from '../support/servers.ts'
 import { Wire } from '../support/wire.ts'
 import { expectedOutcome, REDIS_DEPARTURES, REDIS_SERVER_REPLY_DEPARTURES } from './departures.ts'
 import { checkExchange, checkServerReply, type Exchange, loadTranscripts } from './transcripts.ts'
 
 const { exchanges, server_replies: serverReplies } = loadTranscripts('redis-transcripts.json')
-const PROBE = { request: '*1\r\n$4\r\nPING\r\n', reply: '+PONG\r\n' }
+const PROBE = { request: '*1\r\n$4\r\nPING\r\n', reply: '+PONG\r\n', endOf: replyEnd }
 
 /** Requests too long to be written out in the transcripts. */
 const GENERATED: Readonly<Record<string, Buffer>> = {
