@@ -21,6 +21,8 @@ export const MAX_BOOT_CRASHES = 3
 const SHORT_LIFE_MS = 5_000
 const FIRST_PAUSE_MS = 50
 const LONGEST_PAUSE_MS = 1_000
+/** Clients in one message at most. */
+const LARGEST_HAND_OVER = 16
 /** How much longer than the drain timeout workers may take to say that they are done. */
 const DRAIN_GRACE_MS = 500
 /** JavaScript heap of one worker; buffers lie outside of it. Beyond it the worker dies, not the process. */
@@ -51,6 +53,9 @@ interface Place {
   /** Why the thread ends, once it has said so. */
   lastError: Error | null
   readySinceMs: number
+  /** Accepted clients that are about to be handed over, and their pools. */
+  clients: AcceptedClient[]
+  pools: number[]
   bootCrashes: number
   /** Crashes in a row after a short life. */
   shortLives: number
@@ -75,6 +80,8 @@ export class Supervisor implements HandOverTarget {
       state: 'gone',
       lastError: null,
       readySinceMs: 0,
+      clients: [],
+      pools: [],
       bootCrashes: 0,
       shortLives: 0,
       restart: null,
@@ -99,24 +106,47 @@ export class Supervisor implements HandOverTarget {
 
   /** Moves the client's handle to the worker. @returns false when the worker is not there; the handle is still the caller's. */
   handClient(worker: number, pool: number, client: AcceptedClient): boolean {
-    const { thread } = this.#places[worker]
-    if (thread === null) return false
-    const message: ToWorker = { type: 'client', pool, handle: client }
-    // Node moves TCP handles since 24.21; its types do not know yet.
-    thread.postMessage(message, [client as unknown as ArrayBuffer])
+    const place = this.#places[worker]
+    if (place.thread === null) return false
+    place.clients.push(client)
+    place.pools.push(pool)
+    if (place.clients.length >= LARGEST_HAND_OVER) this.#handOver(place)
+    else if (place.clients.length === 1) setImmediate(this.#whenQuiet, place, 1)
     return true
+  }
+
+  /** Posts the gathered clients once a turn of the loop has brought none: Node accepts one a turn, and a message costs more than a client. */
+  readonly #whenQuiet = (place: Place, seen: number): void => {
+    const gathered = place.clients.length
+    if (gathered > seen) setImmediate(this.#whenQuiet, place, gathered)
+    else if (gathered > 0) this.#handOver(place)
+  }
+
+  #handOver(place: Place): void {
+    const { clients, pools } = place
+    place.clients = []
+    place.pools = []
+    if (place.thread === null) {
+      for (const client of clients) client.close()
+      return
+    }
+    const message: ToWorker = { type: 'clients', pools, handles: clients }
+    // Node moves TCP handles since 24.21; its types do not know yet.
+    place.thread.postMessage(message, clients as unknown as ArrayBuffer[])
   }
 
   /** @returns false when the worker is not there. */
   post(worker: number, message: ToWorker): boolean {
-    const { thread } = this.#places[worker]
-    if (thread === null) return false
-    thread.postMessage(message)
+    const place = this.#places[worker]
+    if (place.thread === null) return false
+    // Clients come first: they were accepted under the configuration that the worker knows.
+    if (place.clients.length > 0) this.#handOver(place)
+    place.thread.postMessage(message)
     return true
   }
 
   broadcast(message: ToWorker): void {
-    for (const place of this.#places) place.thread?.postMessage(message)
+    for (const { index } of this.#places) this.post(index, message)
   }
 
   /** Lets the workers finish. @returns false when some had not finished in time. No worker is replaced from now on. */

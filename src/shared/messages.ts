@@ -27,11 +27,11 @@ export interface WorkerData {
 }
 
 /**
- * `client`: an accepted connection; `handle` travels in the transfer list (a raw TCP handle: `worker/socket.ts`).
+ * `clients`: accepted connections and the pool of each; the handles travel in the transfer list (raw TCP handles: `worker/raw-handle.ts`).
  * `listen` / `unlisten`: this worker owns the pool's listener (unix path, or SO_REUSEPORT).
  */
 export type ToWorker =
-  | { readonly type: 'client'; readonly pool: number; readonly handle: unknown }
+  | { readonly type: 'clients'; readonly pools: readonly number[]; readonly handles: readonly unknown[] }
   | { readonly type: 'listen'; readonly pool: number }
   | { readonly type: 'unlisten'; readonly pool: number }
   | { readonly type: 'generation'; readonly next: Generation }

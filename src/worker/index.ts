@@ -55,8 +55,8 @@ function adopt(message: ToWorker & { readonly type: 'generation' }): void {
 
 port.on('message', (message: ToWorker) => {
   switch (message.type) {
-    case 'client':
-      acceptHandedOver(context.pools[message.pool], message.handle)
+    case 'clients':
+      for (const [i, handle] of message.handles.entries()) acceptHandedOver(context.pools[message.pools[i]], handle)
       break
     case 'listen':
       listen(message.pool)

@@ -40,8 +40,9 @@ function run(data: WorkerData): void {
   const views = viewsOf(data, data.current)
 
   port.on('message', (message: ToWorker) => {
-    if (message.type === 'client') {
-      if (behaviour.clients !== 'ignore') serve(message.handle, message.pool, data.workerIndex, views)
+    if (message.type === 'clients') {
+      if (behaviour.clients === 'ignore') return
+      for (const [i, handle] of message.handles.entries()) serve(handle, message.pools[i], data.workerIndex, views)
     } else if (message.type === 'listen') {
       if (behaviour.listen === undefined) tell({ type: 'listening', pool: message.pool })
       else tell({ type: 'listen-failed', pool: message.pool, code: behaviour.listen })
