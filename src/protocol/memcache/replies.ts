@@ -51,7 +51,7 @@ export const REFUSALS: readonly Refusal[] = [
   answer('CLIENT_ERROR invalid exptime argument\r\n'),
   answer('CLIENT_ERROR error decoding key\r\n'),
   answer('CLIENT_ERROR duplicate flag\r\n'),
-  answer('CLIENT_ERROR options flags are too long\r\n'),
+  answer('CLIENT_ERROR options flags too long\r\n'),
   closing('CLIENT_ERROR line too long\r\n', 'command line too long'),
   closing(BAD_LINE_TEXT, 'data block of unknown length'),
   closing(ERROR_TEXT, 'data block of unknown length'),

@@ -144,7 +144,7 @@ const CASES: readonly (readonly [string, string, readonly string[]])[] = [
   [
     'meta set with more flags than memcached reads',
     `ms k 1 ${'O'.repeat(17).split('').join(' ')}\r\nx\r\n`,
-    ["refuse 'CLIENT_ERROR options flags are too long'"],
+    ["refuse 'CLIENT_ERROR options flags too long'"],
   ],
   [
     'binary key',
