@@ -142,8 +142,8 @@ export class Primary {
       return
     }
     this.#switch(previous, next, diff, prepared)
-    for (const line of describeDiff(diff, previous.config, config)) this.#log.notice(`reload: ${line}`)
     await this.#allAdopted()
+    for (const line of describeDiff(diff, previous.config, config)) this.#log.notice(`reload: ${line}`)
   }
 
   /** The workers' turn to open their logs anew. */
