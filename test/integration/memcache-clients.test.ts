@@ -19,7 +19,7 @@ let proxy: RunningProxy
 beforeAll(async () => {
   servers = await Promise.all([startMemcached(), startMemcached(), startMemcached()])
   const entries = servers.map((server, index) => serverEntry(server, `server-${index}`))
-  proxy = await startProxy({ workers: 2, yml: poolYml({ keys: { timeout: 5000 }, servers: entries }) })
+  proxy = await startProxy({ workers: 2, yml: poolYml({ keys: { timeout: 5000, hash: 'md5' }, servers: entries }) })
 })
 
 afterAll(stopAll)
