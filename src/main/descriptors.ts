@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs'
 import type { Config } from '../config/types.ts'
 
 /** Descriptors of the process itself (Node opens 23), the log, the stats port and its readers, the thread that builds tables. */
-export const OWN_DESCRIPTORS = 40
+const OWN_DESCRIPTORS = 40
 /** Event loop, wake-ups and log of one worker thread; 6 measured on 24.21. */
 const DESCRIPTORS_PER_WORKER = 8
 /** A client whose descriptor lies within so many of the limit is refused, whatever the count of clients says. */

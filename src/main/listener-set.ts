@@ -64,10 +64,6 @@ export class ListenerSet {
     this.#asked = Array.from({ length: options.workers }, () => [])
   }
 
-  get count(): number {
-    return this.#entries.size
-  }
-
   /** The start: opens the listeners of all pools, in their order. Rejects with nutcracker's line about the first that failed. */
   async openAll(config: Config): Promise<void> {
     const answers: Promise<void>[] = []

@@ -108,6 +108,41 @@ describe('a good start', () => {
   })
 })
 
+describe('asked for no start', () => {
+  async function printed(yml: string, ...args: string[]): Promise<[string, number | null]> {
+    const folder = scratchFolder()
+    writeFileSync(join(folder, 'proxy.yml'), yml)
+    const child = pistachio(args, { folder })
+    const { code } = await child.exited
+    const output = child.output()
+    await child.stop()
+    return [output, code]
+  }
+
+  const GOOD = poolYml({ listen: '127.0.0.1:1', servers: ['127.0.0.1:1:1'] })
+
+  test('-t says whether the file is good, and what is wrong with it', async () => {
+    expect(await printed(GOOD, '-t', '-c', 'proxy.yml')).toEqual([
+      "nutcracker: configuration file 'proxy.yml' syntax is ok\n",
+      0,
+    ])
+    const [output, code] = await printed(GOOD.replace('servers', 'severs'), '-t', '-c', 'proxy.yml')
+    expect(code).toBe(1)
+    const [reason, ...lines] = output.split('\n')
+    expect(reason).toMatch(/^proxy\.yml:\d+:\d+: .*severs/)
+    const invalid = "nutcracker: configuration file 'proxy.yml' syntax is invalid"
+    expect(lines).toEqual([invalid, invalid, ''])
+  })
+
+  test('-V and a mistake go to stderr with their exit codes', async () => {
+    expect(await printed('', '-V')).toEqual([expect.stringMatching(/^This is nutcracker-0\.5\.0\n/), 0])
+    expect(await printed('', '-s', '0')).toEqual([
+      expect.stringMatching(/^nutcracker: option -s value 0 is not a valid port\nUsage: /),
+      1,
+    ])
+  })
+})
+
 describe('a start that fails', () => {
   const servers: Server[] = []
   let child: Child | null = null
