@@ -1,6 +1,6 @@
-/** A worker thread dies in a running proxy: whom it concerns, and how soon it is over. */
+/** A thread of a running proxy dies: whom it concerns, and how soon it is over. */
 
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { stopAll } from '../support/child.ts'
@@ -40,8 +40,8 @@ async function read(): Promise<any> {
   return JSON.parse((await (await Wire.open({ port: proxy.statsPort })).untilClosed()).toString())
 }
 
-function crash(worker: number): void {
-  writeFileSync(join(proxy.child.folder, crashFile(worker)), '')
+function crash(thread: number | 'primary'): void {
+  writeFileSync(join(proxy.child.folder, crashFile(thread)), '')
 }
 
 async function crashAndWait(worker: number): Promise<number> {
@@ -131,4 +131,12 @@ test('clients are spread over both workers again afterwards', async () => {
   await waitUntil(() => wires.some(wire => wire.closed), 'clients of the other worker to be closed')
   expect(wires.filter(wire => wire.closed).length).toBeLessThan(CLIENTS)
   for (const wire of wires) wire.destroy()
+})
+
+test('an uncaught error of the primary ends the process with 1, its stack in the log and nothing left behind', async () => {
+  crash('primary')
+  expect(await proxy.child.exited).toEqual({ code: 1, signal: null })
+  expect(proxy.log()).toMatch(/main: uncaught exception\n.*Error: planted crash\n.*\s+at .*crash-hook/)
+  expect(proxy.log()).toMatch(/done, rabbit done\n$/)
+  for (const name of ['proxy.pid', 'p.sock']) expect(existsSync(join(proxy.child.folder, name))).toBe(false)
 })

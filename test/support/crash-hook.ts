@@ -1,6 +1,6 @@
 /**
  * Loaded into every thread of a proxy under test (`CRASH_HOOK` in `startProxy`'s environment): a worker thread throws when a file
- * `crash-<worker>` appears in the folder of the proxy. What a bug in a worker does, planted from outside.
+ * `crash-<worker>` appears in the folder of the proxy, the primary when it is `crash-primary`. What a bug does, planted from outside.
  */
 
 import { existsSync, rmSync } from 'node:fs'
@@ -8,16 +8,16 @@ import { isMainThread, workerData } from 'node:worker_threads'
 
 const POLL_MS = 5
 
-/** Environment for a proxy whose workers can be made to crash; `crash(folder, worker)` does it. */
+/** Environment for a proxy whose threads can be made to crash, by a file of that name in its folder. */
 export const CRASH_HOOK = { NODE_OPTIONS: `--import=${import.meta.url}` }
 
-/** Name of the file, in the proxy's folder, that makes the worker crash. */
-export function crashFile(worker: number): string {
-  return `crash-${worker}`
+export function crashFile(thread: number | 'primary'): string {
+  return `crash-${thread}`
 }
 
-if (!isMainThread && workerData?.workerIndex !== undefined) {
-  const file = crashFile(workerData.workerIndex)
+const thread = isMainThread ? 'primary' : workerData?.workerIndex
+if (thread !== undefined) {
+  const file = crashFile(thread)
   setInterval(() => {
     if (!existsSync(file)) return
     rmSync(file)
