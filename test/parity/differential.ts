@@ -108,9 +108,8 @@ async function compareBatch(
   }
   for (const result of results) if (result.status === 'rejected') throw result.reason
   if (reference.received.length + subject.received.length > 0) {
-    throw new DifferenceError(
-      `Bytes after the last reply (seed ${stream.random.seed}, ${stream.label}): reference ${printable(reference.received)}, subject ${printable(subject.received)}`,
-    )
+    const rest = `reference ${printable(reference.received)}, subject ${printable(subject.received)}`
+    throw new DifferenceError(`Bytes after the last reply (seed ${stream.random.seed}, ${stream.label}): ${rest}`)
   }
   history.splice(0, history.length, ...[...history, ...answered].slice(-200))
   return answered.length
