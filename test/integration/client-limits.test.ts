@@ -45,7 +45,10 @@ async function rush(port: number, count: number): Promise<{ served: Wire[]; refu
 test('client_connections holds over all workers, for a crowd that comes at once', async () => {
   const yml = poolYml({ keys: { redis: true, client_connections: 10 }, servers: [serverEntry(redis, 'a')] })
   const proxy = await startProxy({ kind: 'pistachio', yml, workers: 2 })
-  await waitUntil(async () => (await stats(proxy)).pool.client_connections === 0, 'the first client to be gone')
+  await waitUntil(async () => {
+    const { total_connections, pool } = await stats(proxy)
+    return total_connections === 2 && pool.client_connections === 0
+  }, 'the client that found out whether it listens to be gone')
   const { served, refused } = await rush(proxy.ports[0], 60)
   expect([served.length, refused]).toEqual([10, 50])
   expect(proxy.log()).toContain("refused a client of pool 'pool': client_connections is 10")

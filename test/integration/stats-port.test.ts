@@ -24,8 +24,11 @@ beforeEach(async () => {
     poolYml({ name: 'long', keys, servers: entries }) +
     poolYml({ name: 'p', listen: '127.0.0.1:@PORT1@', keys, servers: entries })
   proxy = await startProxy({ kind: 'pistachio', yml, workers: 2 })
-  // The connections that found out whether it listens are gone.
-  await waitUntil(async () => (await read()).curr_connections === 2, 'the first connections to be over')
+  // The two connections that found out whether it listens have come and gone.
+  await waitUntil(async () => {
+    const { total_connections, curr_connections } = await read()
+    return total_connections === 4 && curr_connections === 2
+  }, 'the first connections to be over')
   return async () => {
     await proxy.stop()
   }

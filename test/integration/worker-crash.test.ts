@@ -29,7 +29,11 @@ beforeEach(async () => {
     poolYml({ name: 'path', listen: '@FOLDER@/p.sock', keys, servers }) +
     poolYml({ name: 'shared', listen: '127.0.0.1:@PORT1@', keys: { redis: true, reuseport: true }, servers })
   proxy = await startProxy({ kind: 'pistachio', yml, workers: 2, env: CRASH_HOOK })
-  await waitUntil(async () => (await read()).curr_connections === 3, 'the first connections to be over')
+  // The three connections that found out whether it listens have come and gone.
+  await waitUntil(async () => {
+    const { total_connections, curr_connections } = await read()
+    return total_connections === 6 && curr_connections === 3
+  }, 'the first connections to be over')
   return async () => {
     await proxy.stop('SIGKILL')
   }
