@@ -126,13 +126,9 @@ export class Supervisor implements HandOverTarget {
     const { clients, pools } = place
     place.clients = []
     place.pools = []
-    if (place.thread === null) {
-      for (const client of clients) client.close()
-      return
-    }
     const message: ToWorker = { type: 'clients', pools, handles: clients }
     // Node moves TCP handles since 24.21; its types do not know yet.
-    place.thread.postMessage(message, clients as unknown as ArrayBuffer[])
+    place.thread!.postMessage(message, clients as unknown as ArrayBuffer[])
   }
 
   /** @returns false when the worker is not there. */
@@ -219,6 +215,9 @@ export class Supervisor implements HandOverTarget {
     const cause = place.lastError ?? new Error(`Worker ${place.index} exited with code ${code}`)
     place.thread = null
     place.state = 'gone'
+    // They were counted as this worker's; its successor must not be charged with their end.
+    for (const client of place.clients.splice(0)) client.close()
+    place.pools.length = 0
     onGone(place.index)
     if (this.#stopping) {
       // Ended by `terminate`, or on its own while it should have drained.
