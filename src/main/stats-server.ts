@@ -1,25 +1,16 @@
 /**
  * nutcracker's stats port: whoever connects gets one document and the end of the connection. Primary thread. `source` and `uptime` count
  * from the moment the port opens.
- *
- * The port is shared with a process that shares it too (SO_REUSEPORT, as nutcracker's development version has it): a successor can start
- * while its predecessor still drains.
  */
 
-import { createServer, type Server, type Socket } from 'node:net'
 import { hostname } from 'node:os'
 import { resolveBySystem } from '../config/listen.ts'
 import type { Logger } from '../log/log.ts'
 import { strerror } from '../shared/strerror.ts'
 import { renderStats } from '../stats/json.ts'
 import type { StatsSnapshot } from '../stats/reader.ts'
-import { type AcceptedClient, type Listener, ListenFailure, openListener, pathFailure, socketOf } from './listener.ts'
-
-/** A reader that does not take its document and close in this time is cut off. */
-const READER_MS = 5_000
-/** Readers at once; those beyond are closed unserved, so that they cannot eat the descriptors. */
-const MAX_READERS = 64
-const BACKLOG = 511
+import { AnswerPort } from './answer-port.ts'
+import { ListenFailure } from './listener.ts'
 
 export interface StatsServerOptions {
   /** Host, or a path that begins with `/` for a unix socket. */
@@ -34,9 +25,7 @@ export class StatsServer {
   readonly #log: Logger
   readonly #source = hostname()
   readonly #startedMs = performance.now()
-  readonly #readers = new Set<Socket>()
-  #listener: Listener | null = null
-  #unix: Server | null = null
+  #port: AnswerPort | null = null
 
   private constructor(options: StatsServerOptions) {
     this.#snapshot = options.snapshot
@@ -46,67 +35,26 @@ export class StatsServer {
   /** Opens the port. Rejects with nutcracker's line about why it cannot. */
   static async open(options: StatsServerOptions): Promise<StatsServer> {
     const server = new StatsServer(options)
-    if (options.address.startsWith('/')) await server.#openPath(options.address)
-    else await server.#openPort(options.address, options.port)
+    const { address, port } = options
+    if (address.startsWith('/')) await server.#open(address, port, address)
+    else await server.#open(await resolved(address, port), port, `${address}:${port}`)
     return server
   }
 
   /** Closes the port and whoever still reads, and removes a unix socket's file. */
   close(): void {
-    this.#listener?.close()
-    this.#unix?.close()
-    for (const reader of this.#readers) reader.destroy()
+    this.#port?.close()
   }
 
-  async #openPort(host: string, port: number): Promise<void> {
-    let address: string
-    try {
-      address = await resolveBySystem(host)
-    } catch (error) {
-      const reason = strerror((error as NodeJS.ErrnoException).code ?? String(error))
-      throw new Error(`address resolution of node '${host}' service '${port}' failed: ${reason}`, { cause: error })
-    }
-    const onClient = (client: AcceptedClient): void => this.#serve(socketOf(client))
+  async #open(address: string, port: number, where: string): Promise<void> {
+    const answer = (): string => this.#document()
     const onError = (code: string): void =>
-      this.#log.error(`accept on m ${this.#listener?.fd ?? -1} failed: ${strerror(code)}`)
+      this.#log.error(`accept on m ${this.#port?.fd ?? -1} failed: ${strerror(code)}`)
     try {
-      this.#listener = await openListener({ address, port, backlog: BACKLOG, reuseport: true, onClient, onError })
+      this.#port = await AnswerPort.open({ address, port, shared: true, answer, onError })
     } catch (error) {
-      throw bindFailure(error, `${host}:${port}`)
+      throw bindFailure(error, where)
     }
-  }
-
-  async #openPath(path: string): Promise<void> {
-    const server = createServer(socket => this.#serve(socket))
-    try {
-      await new Promise<void>((resolve, reject) => {
-        server.once('error', reject)
-        server.listen(path, resolve)
-      })
-    } catch (error) {
-      const code = pathFailure((error as NodeJS.ErrnoException).code ?? '', path)
-      throw bindFailure(new ListenFailure(code, -1, 'bind'), path)
-    }
-    server.removeAllListeners('error')
-    server.on('error', error => this.#log.error(`accept on m -1 failed: ${error.message}`))
-    this.#unix = server
-  }
-
-  #serve(socket: Socket): void {
-    socket.on('error', () => socket.destroy())
-    if (this.#readers.size >= MAX_READERS) {
-      socket.destroy()
-      return
-    }
-    this.#readers.add(socket)
-    const timer = setTimeout(() => socket.destroy(), READER_MS)
-    socket.on('close', () => {
-      clearTimeout(timer)
-      this.#readers.delete(socket)
-    })
-    // What a reader sends (an HTTP request, say) is taken and ignored: left unread it would turn the end into a reset.
-    socket.resume()
-    socket.end(this.#document(), 'latin1')
   }
 
   #document(): string {
@@ -115,6 +63,16 @@ export class StatsServer {
       uptimeSec: Math.trunc((performance.now() - this.#startedMs) / 1_000),
       timestampSec: Math.trunc(Date.now() / 1_000),
     })
+  }
+}
+
+/** The numeric address of a host. Rejects with nutcracker's line. */
+async function resolved(host: string, port: number): Promise<string> {
+  try {
+    return await resolveBySystem(host)
+  } catch (error) {
+    const reason = strerror((error as NodeJS.ErrnoException).code ?? String(error))
+    throw new Error(`address resolution of node '${host}' service '${port}' failed: ${reason}`, { cause: error })
   }
 }
 
