@@ -1,6 +1,6 @@
 /** How the process starts, and how it fails to. */
 
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { statSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -76,35 +76,28 @@ describe('a good start', () => {
     const [folder, port, statsPort] = [scratchFolder(), await freePort(), await freePort()]
     const yml = poolYml({ listen: `127.0.0.1:${port}`, keys: { redis: true }, servers: [serverEntry(redis, 'a')] })
     writeFileSync(join(folder, 'proxy.yml'), yml)
-    const args = [
-      '-d',
-      '-c',
-      'proxy.yml',
-      '-o',
-      'proxy.log',
-      '-p',
-      'proxy.pid',
-      '-a',
-      '127.0.0.1',
-      '-s',
-      `${statsPort}`,
-    ]
-    const parent = pistachio(args, { folder })
-    expect(await parent.exited).toEqual({ code: 0, signal: null })
-    await waitUntil(
-      () =>
-        ping({ port }).then(
-          reply => reply === SERVED,
-          () => false,
-        ),
-      'the daemon to serve',
-    )
-    const pid = Number(readFileSync(join(folder, 'proxy.pid'), 'latin1'))
-    expect(pid).not.toBe(parent.pid)
-    process.kill(pid, 'SIGTERM')
-    await waitUntil(() => parent.file('proxy.log').includes('done, rabbit done'), 'the daemon to end')
-    expect(parent.output()).toBe('')
-    await parent.stop()
+    const files = ['-c', 'proxy.yml', '-o', 'proxy.log', '-p', 'proxy.pid']
+    const parent = pistachio(['-d', ...files, '-a', '127.0.0.1', '-s', `${statsPort}`], { folder })
+    let pid = 0
+    try {
+      expect(await parent.exited).toEqual({ code: 0, signal: null })
+      await waitUntil(() => parent.file('proxy.pid') !== '', 'the pid file')
+      pid = Number(parent.file('proxy.pid'))
+      expect(pid).not.toBe(parent.pid)
+      await waitUntil(
+        () => parent.file('proxy.log').includes(`listening on '127.0.0.1:${port}'`),
+        'the daemon to listen',
+      )
+      expect(await ping({ port })).toBe(SERVED)
+      process.kill(pid, 'SIGTERM')
+      await waitUntil(() => parent.file('proxy.log').includes('done, rabbit done'), 'the daemon to end')
+      expect(parent.output()).toBe('')
+      pid = 0
+    } finally {
+      // Nobody else knows the daemon.
+      if (pid !== 0) process.kill(pid, 'SIGKILL')
+      await parent.stop()
+    }
   })
 })
 
