@@ -68,6 +68,23 @@ export function deliverFailure(message: Message, pool: Pool, failure: FailureCod
   finishWith(message, pool.protocol.failureReplies[failure])
 }
 
+/** Answers a fragment that was never sent with an error of the proxy's own. The bytes are constant. */
+export function rejectFragment(message: Message, reply: Uint8Array): void {
+  const group = message.group!
+  group.failedFragments++
+  if (group.errorReply === null) group.errorReply = reply
+  fragmentDone(group)
+}
+
+/** `FragmentGroup.waiting` while the number of fragments is not known yet; `settle` ends it. */
+export const FILLING = 0x2000_0000
+
+/** All fragments of a group that began with `FILLING` are queued, or have failed already. */
+export function settle(group: FragmentGroup): void {
+  group.waiting += group.fragments.length + 1 - FILLING
+  fragmentDone(group)
+}
+
 function fragmentDone(group: FragmentGroup): void {
   group.waiting--
   if (group.waiting > 0) return

@@ -17,7 +17,7 @@ import { mergeStats, type StatsReply } from '../protocol/memcache/stats-merge.ts
 import { isValueOf, valueEnd } from '../protocol/memcache/values.ts'
 import { PoolStat } from '../stats/fields.ts'
 import type { Client } from './client.ts'
-import { answerFailure } from './delivery.ts'
+import { answerFailure, FILLING, settle } from './delivery.ts'
 import { Failure } from './errno.ts'
 import { FragmentGroup, type Joiner, type KeySplit } from './fragment.ts'
 import { type HoldChunk, holdBytes, releaseHold } from './hold.ts'
@@ -155,12 +155,14 @@ function queueFragments(
   const exptime = start + tokens[2]
   const exptimeEnd = start + tokens[3]
   const headBytes = command.bytes.length + (touches ? 1 + exptimeEnd - exptime : 0)
+  group.waiting = FILLING
   for (let server = split.first; server <= split.last; server++) {
     for (let head = split.head[server]; head >= 0; head = group.rest) {
       // Only `get` and `gets` may have lines of any length.
       const bytes = group.fill(split, head, headBytes + LINE_END.length, touches ? MAX_LINE_BYTES : 0)
       const fragment = takeFragment(group, tagOf(parser))
-      const connection = pool.servers[server].connection()
+      const connection = pool.connectionForFragment(fragment, server)
+      if (connection === null) continue
       const { socket } = connection
       connection.enqueue(fragment, bytes)
       if (bytes <= SLAB_BYTES) socket.reserve(bytes)
@@ -172,8 +174,8 @@ function queueFragments(
       appendKeys(socket, group, head, bytes <= SLAB_BYTES)
     }
   }
-  group.waiting = group.fragments.length
-  pool.row[pool.statBase + PoolStat.fragments] += group.waiting
+  pool.row[pool.statBase + PoolStat.fragments] += group.fragments.length
+  settle(group)
 }
 
 function takeFragment(group: FragmentGroup, tag: number): Message {
@@ -364,8 +366,10 @@ export function broadcast(client: Client, parser: MemcacheRequestParser, buf: Ui
   parent.silent = parser.suppress === Suppress.all
   client.push(parent)
   group.waiting = pool.servers.length
-  for (const server of pool.servers) {
-    sendRequest(client, parser, buf, server.connection(), takeFragment(group, tagOf(parser)))
-  }
   pool.row[pool.statBase + PoolStat.fragments] += group.waiting
+  for (const server of pool.servers) {
+    const fragment = takeFragment(group, tagOf(parser))
+    const connection = pool.connectionForFragment(fragment, server.index)
+    if (connection !== null) sendRequest(client, parser, buf, connection, fragment)
+  }
 }

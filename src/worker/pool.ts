@@ -6,15 +6,18 @@ import type { SharedLayout } from '../shared/layout.ts'
 import { PoolStat, ServerStat } from '../stats/fields.ts'
 import type { Client } from './client.ts'
 import type { Context } from './context.ts'
-import { answerFailure, answerLocally } from './delivery.ts'
+import { answerFailure, answerLocally, deliverFailure, rejectFragment } from './delivery.ts'
 import { Failure } from './errno.ts'
 import { KeySplit } from './fragment.ts'
 import { MemcacheProtocol } from './memcache.ts'
+import type { Message } from './message.ts'
 import type { Protocol, RequestParser } from './protocol.ts'
 import { RedisProtocol } from './redis.ts'
 import { Server } from './server.ts'
 import type { ServerConnection } from './server-connection.ts'
 
+/** Request parsers kept for reuse; a burst's surplus goes to the garbage collector. */
+const KEPT_PARSERS = 64
 /** A queue of fewer requests is never full, however large they are. */
 const FEW_REQUESTS = 16
 
@@ -35,6 +38,7 @@ export class Pool {
   readonly clients: Set<Client> = new Set()
   /** Servers that are no longer in the configuration and still have requests to answer. */
   private readonly leaving: Server[] = []
+  private abandoned = false
   /** Parsers that no client uses at the moment. */
   requestParsers: RequestParser[] = []
 
@@ -56,6 +60,11 @@ export class Pool {
     return this.requestParsers.pop() ?? this.protocol.newRequestParser()
   }
 
+  giveRequestParser(parser: RequestParser): void {
+    parser.reset()
+    if (this.requestParsers.length < KEPT_PARSERS) this.requestParsers.push(parser)
+  }
+
   /**
    * The connection that the request at hand goes to.
    * @param serverIndex what the router said; -1 = no server is live.
@@ -68,12 +77,37 @@ export class Pool {
       return null
     }
     const server = this.servers[serverIndex]
+    if (this.isDown(server)) {
+      answerFailure(client, Failure.refused)
+      return null
+    }
     const connection = server.connection()
-    if (connection.socket.queuedBytes < this.config.serverQueueBytes || connection.requests < FEW_REQUESTS)
-      return connection
+    if (!isFull(connection, this.config)) return connection
     server.row[server.statBase + ServerStat.queueFull]++
-    if (!silent) answerLocally(client, this.protocol.queueFull)
+    answerLocally(client, this.protocol.queueFull)
     return null
+  }
+
+  /**
+   * The connection that a fragment goes to.
+   * @returns null when there is none: the fragment has failed, and with it perhaps its whole request.
+   */
+  connectionForFragment(fragment: Message, serverIndex: number): ServerConnection | null {
+    const server = this.servers[serverIndex]
+    if (this.isDown(server)) {
+      deliverFailure(fragment, this, Failure.refused)
+      return null
+    }
+    const connection = server.connection()
+    if (!isFull(connection, this.config)) return connection
+    server.row[server.statBase + ServerStat.queueFull]++
+    rejectFragment(fragment, this.protocol.queueFull)
+    return null
+  }
+
+  /** With `eject_keep_ring` the ring still names servers that are out. */
+  private isDown(server: Server): boolean {
+    return this.config.ejectKeepRing && server.ejected
   }
 
   admit(client: Client): void {
@@ -148,9 +182,15 @@ export class Pool {
     for (const client of this.clients) client.configured()
   }
 
-  /** The pool is no more: its clients lose their connection, its servers theirs once they have answered. */
+  /** The pool is no more: its clients lose their connection once they are answered; then `leaveServers` is called. */
   retire(): void {
     for (const client of this.clients) client.drain()
+  }
+
+  /** No client needs the servers any more. Their connections close once what clients left behind is answered. */
+  leaveServers(): void {
+    if (this.abandoned) return
+    this.abandoned = true
     for (const server of this.servers) server.leave()
   }
 
@@ -159,6 +199,10 @@ export class Pool {
     const at = this.leaving.indexOf(server)
     if (at >= 0) this.leaving.splice(at, 1)
   }
+}
+
+function isFull(connection: ServerConnection, config: PoolConfig): boolean {
+  return connection.socket.queuedBytes >= config.serverQueueBytes && connection.requests >= FEW_REQUESTS
 }
 
 /** A server is the same one after a reload when its name and its address are. */

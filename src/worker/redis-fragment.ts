@@ -105,6 +105,8 @@ function queueFragments(
   parent.group = group
   client.push(parent)
   group.waiting = split.serverCount
+  // Counted first: the last fragment may end the request.
+  pool.row[pool.statBase + PoolStat.fragments] += split.serverCount
   for (let server = split.first; server <= split.last; server++) {
     if (split.head[server] === -1) continue
     const message = takeMessage(null, MessageKind.fragment)
@@ -116,7 +118,6 @@ function queueFragments(
     }
     sendFragment(pool, parser, buf, stride, server, message, split)
   }
-  pool.row[pool.statBase + PoolStat.fragments] += split.serverCount
 }
 
 function sendFragment(
@@ -129,7 +130,8 @@ function sendFragment(
   split: KeySplit,
 ): void {
   const { start, args, command } = parser
-  const connection = pool.servers[server].connection()
+  const connection = pool.connectionForFragment(message, server)
+  if (connection === null) return
   const socket = connection.socket
   const name = command.fragmentName
   const count = split.count[server] * stride + 1
