@@ -170,6 +170,9 @@ export class ServerConnection implements SocketOwner {
     if (timeoutMs > 0) {
       message.deadlineMs = pool.context.turn.nowMs + timeoutMs
       pool.context.armTimer()
+    } else {
+      // A reload may bring a timeout: it is for requests that come after it.
+      message.deadlineMs = NEVER_MS
     }
     if (this.last === null) {
       this.head = message
@@ -439,9 +442,9 @@ export class ServerConnection implements SocketOwner {
     }
     let message = this.head
     let expired = false
-    while (message !== null && (message.expired || nowMs >= message.deadlineMs)) {
+    while (message !== null && (message.expired || nowMs >= message.deadlineMs || message.deadlineMs === NEVER_MS)) {
       const next: Message | null = message.serverNext
-      if (!message.expired) {
+      if (!message.expired && message.deadlineMs !== NEVER_MS) {
         expired = true
         this.expire(message)
         // Answering may have led to anything, the end of this connection included.
