@@ -39,6 +39,10 @@ export interface Options {
   readonly logFormat: LogOptions['format']
   /** Longest time that an orderly end may take; 0 = end at once. */
   readonly drainTimeoutMs: number
+  /** So long new clients are still taken once health checks have been told of the end. */
+  readonly drainDelayMs: number
+  /** HAProxy's agent check on the stats address; 0 = none. */
+  readonly agentCheckPort: number
 }
 
 export type CommandLine =
@@ -86,6 +90,8 @@ const OPTIONS: readonly Option[] = [
   ownNumber('workers', 1, WORKERS_MAX, 'workers'),
   { short: '', long: 'log-format', takesValue: true, wants: 'a string', set: setLogFormat },
   ownNumber('drain-timeout', 0, 0x7fffffff, 'drainTimeoutMs'),
+  ownNumber('drain-delay', 0, 0x7fffffff, 'drainDelayMs'),
+  ownNumber('agent-check-port', 1, 65_535, 'agentCheckPort'),
 ]
 
 /** Reads the command line. @param args what follows the program's name. Never throws. */
@@ -122,6 +128,8 @@ function defaults(): Draft {
     workers: Math.min(availableParallelism(), WORKERS_MAX),
     logFormat: 'nutcracker',
     drainTimeoutMs: 30_000,
+    drainDelayMs: 0,
+    agentCheckPort: 0,
   }
 }
 

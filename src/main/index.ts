@@ -42,6 +42,7 @@ class Process {
       mbufBytes: options.mbufBytes,
       statsAddress: options.statsAddr,
       statsPort: options.statsPort,
+      agentCheckPort: options.agentCheckPort,
       log,
       workerLog: { path: options.logFile, format: options.logFormat },
       // The neighbour is .ts when run from source and .js when built.
@@ -123,7 +124,8 @@ class Process {
   #onDrain(): void {
     if (!this.#running) this.#exit(0)
     this.#running = false
-    this.#primary.drain(this.#options.drainTimeoutMs).then(
+    const { drainTimeoutMs, drainDelayMs } = this.#options
+    this.#primary.drain(drainTimeoutMs, drainDelayMs).then(
       () => this.#exit(0),
       (error: unknown) => this.#fatal('draining failed', asError(error)),
     )

@@ -163,6 +163,11 @@ export class ListenerSet {
     for (const entry of this.#entries.values()) entry.listener?.close()
   }
 
+  /** Likewise, once whom the kernel has connected already is taken: closing would reset those. */
+  async closeWhenQuiet(): Promise<void> {
+    await Promise.all([...this.#entries.values()].map(entry => entry.listener?.closeWhenQuiet()))
+  }
+
   /** Removes the unix sockets that are still ours: a successor may have put its own in their place. */
   removeFiles(): void {
     for (const { file, pool } of this.#entries.values()) {

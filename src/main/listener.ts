@@ -10,7 +10,11 @@
 import { existsSync } from 'node:fs'
 import { createServer, type Server, Socket } from 'node:net'
 import { dirname } from 'node:path'
+import { setImmediate as loopTurn } from 'node:timers/promises'
 import { errorName, strerror } from '../shared/strerror.ts'
+
+/** `closeWhenQuiet` waits so long at most while clients keep coming. */
+const QUIET_PATIENCE_MS = 1_000
 
 /** An accepted connection: transferable to a worker, not reading, owned by whoever was given it last. */
 export interface AcceptedClient {
@@ -36,8 +40,10 @@ export interface Listener {
   readonly port: number
   /** Changes the length of the kernel's queue. */
   setBacklog(backlog: number): void
-  /** Stops accepting at once; what the kernel had queued is refused. Idempotent. */
+  /** Stops accepting at once; what the kernel had queued is reset. Idempotent. */
   close(): void
+  /** Takes whom the kernel has connected already, then closes. Resolves when it is closed; that takes a second at most. */
+  closeWhenQuiet(): Promise<void>
 }
 
 /** Why a listener could not be opened. */
@@ -59,7 +65,26 @@ export class ListenFailure extends Error {
 
 /** Opens a listener. Rejects with `ListenFailure`. */
 export async function openListener(options: ListenerOptions): Promise<Listener> {
-  return tcpWrap === null ? openServer(options) : openRaw(tcpWrap, options)
+  let accepted = 0
+  const onClient = (client: AcceptedClient): void => {
+    accepted++
+    options.onClient(client)
+  }
+  const counted = { ...options, onClient }
+  const socket = tcpWrap === null ? await openServer(counted) : openRaw(tcpWrap, counted)
+  const closeWhenQuiet = async (): Promise<void> => {
+    await untilQuiet(() => accepted)
+    socket.close()
+  }
+  return { ...socket, closeWhenQuiet }
+}
+
+/** Resolves after a whole turn of the loop that accepted nobody: Node accepts one a turn while there are any. */
+async function untilQuiet(accepted: () => number): Promise<void> {
+  const deadline = performance.now() + QUIET_PATIENCE_MS
+  // The turn at hand may have looked before the last one came.
+  await loopTurn()
+  for (let seen = -1; seen !== accepted() && performance.now() < deadline; await loopTurn()) seen = accepted()
 }
 
 /** The true name of a failure to bind a unix path: libuv says EACCES where the system said ENOENT, as on Windows. */
@@ -73,6 +98,8 @@ export function socketOf(client: AcceptedClient): Socket {
   const options: object = { handle: client }
   return new Socket(options)
 }
+
+type ListeningSocket = Omit<Listener, 'closeWhenQuiet'>
 
 interface TcpHandle extends AcceptedClient {
   bind(address: string, port: number, flags: number): number
@@ -98,7 +125,7 @@ function findTcpWrap(): TcpWrap | null {
   return { TCP, constants }
 }
 
-function openRaw({ TCP, constants }: TcpWrap, options: ListenerOptions): Listener {
+function openRaw({ TCP, constants }: TcpWrap, options: ListenerOptions): ListeningSocket {
   const { address, port, onClient, onError } = options
   const handle = new TCP(constants.SERVER)
   const flags = options.reuseport ? constants.UV_TCP_REUSEPORT : 0
@@ -133,7 +160,7 @@ interface Husk {
   _handle: AcceptedClient | null
 }
 
-async function openServer(options: ListenerOptions): Promise<Listener> {
+async function openServer(options: ListenerOptions): Promise<ListeningSocket> {
   const { address, port, backlog, reuseport } = options
   const server = createServer({ pauseOnConnect: true }, socket => {
     const husk = socket as unknown as Husk
@@ -153,7 +180,7 @@ async function openServer(options: ListenerOptions): Promise<Listener> {
   return serverListener(server, port)
 }
 
-function serverListener(server: Server, port: number): Listener {
+function serverListener(server: Server, port: number): ListeningSocket {
   const bound = server.address()
   return {
     fd: (server as unknown as Husk)._handle?.fd ?? -1,

@@ -7,17 +7,19 @@
  *     stats-server ◀── reader ◀── shared memory ──▶ health ─▶ tables
  */
 
-import { setImmediate as loopTurn } from 'node:timers/promises'
+import { setTimeout as delay } from 'node:timers/promises'
 import { type ConfigDiff, diffConfigs } from '../config/diff.ts'
+import { resolveBySystem } from '../config/listen.ts'
 import type { Config } from '../config/types.ts'
 import type { Logger } from '../log/log.ts'
 import { Control } from '../shared/layout.ts'
 import type { FromWorker, LogOptions, WorkerData } from '../shared/messages.ts'
 import { PoolStat, ProcessStat } from '../stats/fields.ts'
 import { StatsReader, type StatsSnapshot } from '../stats/reader.ts'
+import { AgentCheck, type AgentState } from './agent-check.ts'
 import { ClientCensus } from './client-census.ts'
 import { describeDiff } from './describe-diff.ts'
-import { descriptorBudget, descriptorLimit } from './descriptors.ts'
+import { type DescriptorBudget, descriptorBudget, descriptorLimit } from './descriptors.ts'
 import {
   carryHealth,
   findServer,
@@ -40,6 +42,8 @@ export interface PrimaryOptions {
   readonly mbufBytes: number
   readonly statsAddress: string
   readonly statsPort: number
+  /** HAProxy's agent check on the stats address; 0 = none. */
+  readonly agentCheckPort: number
   readonly log: Logger
   /** What the workers open for themselves. */
   readonly workerLog: LogOptions
@@ -60,12 +64,16 @@ export class Primary {
   readonly #census: ClientCensus
   readonly #stats = new StatsReader()
   #statsServer: StatsServer | null = null
+  #agentCheck: AgentCheck | null = null
+  #budget: DescriptorBudget | null = null
   #current: LocalGeneration | null = null
   /** Generations that some worker still works with, by number; the current one included. */
   readonly #generations = new Map<number, LocalGeneration>()
   /** By worker: the generation that its messages speak of. */
   readonly #adopted: number[]
   #onAdopted: (() => void) | null = null
+  /** The orderly end has begun: servers are still looked after, reloads are not. */
+  #draining = false
   #ending = false
 
   constructor(options: PrimaryOptions) {
@@ -117,8 +125,24 @@ export class Primary {
       const servers = `${pool.servers.length} servers`
       this.#log.notice(`listening on '${pool.listen.text}' in ${protocol} pool ${index} '${pool.name}' with ${servers}`)
     }
+    await this.#openAgentCheck()
     this.#health.useGeneration(first)
     this.#warmTables(first)
+  }
+
+  /** Last of what a start opens: it says that clients are served. */
+  async #openAgentCheck(): Promise<void> {
+    const { statsAddress, agentCheckPort: port } = this.#options
+    if (port === 0) return
+    if (statsAddress.startsWith('/')) throw new Error(`the agent-check port needs a host as stats address, not a path`)
+    const address = await resolveBySystem(statsAddress)
+    this.#agentCheck = await AgentCheck.open({ address, port, state: () => this.#agentState(), log: this.#log })
+    this.#log.notice(`listening on agent-check port '${statsAddress}:${port}'`)
+  }
+
+  #agentState(): AgentState {
+    const { maxClients } = this.#budget!
+    return { eventLoops: this.#supervisor.eventLoops(), clients: this.#census.totalClients(), maxClients }
   }
 
   /** Replaces the configuration. Rejects with the reason when an address or a table cannot be had: nothing has changed then. */
@@ -137,7 +161,7 @@ export class Primary {
       this.#listeners.discard(prepared)
       throw error
     }
-    if (this.#ending) {
+    if (this.#draining || this.#ending) {
       this.#listeners.discard(prepared)
       return
     }
@@ -151,17 +175,20 @@ export class Primary {
     this.#supervisor.broadcast({ type: 'reopen-log' })
   }
 
-  /** Stops accepting, lets the workers finish, ends. Resolves within the timeout and a little; at once when it is 0. */
-  async drain(timeoutMs: number): Promise<void> {
-    this.#ending = true
-    this.#health.close()
+  /**
+   * Tells health checks, stops accepting, lets the workers finish, ends. Resolves within the timeout and a little; at once when it is 0.
+   * @param delayMs served as before for so long once health checks were told; counts towards the timeout.
+   */
+  async drain(timeoutMs: number, delayMs: number): Promise<void> {
+    this.#draining = true
     const { layout, shared } = this.#current!
     Atomics.store(layout.control(shared), Control.draining, 1)
-    // Whoever the kernel has connected already is still served.
-    await loopTurn()
-    await loopTurn()
-    this.#listeners.close()
-    if (timeoutMs > 0 && !(await this.#supervisor.drain(timeoutMs))) {
+    const end = performance.now() + timeoutMs
+    await this.#agentCheck?.drain()
+    if (timeoutMs > 0 && delayMs > 0) await delay(Math.min(delayMs, timeoutMs))
+    await this.#listeners.closeWhenQuiet()
+    const leftMs = Math.trunc(end - performance.now())
+    if (timeoutMs > 0 && !(await this.#supervisor.drain(Math.max(1, leftMs)))) {
       this.#log.warn(`${this.#census.totalClients()} clients were not done after ${timeoutMs} ms and are cut off`)
     }
     this.abort()
@@ -175,6 +202,7 @@ export class Primary {
     this.#listeners.close()
     this.#listeners.removeFiles()
     this.#statsServer?.close()
+    this.#agentCheck?.close()
   }
 
   /** From the old memory to the new in one step, as far as the primary is concerned: nothing is awaited here. */
@@ -199,6 +227,7 @@ export class Primary {
     this.#stats.addGeneration(generation, workers)
     this.#census.addGeneration(generation)
     const budget = descriptorBudget(config, workers, descriptorLimit())
+    this.#budget = budget
     this.#handOver.useConfig(config, budget)
     this.#log.follow(layout.control(shared))
     const { limit, maxClients, maxServerConnections } = budget

@@ -8,6 +8,7 @@
  * whoever listens to `onReady`.
  */
 
+import type { EventLoopUtilization } from 'node:perf_hooks'
 import { Worker } from 'node:worker_threads'
 import type { Logger } from '../log/log.ts'
 import { assert } from '../shared/assert.ts'
@@ -102,6 +103,13 @@ export class Supervisor implements HandOverTarget {
 
   isRunning(worker: number): boolean {
     return this.#places[worker].state === 'running'
+  }
+
+  /** How busy each worker was since it started; null = it does not run. */
+  eventLoops(): (EventLoopUtilization | null)[] {
+    return this.#places.map(({ state, thread }) =>
+      state === 'running' && thread !== null ? thread.performance.eventLoopUtilization() : null,
+    )
   }
 
   /** Moves the client's handle to the worker. @returns false when the worker is not there; the handle is still the caller's. */

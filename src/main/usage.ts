@@ -41,6 +41,8 @@ export const OWN_USAGE_TEXT = [
   '      --workers=N        : set number of worker threads (default: one per core, min: 1, max: 256)\n',
   '      --log-format=S     : set format of log lines: nutcracker or json (default: nutcracker)\n',
   '      --drain-timeout=N  : set longest time of an orderly end in msec (default: 30000 msec)\n',
+  '      --drain-delay=N    : set time of it in which clients are still accepted in msec (default: 0 msec)\n',
+  '      --agent-check-port=N : set port of HAProxy agent check on the stats addr (default: off)\n',
   '\n',
 ].join('')
 

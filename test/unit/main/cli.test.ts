@@ -46,6 +46,8 @@ describe('defaults', () => {
       workers: Math.min(availableParallelism(), 256),
       logFormat: 'nutcracker',
       drainTimeoutMs: 30_000,
+      drainDelayMs: 0,
+      agentCheckPort: 0,
     })
   })
 })
@@ -75,6 +77,8 @@ describe('values', () => {
     [['--workers=256'], { workers: 256 }],
     [['--log-format=json'], { logFormat: 'json' }],
     [['--drain-timeout', '0'], { drainTimeoutMs: 0 }],
+    [['--drain-delay=2000'], { drainDelayMs: 2_000 }],
+    [['--agent-check-port', '22225'], { agentCheckPort: 22_225 }],
     [['some', '-v', '1', 'thing', '-'], { verbosity: 1 }],
     [['-v', '1', '--', '-v', '2'], { verbosity: 1 }],
     [['-v', '1', '-v', '2'], { verbosity: 2 }],
@@ -118,6 +122,7 @@ describe('mistakes', () => {
     [['--workers', '257'], 'option --workers requires a number from 1 to 256'],
     [['--workers', '4294967297'], 'option --workers requires a number from 1 to 256'],
     [['--log-format', 'xml'], 'option --log-format requires nutcracker or json'],
+    [['--agent-check-port', '0'], 'option --agent-check-port requires a number from 1 to 65535'],
     [['--drain-timeout', '-1'], 'option --drain-timeout requires a number from 0 to 2147483647'],
   ])('%j is refused with "%s"', (args, expected) => {
     expect(complaint(...args)).toBe(`nutcracker: ${expected}`)
@@ -149,7 +154,8 @@ describe('information', () => {
     const { text, exitCode } = printed('-h')
     expect(exitCode).toBe(0)
     expect(text.startsWith(VERSION_BLOCK + USAGE_TEXT)).toBe(true)
-    for (const name of ['--workers=N', '--log-format=S', '--drain-timeout=N']) expect(text).toContain(`      ${name} `)
+    for (const name of ['--workers=N', '--log-format=S', '--drain-timeout=N', '--drain-delay=N'])
+      expect(text).toContain(`      ${name} `)
   })
 
   it('-D prints every statistic that nutcracker has and none of ours', () => {

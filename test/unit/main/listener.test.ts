@@ -1,4 +1,4 @@
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { AcceptedClient, Listener, ListenFailure } from '../../../src/main/listener.ts'
 import { listen } from '../../support/fake-server.ts'
@@ -56,6 +56,19 @@ describe.each([
     const listener = await open()
     const wire = await Wire.open({ port: listener.port })
     expect(await wire.untilClosed()).toHaveLength(0)
+  })
+
+  test('whom the kernel has connected before a quiet close is still taken', async () => {
+    const taken: AcceptedClient[] = []
+    const listener = await open(0, client => taken.push(client))
+    // Connected by the kernel while this loop has no turn: they are all in its queue.
+    const wires = Array.from({ length: 12 }, () => connect(listener.port, '127.0.0.1').on('error', expect.fail))
+    await new Promise(resolve => wires.at(-1)!.once('connect', resolve))
+    await listener.closeWhenQuiet()
+    expect(taken).toHaveLength(12)
+    for (const client of taken) client.close()
+    for (const wire of wires) wire.destroy()
+    await expect(Wire.open({ port: listener.port })).rejects.toThrow('ECONNREFUSED')
   })
 
   test('a closed listener refuses, and closing it twice does no harm', async () => {
