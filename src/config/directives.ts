@@ -293,6 +293,14 @@ const ours = [
     help: 'Clients must begin with a PROXY protocol header, version 1 or 2, as HAProxy’s `send-proxy` does.',
   },
   {
+    key: 'ping_before_auth',
+    type: 'bool',
+    field: 'pingBeforeAuth',
+    default: false,
+    own: true,
+    help: 'Answer PING also before AUTH, for health checks that know no password, as HAProxy’s `option redis-check`.',
+  },
+  {
     key: 'eject_keep_ring',
     type: 'bool',
     field: 'ejectKeepRing',

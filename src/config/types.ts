@@ -95,6 +95,8 @@ export interface PoolConfig {
   readonly serverTcpKeepalive: boolean
   /** Clients of this listener begin with a PROXY protocol v1 or v2 header. */
   readonly proxyProtocol: boolean
+  /** PING is answered to clients that have not authenticated yet. */
+  readonly pingBeforeAuth: boolean
   /** true: an ejected server's keys answer an error at once and the ring stays as it is. */
   readonly ejectKeepRing: boolean
   /** Most requests of one client without a reply; reading pauses at the mark. */

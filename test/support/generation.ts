@@ -42,6 +42,7 @@ export function poolOf(name: string, overrides: Partial<PoolConfig> = {}): PoolC
     tcpKeepaliveIdleSec: 0,
     serverTcpKeepalive: false,
     proxyProtocol: false,
+    pingBeforeAuth: false,
     ejectKeepRing: false,
     clientMaxPending: 1024,
     clientQueueBytes: 1 << 20,
