@@ -29,6 +29,7 @@ function start(client: Client, handle: RawHandle): void {
   }
   if (pool.config.clientIdleTimeoutMs > 0) pool.context.armTimer()
   socket.readStart()
+  if (pool.context.draining) client.drain()
 }
 
 /** The listeners that this worker owns, by the text of their address. */

@@ -66,9 +66,9 @@ export class Client implements SocketOwner {
   private blocked = false
   private resuming = false
   private inputEnded = false
-  /** Closes as soon as nothing is under way. */
+  /** Closes once what it has sent is answered. */
   private draining = false
-  /** One of `CloseReason` once the connection is to close after the replies due, else -1. */
+  /** One of `CloseReason` once no more input is taken: the connection is to close after the replies due, or closed. Else -1. */
   private closing = -1
   /** A large request that is passing through. */
   private upload: Upload | null = null
@@ -151,7 +151,14 @@ export class Client implements SocketOwner {
       if (this.closing >= 0) return
       if (rest < length) this.keep(buf, rest, length)
     }
-    if (this.tail === null && this.upload === null && this.parser !== null) this.giveParser()
+    this.inputDone()
+  }
+
+  /** Nothing of the input is left over: the parser is free, and a client that is to end has sent its last request. */
+  private inputDone(): void {
+    if (this.tail !== null || this.upload !== null) return
+    if (this.parser !== null) this.giveParser()
+    if (this.draining) this.closeAfterReplies(CloseReason.none)
   }
 
   private keep(buf: Uint8Array, start: number, end: number): void {
@@ -160,7 +167,7 @@ export class Client implements SocketOwner {
   }
 
   private giveParser(): void {
-    this.pool.requestParsers.push(this.parser!)
+    this.pool.giveRequestParser(this.parser!)
     this.parser = null
   }
 
@@ -195,7 +202,7 @@ export class Client implements SocketOwner {
         }
         at = next
       }
-      if (this.closing >= 0 || this.closed) return end
+      if (this.closing >= 0) return end
     }
     return at
   }
@@ -248,8 +255,9 @@ export class Client implements SocketOwner {
       upload.finish()
       return end - upload.surplusBytes
     }
+    const parser = this.parser!
     upload.abandon()
-    this.pool.protocol.malformed(this, this.parser!, buf, start, end)
+    this.pool.protocol.malformed(this, parser, buf, start, end)
     this.closeAfterReplies(CloseReason.error)
     return end
   }
@@ -285,6 +293,7 @@ export class Client implements SocketOwner {
     if (this.blocked) return
     this.blocked = true
     this.socket.readStop()
+    if (this.socket.queuedBytes > 0) this.pool.context.watchWrites(this)
   }
 
   /** Replies went out: closes when that was awaited, reads on when there is room again. */
@@ -293,10 +302,6 @@ export class Client implements SocketOwner {
     if (this.socket.queuedBytes > 0) this.pool.context.watchWrites(this)
     if (this.closing >= 0) {
       if (this.head === null) this.finish()
-      return
-    }
-    if (this.draining && this.head === null && this.tail === null) {
-      this.closeAfterReplies(CloseReason.none)
       return
     }
     if (this.blocked && !this.resuming && this.pending * 2 <= this.window && !this.full) {
@@ -308,13 +313,13 @@ export class Client implements SocketOwner {
   /** Goes on with the input that waited. Called at the end of the turn. */
   resume(): void {
     this.resuming = false
-    if (this.closed || this.closing >= 0 || !this.blocked) return
-    if (this.full) return
+    if (this.closing >= 0 || !this.blocked || this.full) return
     this.blocked = false
     this.waitsForAll = false
     if (this.tail !== null) this.processTail()
-    if (this.closed || this.closing >= 0 || this.blocked) return
-    if (this.tail === null && this.upload === null && this.parser !== null) this.giveParser()
+    if (this.closing >= 0 || this.blocked) return
+    this.inputDone()
+    if (this.closing >= 0) return
     if (this.inputEnded) this.endInput()
     else this.socket.readStart()
   }
@@ -387,11 +392,18 @@ export class Client implements SocketOwner {
     if (this.head === null) this.finish()
   }
 
-  /** The process or the pool is ending: idle clients close at once, others when their requests are answered. */
+  /**
+   * The process or the pool is ending: idle clients close at once, others when what they have sent is answered. One in the middle of a request
+   * may finish it.
+   */
   drain(): void {
-    if (this.closed || this.closing >= 0) return
-    if (this.head === null && this.tail === null && this.socket.pendingBytes === 0) this.close(CloseReason.none)
-    else this.draining = true
+    if (this.closing >= 0) return
+    this.draining = true
+    if (this.head === null && this.tail === null && this.upload === null && this.socket.pendingBytes === 0) {
+      this.close(CloseReason.none)
+    } else {
+      this.inputDone()
+    }
   }
 
   /** The pool has a new configuration. */
@@ -410,17 +422,19 @@ export class Client implements SocketOwner {
       this.tail.give()
       this.tail = null
     }
-    if (this.parser !== null) {
-      this.parser.reset()
-      this.giveParser()
-    }
+    if (this.parser !== null) this.giveParser()
   }
 
   /** All replies are in the output. Waits for the kernel to take them, then sends FIN and drops input until the peer closes too. */
   private finish(): void {
     if (this.closed || this.lingerUntilMs > 0) return
     this.socket.flush()
-    if (this.socket.pendingBytes > 0) return
+    if (this.socket.pendingBytes > 0) {
+      this.pool.context.watchWrites(this)
+      return
+    }
+    // The flush may have come back here by way of `onDrain`.
+    if (this.closed || this.lingerUntilMs > 0) return
     if (this.inputEnded) {
       this.close(this.closing)
       return
@@ -443,6 +457,7 @@ export class Client implements SocketOwner {
   close(reason: number): void {
     if (this.closed) return
     this.closed = true
+    if (this.closing < 0) this.closing = CloseReason.none
     if (this.lingerUntilMs === 0) this.count(reason)
     this.dropInput()
     this.socket.close()

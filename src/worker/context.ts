@@ -33,12 +33,15 @@ export class Context {
   readonly log: Logger
   readonly post: (message: FromWorker) => void
   pools: Pool[] = []
+  /** Pools that are no longer configured and still have clients or requests. */
+  private retired: Pool[] = []
   /** This worker's statistics row of the current generation. */
   row: Float64Array = new Float64Array(2)
   /** This worker's block (`WorkerSlot`). */
   slot: Int32Array = new Int32Array(4)
   generation = -1
   draining = false
+  private drainReported = false
   private resuming: Client[] = []
   private readonly lingering: Set<Client> = new Set()
   private readonly writeWaits: Set<Client> = new Set()
@@ -128,15 +131,19 @@ export class Context {
     }
     const checkIdle = nowMs - this.idleCheckedMs >= IDLE_CHECK_MS
     if (checkIdle) this.idleCheckedMs = nowMs
-    for (const pool of this.pools) {
-      pool.checkDeadlines(nowMs)
-      if (pool.busy) busy = true
-      if (pool.config.clientIdleTimeoutMs > 0 && pool.clients.size > 0) {
-        busy = true
-        if (checkIdle) this.closeIdle(pool, nowMs)
-      }
-    }
+    for (const pool of this.pools) if (this.checkPool(pool, nowMs, checkIdle)) busy = true
+    for (const pool of this.retired) if (pool.clients.size === 0) pool.leaveServers()
+    this.retired = this.retired.filter(pool => this.checkPool(pool, nowMs, checkIdle) || pool.clients.size > 0)
+    if (this.retired.length > 0) busy = true
     if (busy) this.armTimer()
+  }
+
+  /** @returns true when the pool may have more deadlines. */
+  private checkPool(pool: Pool, nowMs: number, checkIdle: boolean): boolean {
+    pool.checkDeadlines(nowMs)
+    if (pool.config.clientIdleTimeoutMs === 0 || pool.clients.size === 0) return pool.busy
+    if (checkIdle) this.closeIdle(pool, nowMs)
+    return true
   }
 
   private closeIdle(pool: Pool, nowMs: number): void {
@@ -175,13 +182,19 @@ export class Context {
         old.adopt(config, index, layout, next.shared)
         pools.push(old)
       } else {
-        if (old !== undefined) old.retire()
+        if (old !== undefined) this.retire(old)
         pools.push(new Pool(this, config, index, layout, next.shared))
       }
     }
     this.pools = pools
-    for (const pool of before.values()) pool.retire()
+    for (const pool of before.values()) this.retire(pool)
     for (const pool of pools) if (pool.config.preconnect) pool.preconnect()
+  }
+
+  private retire(pool: Pool): void {
+    this.retired.push(pool)
+    pool.retire()
+    this.armTimer()
   }
 
   /** Answers what is under way, closes idle clients, tells the primary when all are gone. */
@@ -193,8 +206,12 @@ export class Context {
     this.checkDrained()
   }
 
+  /** Tells the primary once. A client that was on its way meanwhile is drained where it arrives. */
   private checkDrained(): void {
+    if (this.drainReported) return
     for (const pool of this.pools) if (pool.clients.size > 0) return
+    for (const pool of this.retired) if (pool.clients.size > 0) return
+    this.drainReported = true
     this.post({ type: 'drained' })
   }
 }

@@ -287,14 +287,13 @@ export class Socket {
     const request = this.takeRequest()
     const status = this.handle!.writeBuffer(request, view)
     this.outLength = 0
-    if (status === 0 && streamState[lastWriteWasAsync] === 0) {
-      this.flowing = true
-      this.slab = null
-      giveSlab(slab)
+    this.slab = null
+    if (status === 0 && streamState[lastWriteWasAsync] !== 0) {
+      this.wait(request, view, [slab], length)
       return
     }
-    this.slab = null
-    if (status === 0) this.wait(request, view, [slab], length)
+    giveSlab(slab)
+    if (status === 0) this.flowing = true
     else this.failLater(status)
   }
 
@@ -310,6 +309,7 @@ export class Socket {
     const status =
       chunks.length === 1 ? this.handle!.writeBuffer(request, chunks[0]) : this.handle!.writev(request, chunks, true)
     if (status !== 0) {
+      giveSlabs(slabs)
       this.failLater(status)
     } else if (streamState[lastWriteWasAsync] !== 0) {
       this.wait(request, chunks, slabs, bytes)

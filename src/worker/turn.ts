@@ -47,6 +47,8 @@ export class Turn {
 
   private end(): void {
     if (this.hooks !== null) this.hooks.beforeFlush()
+    // From here on an event opens a turn of its own: a client that a flush drains would else wait in `beforeFlush` for the next event.
+    this.open = false
     // A flush can make output for others (a drained client is read again), hence the loop. It is bounded: such output is bounded.
     while (this.dirty.length > 0) {
       const sockets = this.dirty
@@ -59,7 +61,6 @@ export class Turn {
       sockets.length = 0
       this.spare = sockets
     }
-    this.open = false
     if (this.hooks !== null) this.hooks.end()
   }
 }
