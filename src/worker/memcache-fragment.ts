@@ -3,88 +3,31 @@
  *
  *     get a b c ─▶ get a c \r\n to server 0, get b \r\n to server 1 ─▶ VALUE a … VALUE b … VALUE c … END
  *
- * A fragment on the wire is what nutcracker sends, the space before the line end included. The values come back in nutcracker's order: for
- * each key of the request, the next value of the fragment that the key went to. Each value carries its key, and a fragment with a value of
- * a key that was not asked for is no answer to it, so whatever is missing or reordered, no value is ever another key's.
+ * A fragment on the wire is what nutcracker sends, the space before the line end included, and may share its line (`memcache-gets.ts`). The
+ * values come back in nutcracker's order: for each key of the request, the next value of the fragment that the key went to.
  */
 
-import { CR, encodeText, LF, SPACE } from '../protocol/bytes.ts'
+import { encodeText } from '../protocol/bytes.ts'
 import { Action } from '../protocol/memcache/commands.ts'
 import { END, OK } from '../protocol/memcache/replies.ts'
 import { ReplyKind } from '../protocol/memcache/reply-kind.ts'
 import { MAX_LINE_BYTES, type MemcacheRequestParser, Suppress } from '../protocol/memcache/request-parser.ts'
 import { mergeStats, type StatsReply } from '../protocol/memcache/stats-merge.ts'
-import { isValueOf, valueEnd } from '../protocol/memcache/values.ts'
+import { valueEnd } from '../protocol/memcache/values.ts'
 import { PoolStat } from '../stats/fields.ts'
 import type { Client } from './client.ts'
 import { answerFailure, FILLING, settle } from './delivery.ts'
 import { Failure } from './errno.ts'
 import { FragmentGroup, type Joiner, type KeySplit } from './fragment.ts'
-import { type HoldChunk, holdBytes, releaseHold } from './hold.ts'
+import { holdBytes } from './hold.ts'
+import { getsOf } from './memcache-gets.ts'
 import { kindOf, sendRequest, tagOf } from './memcache-message.ts'
 import { type Message, MessageKind, takeMessage } from './message.ts'
-import { copyBytes, SLAB_BYTES } from './slab.ts'
+import type { ServerConnection } from './server-connection.ts'
 import { OWNED_CHUNK_BYTES, type Socket } from './socket.ts'
 
 const LINE_END = encodeText(' \r\n')
 const NO_OWNERS = new Uint16Array(0)
-
-/** Ints a key in `ValueGroup.keys`. */
-const KEY_START = 0
-const KEY_END = 1
-const KEY_FRAGMENT = 2
-const KEY_NEXT = 3
-const KEY_INTS = 4
-
-/** A split list of keys, with a copy of the keys. */
-class ValueGroup extends FragmentGroup {
-  /** Of each key: [start, end) in `line.buf`, its fragment, the fragment's next key or -1. */
-  keys: Int32Array
-  line: HoldChunk | null
-  /** First key of each fragment. */
-  heads: number[] = []
-  /** Set by `fill`. */
-  rest = -1
-
-  constructor(joiner: Joiner, parent: Message, keys: Int32Array, line: HoldChunk) {
-    super(joiner, parent, NO_OWNERS, keys.length / KEY_INTS)
-    this.keys = keys
-    this.line = line
-  }
-
-  /**
-   * Begins the next fragment with the server's keys from `head` on.
-   * @param bytes size of the fragment without its keys. @param most size that it may have with them, 0 = any.
-   * @returns its size; `rest` is the first key that found no room, or -1.
-   */
-  fill(split: KeySplit, head: number, bytes: number, most: number): number {
-    const { keys } = this
-    const fragment = this.heads.length
-    this.heads.push(head)
-    let total = bytes
-    let last = -1
-    let key = head
-    while (key >= 0) {
-      const at = key * KEY_INTS
-      const more = keys[at + KEY_END] - keys[at + KEY_START] + 1
-      if (most > 0 && total + more > most) break
-      total += more
-      keys[at + KEY_FRAGMENT] = fragment
-      keys[at + KEY_NEXT] = -1
-      if (last >= 0) keys[last * KEY_INTS + KEY_NEXT] = key
-      last = key
-      key = split.nextKey[key]
-    }
-    this.rest = key
-    return total
-  }
-
-  override release(): void {
-    if (this.line !== null) releaseHold(this.line)
-    this.line = null
-    super.release()
-  }
-}
 
 /** A question to all servers. */
 class StatsGroup extends FragmentGroup {
@@ -116,18 +59,18 @@ export function splitKeys(client: Client, parser: MemcacheRequestParser, buf: Ui
     split.add(server)
   }
   const fitsLine = parser.lineBytes <= MAX_LINE_BYTES || firstKey === 1
-  if (split.serverCount === 1 && fitsLine && !strict) forwardList(client, parser, buf, split.first)
+  if (split.serverCount === 1 && fitsLine && !strict) forwardList(client, parser, buf, split)
   else queueFragments(client, parser, buf, split, strict ? strictValuesJoiner : valuesJoiner)
 }
 
 /** All keys live on one server: its reply is the client's. */
-function forwardList(client: Client, parser: MemcacheRequestParser, buf: Uint8Array, server: number): void {
-  const connection = client.pool.connectionTo(client, server)
+function forwardList(client: Client, parser: MemcacheRequestParser, buf: Uint8Array, split: KeySplit): void {
+  const connection = client.pool.connectionTo(client, split.first)
   if (connection === null) return
   const message = takeMessage(client, MessageKind.forward)
   message.tag = tagOf(parser)
   client.push(message)
-  sendRequest(client, parser, buf, connection, message)
+  sendKeys(connection, message, parser, buf, split, split.head[split.first], -1)
 }
 
 function queueFragments(
@@ -138,44 +81,81 @@ function queueFragments(
   joiner: Joiner,
 ): void {
   const { pool } = client
-  const { start, tokens, firstKey, keyCount, command } = parser
-  const from = tokens[firstKey * 2]
-  const to = tokens[(firstKey + keyCount) * 2 - 1]
-  const line = holdBytes(buf, start + from, start + to)
-  const keys = new Int32Array(keyCount * KEY_INTS)
-  for (let key = 0; key < keyCount; key++) {
-    keys[key * KEY_INTS + KEY_START] = tokens[(firstKey + key) * 2] - to + line.used
-    keys[key * KEY_INTS + KEY_END] = tokens[(firstKey + key) * 2 + 1] - to + line.used
-  }
   const parent = takeMessage(client, MessageKind.parent)
-  const group = new ValueGroup(joiner, parent, keys, line)
+  const owners = new Uint16Array(parser.keyCount)
+  const group = new FragmentGroup(joiner, parent, owners, parser.keyCount)
   parent.group = group
   client.push(parent)
-  const touches = firstKey === 2
-  const exptime = start + tokens[2]
-  const exptimeEnd = start + tokens[3]
-  const headBytes = command.bytes.length + (touches ? 1 + exptimeEnd - exptime : 0)
   group.waiting = FILLING
   for (let server = split.first; server <= split.last; server++) {
-    for (let head = split.head[server]; head >= 0; head = group.rest) {
-      // Only `get` and `gets` may have lines of any length.
-      const bytes = group.fill(split, head, headBytes + LINE_END.length, touches ? MAX_LINE_BYTES : 0)
+    let head = split.head[server]
+    while (head >= 0) {
       const fragment = takeFragment(group, tagOf(parser))
+      const stop = fillFragment(parser, split, head, owners, fragment.fragmentIndex)
       const connection = pool.connectionForFragment(fragment, server)
-      if (connection === null) continue
-      const { socket } = connection
-      connection.enqueue(fragment, bytes)
-      if (bytes <= SLAB_BYTES) socket.reserve(bytes)
-      socket.append(command.bytes, 0, command.bytes.length)
-      if (touches) {
-        socket.append(LINE_END, 0, 1)
-        socket.append(buf, exptime, exptimeEnd)
-      }
-      appendKeys(socket, group, head, bytes <= SLAB_BYTES)
+      if (connection !== null) sendKeys(connection, fragment, parser, buf, split, head, stop)
+      head = stop
     }
   }
   pool.row[pool.statBase + PoolStat.fragments] += group.fragments.length
   settle(group)
+}
+
+/**
+ * Gives a server's keys from `head` on to a fragment: all of them, or as many as a line takes where its length is limited.
+ * @returns the first key that found no room, or -1.
+ */
+function fillFragment(
+  parser: MemcacheRequestParser,
+  split: KeySplit,
+  head: number,
+  owners: Uint16Array,
+  fragment: number,
+): number {
+  const { tokens, firstKey, command } = parser
+  // Only `get` and `gets` may have lines of any length.
+  const limited = firstKey > 1
+  let bytes = limited ? command.bytes.length + 1 + tokens[3] - tokens[2] + LINE_END.length : 0
+  let key = head
+  while (key >= 0) {
+    bytes += tokens[(firstKey + key) * 2 + 1] - tokens[(firstKey + key) * 2] + 1
+    if (limited && bytes > MAX_LINE_BYTES) break
+    owners[key] = fragment
+    key = split.nextKey[key]
+  }
+  return key
+}
+
+/** Sends a request for the keys from `head` on, up to `stop` (-1 = all). */
+function sendKeys(
+  connection: ServerConnection,
+  message: Message,
+  parser: MemcacheRequestParser,
+  buf: Uint8Array,
+  split: KeySplit,
+  head: number,
+  stop: number,
+): void {
+  const { start, tokens, firstKey, command } = parser
+  const { nextKey } = split
+  let keyBytes = 0
+  let keys = 0
+  for (let key = head; key !== stop; key = nextKey[key]) {
+    keyBytes += tokens[(firstKey + key) * 2 + 1] - tokens[(firstKey + key) * 2] + 1
+    keys++
+  }
+  const exptimeBytes = firstKey === 1 ? 0 : tokens[3] - tokens[2] + 1
+  const gets = getsOf(connection)
+  connection.enqueue(message, command.bytes.length + exptimeBytes + keyBytes + LINE_END.length)
+  gets.begin(connection, message, command, keys, keyBytes)
+  if (exptimeBytes > 0) {
+    connection.socket.append(LINE_END, 0, 1)
+    connection.socket.append(buf, start + tokens[2], start + tokens[3])
+  }
+  for (let key = head; key !== stop; key = nextKey[key]) {
+    gets.add(connection, buf, start + tokens[(firstKey + key) * 2], start + tokens[(firstKey + key) * 2 + 1])
+  }
+  gets.finish(connection, true)
 }
 
 function takeFragment(group: FragmentGroup, tag: number): Message {
@@ -187,60 +167,6 @@ function takeFragment(group: FragmentGroup, tag: number): Message {
   return fragment
 }
 
-/** ` key` for each key of a fragment, and the line end. @param reserved there is room for all of it in the socket's slab. */
-function appendKeys(socket: Socket, group: ValueGroup, head: number, reserved: boolean): void {
-  const { keys } = group
-  const line = group.line!.buf
-  if (!reserved) {
-    for (let key = head; key >= 0; key = keys[key * KEY_INTS + KEY_NEXT]) {
-      socket.append(LINE_END, 0, 1)
-      socket.append(line, keys[key * KEY_INTS + KEY_START], keys[key * KEY_INTS + KEY_END])
-    }
-    socket.append(LINE_END, 0, LINE_END.length)
-    return
-  }
-  const slab = socket.slab!
-  let at = socket.outLength
-  for (let key = head; key >= 0; key = keys[key * KEY_INTS + KEY_NEXT]) {
-    slab[at++] = SPACE
-    at = copyBytes(line, keys[key * KEY_INTS + KEY_START], keys[key * KEY_INTS + KEY_END], slab, at)
-  }
-  slab[at++] = SPACE
-  slab[at++] = CR
-  slab[at++] = LF
-  socket.outLength = at
-}
-
-/** true when every value in a fragment's reply is of one of its keys. */
-export function valuesMatch(fragment: Message, buf: Uint8Array, start: number): boolean {
-  const group = fragment.group
-  // Nobody waits for it, or it is a question without keys. nutcracker passes on whatever comes.
-  if (!(group instanceof ValueGroup) || group.line === null || group.joiner === strictValuesJoiner) return true
-  const { keys, heads } = group
-  const line = group.line.buf
-  const head = heads[fragment.fragmentIndex]
-  let next = head
-  let p = start
-  for (;;) {
-    const end = valueEnd(buf, p)
-    if (end === p) return true
-    let key = next
-    // In order, with misses left out; else from the beginning once more.
-    while (key >= 0 && !isKeyAt(keys, key, line, buf, p)) key = keys[key * KEY_INTS + KEY_NEXT]
-    if (key < 0) {
-      key = head
-      while (key >= 0 && !isKeyAt(keys, key, line, buf, p)) key = keys[key * KEY_INTS + KEY_NEXT]
-      if (key < 0) return false
-    }
-    next = keys[key * KEY_INTS + KEY_NEXT]
-    p = end
-  }
-}
-
-function isKeyAt(keys: Int32Array, key: number, line: Uint8Array, buf: Uint8Array, p: number): boolean {
-  return isValueOf(buf, p, line, keys[key * KEY_INTS + KEY_START], keys[key * KEY_INTS + KEY_END])
-}
-
 function keepFragment(fragment: Message, buf: Uint8Array, start: number, end: number): void {
   fragment.keepReply(holdBytes(buf, start, end), end - start)
 }
@@ -250,14 +176,13 @@ function isList(fragment: Message): boolean {
 }
 
 function writeValues(group: FragmentGroup, client: Client): void {
-  const { keys } = group as ValueGroup
-  const { fragments } = group
+  const { fragments, owners } = group
   const { socket } = client
   let source: Message | null = null
   let runStart = 0
   let bytes = END.length
   for (let key = 0; key < group.keyCount; key++) {
-    const fragment = fragments[keys[key * KEY_INTS + KEY_FRAGMENT]]
+    const fragment = fragments[owners[key]]
     if (fragment.reply === null) continue
     const from = fragment.replyStart
     const end = valueEnd(fragment.reply, from)

@@ -1,7 +1,7 @@
 /**
  * What a memcached message carries on its way: its tag, which says how its reply is to be read, and its bytes to the server. Data plane.
  *
- *     tag:  kind of the reply (fragments) ── 16 │ list 10 │ suppress 9 8 │ 7 ── command + 1     never 0: every reply is inspected
+ *     tag:  kind of the reply (fragments) ── 16 │ suppress 9 8 │ 7 ── command + 1     never 0: every reply is inspected
  */
 
 import { COMMANDS, type Command } from '../protocol/memcache/commands.ts'
@@ -13,14 +13,12 @@ import type { ServerConnection } from './server-connection.ts'
 const COMMAND_MASK = 0xff
 const SUPPRESS_SHIFT = 8
 const SUPPRESS_MASK = 3
-const LIST_FLAG = 1 << 10
 const KIND_SHIFT = 16
 const REQUEST_MASK = 0xffff
 
 /** @param parser has just found the request. */
 export function tagOf(parser: MemcacheRequestParser): number {
-  const list = parser.keyCount > 1 ? LIST_FLAG : 0
-  return (parser.command.index + 1) | (parser.suppress << SUPPRESS_SHIFT) | list
+  return (parser.command.index + 1) | (parser.suppress << SUPPRESS_SHIFT)
 }
 
 export function commandOf(tag: number): Command {
@@ -32,12 +30,7 @@ export function suppressOf(tag: number): number {
   return (tag >> SUPPRESS_SHIFT) & SUPPRESS_MASK
 }
 
-/** The request has several keys. */
-export function isListTag(tag: number): boolean {
-  return (tag & LIST_FLAG) !== 0
-}
-
-/** Notes the kind of a fragment's reply, for its joiner. */
+/** Notes the kind of a message's reply, for its joiner if it is a fragment. */
 export function noteKind(message: Message, kind: number): void {
   message.tag = (message.tag & REQUEST_MASK) | (kind << KIND_SHIFT)
 }
@@ -59,6 +52,7 @@ export function sendRequest(
   const head = start + parser.head
   const cutStart = start + parser.cutStart
   const { socket } = connection
+  connection.gets?.close()
   connection.enqueue(message, cutStart - head + end - start - cutEnd)
   let from = head
   if (cutEnd > parser.cutStart) {

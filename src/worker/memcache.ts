@@ -19,8 +19,9 @@ import { PoolStat } from '../stats/fields.ts'
 import { type Client, CloseReason } from './client.ts'
 import { answerLocally } from './delivery.ts'
 import { FAILURE_TEXTS } from './errno.ts'
-import { broadcast, splitKeys, valuesMatch } from './memcache-fragment.ts'
-import { commandOf, isListTag, noteKind, sendRequest, suppressOf, tagOf } from './memcache-message.ts'
+import { broadcast, splitKeys } from './memcache-fragment.ts'
+import { getsOf } from './memcache-gets.ts'
+import { commandOf, noteKind, sendRequest, suppressOf, tagOf } from './memcache-message.ts'
 import { type Message, MessageKind, takeMessage } from './message.ts'
 import type { Pool } from './pool.ts'
 import { type Protocol, type ReplyParser, type RequestParser, Verdict } from './protocol.ts'
@@ -67,7 +68,8 @@ export class MemcacheProtocol implements Protocol {
     switch (parser.command.action) {
       case Action.gatherValues:
         if (parser.keyCount > 1) splitKeys(client, parser, buf)
-        else this.forward(client, parser, buf, this.serverOfKey(parser, buf))
+        else if (parser.firstKey > 1 || strict) this.forward(client, parser, buf, this.serverOfKey(parser, buf))
+        else this.get(client, parser, buf)
         return
       case Action.forward:
         this.forward(client, parser, buf, this.serverOfKey(parser, buf))
@@ -118,12 +120,28 @@ export class MemcacheProtocol implements Protocol {
     sendRequest(client, parser, buf, connection, message)
   }
 
+  /** `get` or `gets` of one key. */
+  private get(client: Client, parser: MemcacheRequestParser, buf: Uint8Array): void {
+    const { start, tokens, command } = parser
+    const connection = this.pool.connectionTo(client, this.serverOfKey(parser, buf))
+    if (connection === null) return
+    const message = takeMessage(client, MessageKind.forward)
+    message.tag = tagOf(parser)
+    client.push(message)
+    const gets = getsOf(connection)
+    const keyBytes = tokens[3] - tokens[2] + 1
+    connection.enqueue(message, command.bytes.length + keyBytes + 2)
+    gets.begin(connection, message, command, 1, keyBytes)
+    gets.add(connection, buf, start + tokens[2], start + tokens[3])
+    gets.finish(connection, false)
+  }
+
   malformed(client: Client, requestParser: RequestParser, buf: Uint8Array): number {
     const parser = requestParser as MemcacheRequestParser
     const { config, context, row, statBase } = this.pool
     const { reply, closes, reason } = replies.REFUSALS[parser.error]
-    if (closes) context.log.notice(`client of pool '${config.name}' closed: ${reason}`)
-    if (parser.error === replies.RequestError.keyTooLong) this.logLongKey(parser, buf)
+    if (closes) context.log.notice(`c ${client.address} of pool '${config.name}' closed: ${reason}`)
+    if (parser.error === replies.RequestError.keyTooLong) this.logLongKey(client, parser, buf)
     if (config.strict) {
       client.close(CloseReason.error)
       return -1
@@ -133,14 +151,14 @@ export class MemcacheProtocol implements Protocol {
     return closes ? -1 : parser.end
   }
 
-  private logLongKey(parser: MemcacheRequestParser, buf: Uint8Array): void {
+  private logLongKey(client: Client, parser: MemcacheRequestParser, buf: Uint8Array): void {
     const { start, tokens, firstKey, keyCount } = parser
     for (let i = firstKey * 2; i < (firstKey + keyCount) * 2; i += 2) {
       const bytes = tokens[i + 1] - tokens[i]
       if (bytes <= MAX_KEY_BYTES) continue
       const prefix = Buffer.from(buf.buffer, buf.byteOffset + start + tokens[i], LOGGED_KEY_BYTES).toString('latin1')
       this.pool.context.log.alert(
-        `parsed bad req with key prefix '${prefix}...' and length ${bytes} that exceeds maximum key length`,
+        `parsed bad req of c ${client.address} with key prefix '${prefix}...' and length ${bytes} that exceeds maximum key length`,
       )
       return
     }
@@ -151,13 +169,9 @@ export class MemcacheProtocol implements Protocol {
     const { tag } = message
     const command = commandOf(tag)
     if ((command.replies & (1 << kind)) === 0) return Verdict.broken
-    if (kind > ReplyKind.end && isOutOfStep(command, tag, kind, buf, start, end)) return Verdict.broken
-    if (message.kind === MessageKind.fragment) {
-      // A value of a key that was not asked for belongs to another request: the pairing is lost.
-      if (kind === ReplyKind.values && !valuesMatch(message, buf, start)) return Verdict.broken
-      noteKind(message, kind)
-      return Verdict.pass
-    }
+    if (message.keys > 0) return connection.gets!.answer(connection, message, kind, buf, start, end)
+    if (isOutOfStep(command, kind, buf, start, end)) return Verdict.broken
+    noteKind(message, kind)
     const suppress = suppressOf(tag)
     if (suppress === Suppress.nothing) return Verdict.pass
     return suppress === Suppress.all || (command.quiet & (1 << kind)) !== 0 ? Verdict.drop : Verdict.pass
@@ -171,18 +185,9 @@ export class MemcacheProtocol implements Protocol {
  * The server did not understand the request as we do, so what it says next may answer the request's own data, or the next request.
  * `ms` reads its data after any of its own errors, and only a server without meta commands says `ERROR`.
  */
-function isOutOfStep(
-  command: Command,
-  tag: number,
-  kind: number,
-  buf: Uint8Array,
-  start: number,
-  end: number,
-): boolean {
+function isOutOfStep(command: Command, kind: number, buf: Uint8Array, start: number, end: number): boolean {
   if (command.form === Form.store || command.form === Form.storeCas) {
     return kind === ReplyKind.error || (kind === ReplyKind.clientError && equalsText(buf, start, end, NOT_STORAGE))
   }
-  if (command.form === Form.metaStore) return kind === ReplyKind.error
-  // A list of keys was forwarded whole: anything but values and errors is another request's.
-  return isListTag(tag) && kind < ReplyKind.error
+  return command.form === Form.metaStore && kind === ReplyKind.error
 }

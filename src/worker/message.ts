@@ -49,6 +49,9 @@ export class Message {
   group: FragmentGroup | null = null
   /** Place of a fragment in its group. */
   fragmentIndex = 0
+  /** memcached: keys of a `get`, and how many messages after this one share its line. */
+  keys = 0
+  joined = 0
   /** For the protocol: how to treat the reply (memcached: which replies a quiet command suppresses). */
   tag = 0
 
@@ -89,6 +92,8 @@ export function giveMessage(message: Message): void {
   message.silent = false
   message.expired = false
   message.deadlineMs = 0
+  message.keys = 0
+  message.joined = 0
   message.tag = 0
   if (kept.length < KEPT_MESSAGES) kept.push(message)
 }

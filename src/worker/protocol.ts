@@ -44,6 +44,8 @@ export const Verdict = {
   passAndCount: 2,
   /** The connection is closed as broken; its requests fail. */
   broken: 3,
+  /** It answered several requests, each of which has its part by now. */
+  handled: 4,
 } as const
 
 export interface Protocol {

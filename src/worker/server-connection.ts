@@ -15,6 +15,7 @@ import { ServerStat } from '../stats/fields.ts'
 import { type Client, CloseReason } from './client.ts'
 import { deliver, deliverFailure, emitReady } from './delivery.ts'
 import { Failure, type FailureCode, failureOf } from './errno.ts'
+import type { GetQueue } from './memcache-gets.ts'
 import { giveMessage, type Message, MessageKind } from './message.ts'
 import { type ReplyParser, Verdict } from './protocol.ts'
 import type { Server } from './server.ts'
@@ -64,6 +65,8 @@ export class ServerConnection implements SocketOwner {
   private paused = false
   /** Its last reply is at hand while `Protocol.inspect` looks at it. */
   readonly parser: ReplyParser
+  /** memcached: requests that share a line, and their keys. */
+  gets: GetQueue | null = null
   private tail: Tail | null = null
 
   constructor(server: Server, bulk: boolean) {
@@ -376,7 +379,15 @@ export class ServerConnection implements SocketOwner {
         this.fail(Failure.invalid)
         return false
       }
+      if (verdict === Verdict.handled) return this.state !== ConnectionState.closed
     }
+    this.settleHead(verdict, buf, start, end, owned)
+    return true
+  }
+
+  /** The oldest request is answered by the reply [start, end). @param verdict `pass`, `drop` or `passAndCount`. */
+  settleHead(verdict: number, buf: Uint8Array, start: number, end: number, owned: boolean): void {
+    const message = this.head!
     this.unlinkHead(message)
     const { server } = this
     if (this.upload !== null && message.kind !== MessageKind.internal) {
@@ -388,17 +399,16 @@ export class ServerConnection implements SocketOwner {
     else if (message.kind !== MessageKind.internal) server.countSuccess()
     if (message.client === null && message.group === null) {
       giveMessage(message)
-      return true
+      return
     }
-    if (message.expired) return true
+    if (message.expired) return
     if (verdict === Verdict.drop) {
       deliver(message, buf, start, start, false)
-      return true
+      return
     }
     server.row[server.statBase + ServerStat.responses]++
     server.row[server.statBase + ServerStat.responseBytes] += end - start
     deliver(message, buf, start, end, owned)
-    return true
   }
 
   private unlinkHead(message: Message): void {

@@ -168,6 +168,11 @@ export const MEMCACHE_SERVER_REPLY_DEPARTURES: Readonly<Record<string, Departure
   '["get a b\\r\\n","SERVER_ERROR x\\r\\n"]': open('SERVER_ERROR x\r\n'),
   '["get a b\\r\\n","ERROR\\r\\n"]': ERROR,
   '["get a b\\r\\n","STORED\\r\\n"]': open('SERVER_ERROR Invalid argument\r\n'),
+  // A value that was not asked for belongs to another request, if to any.
+  '["get a b\\r\\n","VALUE zz 0 1\\r\\nx\\r\\nEND\\r\\n"]': {
+    ...open('SERVER_ERROR Invalid argument\r\n'),
+    strict: close('SERVER_ERROR Invalid argument\r\n'),
+  },
 }
 
 /** What pistachio must answer where nutcracker answered `original`. */
