@@ -124,6 +124,7 @@ export class ListenerSet {
       const move = change.action === 'open' || mustMove(change, entry, next)
       if (change.action === 'close') {
         entry.listener?.close()
+        removeFile(entry)
         this.#entries.delete(text)
         continue
       }
@@ -170,9 +171,7 @@ export class ListenerSet {
 
   /** Removes the unix sockets that are still ours: a successor may have put its own in their place. */
   removeFiles(): void {
-    for (const { file, pool } of this.#entries.values()) {
-      if (file !== '' && fileIdentity(pool.listen.path) === file) rmSync(pool.listen.path, { force: true })
-    }
+    for (const entry of this.#entries.values()) removeFile(entry)
   }
 
   #newEntry(pool: PoolConfig, poolIndex: number): Entry {
@@ -308,6 +307,10 @@ function failureOf({ pool }: Entry, error: unknown): Error {
   }
   const { code } = error as NodeJS.ErrnoException
   return new Error(`bind on p -1 to addr '${text}' failed: ${strerror(code ?? String(error))}`, { cause: error })
+}
+
+function removeFile({ file, pool }: Entry): void {
+  if (file !== '' && fileIdentity(pool.listen.path) === file) rmSync(pool.listen.path, { force: true })
 }
 
 /** `device:inode` of the file at a path; '' when there is none. */

@@ -59,6 +59,8 @@ export class Client implements SocketOwner {
   /** Set while the connection only drops input before it closes. */
   lingerUntilMs = 0
   closed = false
+  /** Who the client is, as the PROXY header of its connection said; '' = nobody said. */
+  announced = ''
   /** The server connection that waits for this client to take a large reply. */
   source: ServerConnection | null = null
   private window = LEAST_WINDOW
@@ -87,6 +89,11 @@ export class Client implements SocketOwner {
     this.activeMs = pool.context.turn.nowMs
     this.replyBytes = Math.trunc(pool.config.clientQueueBytes / FIRST_WINDOW)
     this.updateWindow()
+  }
+
+  /** Where the client is, for the log: `10.0.0.7:51234`, or the path of the unix socket that it came by. */
+  get address(): string {
+    return this.announced || this.socket.peerName() || this.pool.config.listen.path
   }
 
   /** Appends a message to the order queue. */
@@ -266,7 +273,7 @@ export class Client implements SocketOwner {
     const { maxMessageBytes } = this.pool.config
     if (maxMessageBytes === 0 || bytes <= maxMessageBytes) return
     this.pool.context.log.notice(
-      `request of ${bytes} bytes refused: max_message_bytes of pool '${this.pool.config.name}'`,
+      `request of ${bytes} bytes of c ${this.address} refused: max_message_bytes of pool '${this.pool.config.name}'`,
     )
     answerLocally(this, this.pool.protocol.tooLarge)
     this.closeAfterReplies(CloseReason.error)
@@ -337,7 +344,7 @@ export class Client implements SocketOwner {
   private endInput(): void {
     if ((this.tail !== null || this.upload !== null) && this.closing < 0) {
       this.pool.context.log.alert(
-        `eof c ${this.pool.config.name} discarding incomplete req len ${this.tail === null ? 0 : this.tail.length}`,
+        `eof c ${this.address} discarding incomplete req len ${this.tail === null ? 0 : this.tail.length}`,
       )
     }
     if (this.closing < 0) this.closeAfterReplies(CloseReason.eof)
@@ -370,7 +377,7 @@ export class Client implements SocketOwner {
     const most = config.clientQueueBytes * HARD_LIMIT_FACTOR + this.largestReplyBytes
     if (unwritten <= most && nowMs - this.stalledSinceMs < WRITE_STALL_MS) return true
     context.log.notice(
-      `client of pool '${config.name}' closed: it does not read, ${unwritten} bytes of replies wait for it`,
+      `c ${this.address} of pool '${config.name}' closed: it does not read, ${unwritten} bytes of replies wait for it`,
     )
     row[statBase + PoolStat.clientOverrun]++
     this.socket.reset()
@@ -388,8 +395,21 @@ export class Client implements SocketOwner {
   closeAfterReplies(reason: number): void {
     if (this.closing >= 0 || this.closed) return
     this.closing = reason
+    // A greeting that was never completed has nothing more to say.
+    this.socket.owner = this
     this.dropInput()
     if (this.head === null) this.finish()
+  }
+
+  /** The process is ending: closes if nothing is under way and nothing has come since. @param sinceMs as `activeMs`. */
+  endInPause(sinceMs: number): void {
+    if (this.head !== null || this.tail !== null || this.upload !== null || this.socket.pendingBytes > 0) return
+    if (this.activeMs <= sinceMs) this.closeAfterReplies(CloseReason.none)
+  }
+
+  /** The process is about to end: closes once what was sent to servers is answered. */
+  endInTurn(): void {
+    this.closeAfterReplies(CloseReason.none)
   }
 
   /**

@@ -7,7 +7,9 @@ import { SharedLayout, WorkerSlot } from '../shared/layout.ts'
 import type { FromWorker, Generation } from '../shared/messages.ts'
 import { PoolStat, ProcessStat } from '../stats/fields.ts'
 import { type Client, CloseReason } from './client.ts'
+import { Drain } from './drain.ts'
 import { Pool } from './pool.ts'
+import type { ProxyGreeting } from './proxy-greeting.ts'
 import type { Server } from './server.ts'
 import { Turn } from './turn.ts'
 
@@ -41,11 +43,13 @@ export class Context {
   slot: Int32Array = new Int32Array(4)
   generation = -1
   draining = false
+  private drainPolicy: Drain | null = null
   private drainReported = false
   private resuming: Client[] = []
   private readonly lingering: Set<Client> = new Set()
   private readonly writeWaits: Set<Client> = new Set()
   private readonly uploadWaits: Set<Client> = new Set()
+  private readonly greetings: Set<ProxyGreeting> = new Set()
   private timer: NodeJS.Timeout | null = null
   private idleCheckedMs = 0
 
@@ -104,6 +108,12 @@ export class Context {
     this.armTimer()
   }
 
+  /** A connection whose PROXY header is still to come. */
+  awaitGreeting(greeting: ProxyGreeting): void {
+    this.greetings.add(greeting)
+    this.armTimer()
+  }
+
   /** A client with replies that the kernel does not take. */
   watchWrites(client: Client): void {
     if (this.writeWaits.has(client)) return
@@ -122,7 +132,12 @@ export class Context {
     const nowMs = this.turn.nowMs
     for (const client of this.uploadWaits) if (!client.checkUploadWait(nowMs)) this.uploadWaits.delete(client)
     for (const client of this.writeWaits) if (!client.checkWrites(nowMs)) this.writeWaits.delete(client)
-    let busy = this.lingering.size + this.uploadWaits.size + this.writeWaits.size > 0
+    for (const greeting of this.greetings) if (!greeting.checkTime(nowMs)) this.greetings.delete(greeting)
+    let busy = this.lingering.size + this.uploadWaits.size + this.writeWaits.size + this.greetings.size > 0
+    if (this.drainPolicy !== null) {
+      busy = true
+      setImmediate(this.onDrainCheck)
+    }
     for (const client of this.lingering) {
       if (client.closed || nowMs >= client.lingerUntilMs) {
         this.lingering.delete(client)
@@ -197,13 +212,22 @@ export class Context {
     this.armTimer()
   }
 
-  /** Answers what is under way, closes idle clients, tells the primary when all are gone. */
-  drain(): void {
+  /**
+   * Lets the clients go, each at its time (`drain.ts`), and tells the primary when all are gone.
+   * @param timeoutMs after which this thread is ended, done or not.
+   */
+  drain(timeoutMs: number): void {
     if (this.draining) return
     this.draining = true
     this.turn.begin()
-    for (const pool of this.pools) for (const client of pool.clients) client.drain()
+    this.drainPolicy = new Drain(this.turn.nowMs, timeoutMs)
+    this.armTimer()
     this.checkDrained()
+  }
+
+  private readonly onDrainCheck = (): void => {
+    this.turn.begin()
+    this.drainPolicy!.check([...this.pools, ...this.retired], this.turn.nowMs)
   }
 
   /** Tells the primary once. A client that was on its way meanwhile is drained where it arrives. */

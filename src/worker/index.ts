@@ -69,8 +69,7 @@ port.on('message', (message: ToWorker) => {
       break
     case 'drain':
       Atomics.store(context.slot, WorkerSlot.state, WorkerState.draining)
-      acceptor.close()
-      context.drain()
+      acceptor.close(() => context.drain(message.timeoutMs))
       break
     case 'reopen-log':
       log.reopen()

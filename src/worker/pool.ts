@@ -1,6 +1,7 @@
 /** One pool, as one worker sees it: its servers, its router, its clients, its statistics. Data plane. */
 
 import type { PoolConfig, ServerConfig } from '../config/types.ts'
+import { LogThrottle } from '../log/throttle.ts'
 import { PoolRouter } from '../routing/pool-router.ts'
 import type { SharedLayout } from '../shared/layout.ts'
 import { PoolStat, ServerStat } from '../stats/fields.ts'
@@ -36,6 +37,8 @@ export class Pool {
   /** Scratch for splitting one request. */
   split: KeySplit
   readonly clients: Set<Client> = new Set()
+  /** Lines about clients without a proper PROXY header. */
+  readonly refusals: LogThrottle = new LogThrottle()
   /** Servers that are no longer in the configuration and still have requests to answer. */
   private readonly leaving: Server[] = []
   private abandoned = false

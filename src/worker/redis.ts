@@ -103,7 +103,8 @@ export class RedisProtocol implements Protocol {
       this.authenticate(client, parser, buf)
       return
     }
-    if (!client.authenticated) {
+    const mayAsk = client.authenticated || (this.pool.config.pingBeforeAuth && command.action === Action.ping)
+    if (!mayAsk) {
       answerLocally(client, replies.NOAUTH)
       return
     }
@@ -168,7 +169,7 @@ export class RedisProtocol implements Protocol {
   /** @returns false when the key was refused. */
   refuseKey(client: Client, bytes: number): void {
     this.pool.context.log.alert(
-      `parsed bad req with key length ${bytes} that greater than or equal to maximum redis key length of ${this.longestKey + 1}`,
+      `parsed bad req of c ${client.address} with key length ${bytes} that greater than or equal to maximum redis key length of ${this.longestKey + 1}`,
     )
     if (this.pool.config.strict) client.close(CloseReason.error)
     else answerLocally(client, replies.keyTooLong(bytes, this.longestKey))
@@ -178,7 +179,7 @@ export class RedisProtocol implements Protocol {
     const { start, args, argCount } = parser
     if (command.action === Action.refuse) {
       const name = Buffer.from(buf.buffer, buf.byteOffset + start + args[0], Math.min(args[1] - args[0], 128))
-      this.pool.context.log.alert(`parsed unsupported command '${name.toString('latin1')}'`)
+      this.pool.context.log.alert(`parsed unsupported command '${name.toString('latin1')}' of c ${client.address}`)
     }
     if (this.pool.config.strict) {
       client.close(CloseReason.error)
@@ -257,7 +258,7 @@ export class RedisProtocol implements Protocol {
       client.close(CloseReason.error)
       return -1
     }
-    this.pool.context.log.info(`protocol error of a client of pool '${this.pool.config.name}'`)
+    this.pool.context.log.info(`protocol error of c ${client.address} of pool '${this.pool.config.name}'`)
     answerLocally(client, replies.frameError(parser.error, parser.errorByte))
     return -1
   }

@@ -165,6 +165,16 @@ export class Socket {
     this.handle!.readStop()
   }
 
+  /** Address of the other end, for the log: `10.0.0.7:51234` or `[2001:db8::1]:51234`; '' where it has none. */
+  peerName(): string {
+    const { handle } = this
+    const name: { address?: string; port?: number } = {}
+    if (handle === null || handle.getpeername === undefined || handle.getpeername(name) !== 0) return ''
+    const { address = '', port } = name
+    if (!address.includes(':')) return `${address}:${port}`
+    return address.startsWith('::ffff:') ? `${address.slice(7)}:${port}` : `[${address}]:${port}`
+  }
+
   setNoDelay(): void {
     this.handle?.setNoDelay?.(true)
   }

@@ -9,6 +9,7 @@ import type { Bindings, ConnectRequest, ListenHandle, RawHandle, ShutdownRequest
 
 const UV_EOF = -4095
 const UV_EIO = -5
+const UV_ENOTCONN = -107
 
 /** The same two words that Node's own binding has. */
 const state = new Int32Array(2)
@@ -44,6 +45,14 @@ class StreamHandle implements RawHandle {
 
   get writeQueueSize(): number {
     return this.socket.writableLength
+  }
+
+  getpeername(out: { address?: string; port?: number }): number {
+    const { remoteAddress, remotePort } = this.socket
+    if (remoteAddress === undefined || remotePort === undefined) return UV_ENOTCONN
+    out.address = remoteAddress
+    out.port = remotePort
+    return 0
   }
 
   private give(chunk: Buffer): void {

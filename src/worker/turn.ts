@@ -31,6 +31,11 @@ export class Turn {
     this.runEnd = () => this.end()
   }
 
+  /** No event has come in this turn of the loop. For immediates that were set in the turn before: those run ahead of the turn's end. */
+  get quiet(): boolean {
+    return !this.open
+  }
+
   /** Every callback from the event loop calls this first. */
   begin(): void {
     if (this.open) return
