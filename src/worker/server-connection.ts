@@ -206,7 +206,8 @@ export class ServerConnection implements SocketOwner {
   uploaded(bytes: number): void {
     const { row, statBase, pool } = this.server
     this.upload = null
-    const message = this.head!
+    // What it was greeted with may still be ahead of it.
+    const message = this.last!
     const more = bytes - message.requestBytes
     message.requestBytes = bytes
     this.requestBytes += more
@@ -276,6 +277,8 @@ export class ServerConnection implements SocketOwner {
   private beginReply(bytes: number): boolean {
     const message = this.head
     if (message === null || message.kind !== MessageKind.forward || message.tag !== 0 || message.expired) return false
+    // A server that answers before it has the whole request is dealt with when its reply is whole.
+    if (this.upload !== null) return false
     const client = message.client
     if (client === null || client.head !== message) return false
     client.noteReply(bytes)
@@ -392,11 +395,14 @@ export class ServerConnection implements SocketOwner {
     const { server } = this
     if (this.upload !== null && message.kind !== MessageKind.internal) {
       // Answered before it was sent whole: the rest of the request must not follow.
+      const { upload } = this
       this.upload = null
       this.leaving = true
+      upload.resume()
     }
     if (verdict === Verdict.passAndCount) server.countFailure('the server said so')
-    else if (message.kind !== MessageKind.internal) server.countSuccess()
+    // A late reply does not undo the failure that its request was.
+    else if (message.kind !== MessageKind.internal && !message.expired) server.countSuccess()
     if (message.client === null && message.group === null) {
       giveMessage(message)
       return
@@ -451,11 +457,9 @@ export class ServerConnection implements SocketOwner {
       return
     }
     let message = this.head
-    let expired = false
     while (message !== null && (message.expired || nowMs >= message.deadlineMs || message.deadlineMs === NEVER_MS)) {
       const next: Message | null = message.serverNext
       if (!message.expired && message.deadlineMs !== NEVER_MS) {
-        expired = true
         this.expire(message)
         // Answering may have led to anything, the end of this connection included.
         if (this.head === null) return
@@ -463,12 +467,12 @@ export class ServerConnection implements SocketOwner {
       message = next
     }
     const stalledMs = nowMs - this.progressMs
-    if (expired && stalledMs >= timeoutMs && !this.stallCounted) {
+    if (this.expiredRequests === 0 || stalledMs < timeoutMs) return
+    if (!this.stallCounted) {
       this.stallCounted = true
       server.row[server.statBase + ServerStat.timedout]++
       server.countFailure(`no answer for ${timeoutMs} ms`)
     }
-    if (this.expiredRequests === 0 || stalledMs < timeoutMs) return
     if (this.requests === 0 || stalledMs >= timeoutMs * STALL_TIMEOUTS) this.close(Failure.timedOut)
   }
 

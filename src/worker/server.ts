@@ -84,7 +84,14 @@ export class Server {
       this.leavingConnections.push(connection)
       connection.leave()
     }
-    for (const connection of this.idleBulk.splice(0)) connection.leave()
+    // What was parked or is carrying a large request has greeted as the others, and must not come back either.
+    for (const connection of this.parked.splice(0)) {
+      this.leavingConnections.push(connection)
+      connection.leave()
+    }
+    this.idleBulk.length = 0
+    for (const connection of [...this.bulk]) connection.leave()
+    while (this.bulkWaiters.length > 0) this.wakeBulkWaiter()
   }
 
   /** The connection for the next request: a new one while there are fewer than `server_connections`, then each in turn. */
@@ -113,7 +120,7 @@ export class Server {
     const idle = this.idleBulk.pop()
     if (idle !== undefined) return idle
     if (this.bulk.length >= MAX_BULK_CONNECTIONS) {
-      this.bulkWaiters.push(client)
+      if (!this.bulkWaiters.includes(client)) this.bulkWaiters.push(client)
       return null
     }
     const connection = new ServerConnection(this, true)
@@ -125,8 +132,9 @@ export class Server {
 
   /** A bulk connection has answered. */
   bulkDone(connection: ServerConnection): void {
+    const kept = this.idleBulk.length < KEPT_BULK_CONNECTIONS || this.bulkWaiters.length > 0
     this.wakeBulkWaiter()
-    if (this.idleBulk.length < KEPT_BULK_CONNECTIONS && !this.left) this.idleBulk.push(connection)
+    if (kept && !this.left) this.idleBulk.push(connection)
     else connection.leave()
   }
 
@@ -151,8 +159,10 @@ export class Server {
     }
   }
 
+  /** Passes over clients that are gone: a free connection must not wait for them. */
   private wakeBulkWaiter(): void {
-    const client = this.bulkWaiters.shift()
+    let client = this.bulkWaiters.shift()
+    while (client?.closed) client = this.bulkWaiters.shift()
     if (client !== undefined) this.pool.context.resumeLater(client)
   }
 
@@ -183,6 +193,7 @@ export class Server {
   }
 
   checkDeadlines(nowMs: number): void {
+    if (this.bulkWaiters.length > 0 && this.idleBulk.length > 0) this.wakeBulkWaiter()
     // Backwards: a connection that ends leaves the list.
     for (let i = this.connections.length - 1; i >= 0; i--) this.connections[i]?.checkDeadlines(nowMs)
     for (let i = this.parked.length - 1; i >= 0; i--) this.parked[i]?.checkDeadlines(nowMs)

@@ -32,10 +32,9 @@ async function texts(wire: Wire, count: number): Promise<string[]> {
 
 /** Sends a reply that the worker reads in two parts, so that it is gathered and then goes out without a copy. */
 async function sendInHalves(reply: string): Promise<void> {
-  const connection = harness.serverOf(0).connection()
   const half = reply.length >> 1
   harness.server.peer.send(reply.slice(0, half))
-  await waitUntil(() => (connection as unknown as { tail: unknown }).tail !== null, 'half a reply')
+  await waitUntil(() => harness.connectionTo(0).tail !== null, 'half a reply')
   harness.server.peer.send(reply.slice(half))
 }
 

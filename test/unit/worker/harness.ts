@@ -16,6 +16,8 @@ import type { Client } from '../../../src/worker/client.ts'
 import { Context } from '../../../src/worker/context.ts'
 import type { Pool } from '../../../src/worker/pool.ts'
 import type { Server } from '../../../src/worker/server.ts'
+import type { ServerConnection } from '../../../src/worker/server-connection.ts'
+import type { Tail } from '../../../src/worker/tail.ts'
 import { poolOf, serverAt } from '../../support/generation.ts'
 import { type RecordingLog, recordingLog } from '../../support/recording-log.ts'
 import { waitUntil } from '../../support/wait.ts'
@@ -34,6 +36,9 @@ export interface HarnessOptions {
   /** Serves the servers' connections in place of `answer`. */
   readonly sockets?: (socket: Socket) => void
 }
+
+/** What tests look at in a connection, private fields included. */
+export type ServerConnectionView = Omit<ServerConnection, 'tail'> & { readonly tail: Tail | null }
 
 const WORKERS = 1
 
@@ -142,6 +147,18 @@ export class Harness {
   /** The worker's view of a server. */
   serverOf(server: number): Server {
     return this.pool.servers[server]!
+  }
+
+  /** The first connection to a server that clients share, as it is. */
+  connectionTo(server: number): ServerConnectionView {
+    const { connections } = this.serverOf(server) as unknown as { connections: ServerConnectionView[] }
+    return connections[0]!
+  }
+
+  /** Runs the coarse timer's check as if this time had passed since the turn. */
+  passTime(ms: number): void {
+    this.context.turn.begin()
+    this.pool.checkDeadlines(this.context.turn.nowMs + ms)
   }
 
   /** A key that the pool sends to this server; another for each label. */
