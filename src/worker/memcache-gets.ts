@@ -10,6 +10,7 @@
  * whose key it did not ask for: the keys are kept until the reply is there, and a reply with another key breaks the connection.
  */
 
+import { CR, LF, SPACE } from '../protocol/bytes.ts'
 import { type Command, Form } from '../protocol/memcache/commands.ts'
 import { END } from '../protocol/memcache/replies.ts'
 import { ERROR_KINDS, ReplyKind } from '../protocol/memcache/reply-kind.ts'
@@ -25,10 +26,6 @@ import { copyBytes, SLAB_BYTES } from './slab.ts'
 const JOINED_VALUE_BYTES = 4096
 const FIRST_BYTES = 1024
 const FIRST_MESSAGES = 64
-
-const SPACE = 32
-const CR = 13
-const LF = 10
 
 /** The `get` requests of one server connection that have no answer yet. */
 export class GetQueue {

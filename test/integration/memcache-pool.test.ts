@@ -351,8 +351,9 @@ describe('gets of one moment share a line', () => {
   test('a strict pool sends each as it came', async () => {
     const server = await fake(request => say(answer(words(request).slice(1))))
     const proxy = await startPool([server.port], { strict: true })
-    expect(await ask(proxy.ports[0]!, 'get a~get  b ~version~', 'END~')).toBe(`${answer(['a'])}${answer(['b'])}`)
-    expect(server.requests.slice(0, 2).map(tilde)).toEqual(['get a~', 'get  b ~'])
+    const reply = await ask(proxy.ports[0]!, 'get a~get  b ~', answer(['b']))
+    expect(reply).toBe(`${answer(['a'])}${answer(['b'])}`)
+    expect(server.requests.map(tilde)).toEqual(['get a~', 'get  b ~'])
   })
 
   test('every reader gets the value of its key, from many connections, with values of all sizes', async () => {

@@ -63,7 +63,6 @@ export const REFUSALS: readonly Refusal[] = [
 export const NOOP: Uint8Array = encodeText('MN\r\n')
 export const END: Uint8Array = encodeText('END\r\n')
 export const OK: Uint8Array = encodeText('OK\r\n')
-export const RESET: Uint8Array = encodeText('RESET\r\n')
 /** memcached's answer to more connections than it takes. */
 export const MAX_CLIENTS: Uint8Array = encodeText('ERROR Too many open connections\r\n')
 export const TOO_LARGE: Uint8Array = encodeText('SERVER_ERROR object too large for cache\r\n')

@@ -28,11 +28,11 @@ export const MAX_LINE_BYTES = 2048
 /** Likewise: most spaces before the command of a longer line. */
 const MAX_LEADING_SPACES = 100
 /** memcached: INT_MAX less the line end of the data. */
-export const MAX_VALUE_BYTES = 2_147_483_645
+const MAX_VALUE_BYTES = 2_147_483_645
 /** memcached's MFLAG_MAX_OPT_LENGTH, less its end token. `ms` with more is refused before its data is read. */
 const MAX_META_TOKENS = 19
 /** Of `gat`: sign and digits of a 64-bit integer, so that a fragment fits a line. */
-export const MAX_EXPTIME_BYTES = 20
+const MAX_EXPTIME_BYTES = 20
 
 /** Which replies the client does not want. */
 export const Suppress = { nothing: 0, nominal: 1, all: 2 } as const

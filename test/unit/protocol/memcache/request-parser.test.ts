@@ -239,3 +239,21 @@ test('a long line is scanned once, however small its pieces', () => {
   expect(parser.keyCount).toBe(200_000)
   expect(performance.now() - begun).toBeLessThan(5_000)
 })
+
+test('a request with data is found although its bytes are forgotten as soon as they are safe', () => {
+  const stream = latin1(`set key 0 0 100\r\n${'\r\nget a\r\n'.repeat(11)}!\r\nget b\r\n`)
+  const whole = stream.length - 'get b\r\n'.length
+  for (let step = 1; step < 40; step++) {
+    const parser = new MemcacheRequestParser()
+    let gone = 0
+    let code: number = Parsed.incomplete
+    for (let end = step; code === Parsed.incomplete; end += step) {
+      const rest = stream.subarray(gone, Math.min(end, stream.length))
+      code = parser.parse(rest, -gone, rest.length)
+      if (code === Parsed.incomplete) gone += parser.safe
+      else expect(gone + parser.end, `in pieces of ${step}`).toBe(whole)
+    }
+    expect(code).toBe(Parsed.complete)
+    expect(gone).toBeGreaterThan(0)
+  }
+})
