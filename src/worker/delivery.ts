@@ -46,6 +46,10 @@ function deliverFragment(message: Message, buf: Uint8Array, start: number, end: 
   if (!group.joiner.accept(group, message, buf, start, end)) {
     group.failedFragments++
     if (group.errorReply === null) group.errorReply = Uint8Array.prototype.slice.call(buf, start, end)
+  } else if (message.hold !== null) {
+    const { client } = group.parent
+    group.heldBytes += end - start
+    if (client !== null) client.heldBytes += end - start
   }
   fragmentDone(group)
 }
@@ -115,6 +119,7 @@ export function emitReady(client: Client): void {
   let message = client.head
   while (message !== null && message.done) {
     if (message.kind === MessageKind.parent) {
+      client.heldBytes -= message.group!.heldBytes
       emitParent(client, message)
     } else {
       const bytes = message.replyEnd - message.replyStart

@@ -32,6 +32,8 @@ export class FragmentGroup {
   joiner: Joiner
   parent: Message
   fragments: Message[] = []
+  /** Keys of each fragment, where the joiner wants to know. */
+  keyCounts: number[] = []
   /** Fragment index of each key, in the order of the request. */
   owners: Uint16Array
   keyCount: number
@@ -44,6 +46,8 @@ export class FragmentGroup {
   /** An error reply of a server, which decides over `failure`. */
   errorReply: Uint8Array | null = null
   failedFragments = 0
+  /** Bytes of replies that are kept. */
+  heldBytes = 0
 
   constructor(joiner: Joiner, parent: Message, owners: Uint16Array, keyCount: number) {
     this.joiner = joiner

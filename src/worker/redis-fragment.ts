@@ -4,8 +4,8 @@
  * A fragment on the wire is what nutcracker sends: the name in lower case, then the keys (or pairs) of that server as the client wrote them.
  */
 
-import { CR, encodeText, MINUS, ZERO } from '../protocol/bytes.ts'
-import type { RespRequestParser } from '../protocol/resp/request-parser.ts'
+import { CR, encodeText, findByte, MINUS, readDecimal, ZERO } from '../protocol/bytes.ts'
+import { MAX_ARGUMENTS, type RespRequestParser } from '../protocol/resp/request-parser.ts'
 import { PoolStat } from '../stats/fields.ts'
 import type { Client } from './client.ts'
 import { answerFailure } from './delivery.ts'
@@ -113,6 +113,7 @@ function queueFragments(
     message.group = group
     message.fragmentIndex = group.fragments.length
     group.fragments.push(message)
+    group.keyCounts.push(split.count[server])
     if (owners.length > 0) {
       for (let key = split.head[server]; key >= 0; key = split.nextKey[key]) owners[key] = message.fragmentIndex
     }
@@ -159,12 +160,19 @@ function decimalBytes(value: number): number {
   return bytes
 }
 
+/** A reply of a wrong type: an error goes to the client as it is, anything else is a failure of the server. */
+function refuse(group: FragmentGroup, buf: Uint8Array, start: number): boolean {
+  if (buf[start] === MINUS) return false
+  group.fail(Failure.invalid)
+  return true
+}
+
 /** DEL, UNLINK, TOUCH, EXISTS: integers, summed. */
 export const sumJoiner: Joiner = {
   partial: false,
   closesWhenStrict: false,
   accept(group, _fragment, buf, start, end) {
-    if (buf[start] !== COLON) return false
+    if (buf[start] !== COLON) return refuse(group, buf, start)
     let value = 0
     for (let i = start + 1; i < end - 2; i++) if (buf[i] !== MINUS) value = value * 10 + buf[i] - ZERO
     group.sum += value
@@ -180,8 +188,8 @@ export const sumJoiner: Joiner = {
 export const statusJoiner: Joiner = {
   partial: false,
   closesWhenStrict: false,
-  accept(_group, _fragment, buf, start) {
-    return buf[start] === PLUS
+  accept(group, _fragment, buf, start) {
+    return buf[start] === PLUS || refuse(group, buf, start)
   },
   write(_group, client) {
     client.socket.append(OK, 0, OK.length)
@@ -192,10 +200,16 @@ export const statusJoiner: Joiner = {
 export const gatherJoiner: Joiner = {
   partial: false,
   closesWhenStrict: false,
-  accept(_group, fragment, buf, start, end) {
-    if (buf[start] !== STAR) return false
+  accept(group, fragment, buf, start, end) {
+    if (buf[start] !== STAR) return refuse(group, buf, start)
+    const lineEnd = findByte(buf, start, end, CR)
+    const { fragmentIndex } = fragment
+    // One value a key, or the values of other replies would be taken for them.
+    if (readDecimal(buf, start + 1, lineEnd, MAX_ARGUMENTS) !== group.keyCounts[fragmentIndex]) {
+      return refuse(group, buf, start)
+    }
     fragment.keepReply(holdBytes(buf, start, end), end - start)
-    skipLine(fragment)
+    fragment.replyStart += lineEnd + 2 - start
     return true
   },
   write(group, client) {
@@ -209,24 +223,23 @@ export const gatherJoiner: Joiner = {
       skipValue(fragment)
       socket.append(fragment.reply!, from, fragment.replyStart)
     }
+    client.noteReply(group.heldBytes)
   },
 }
 
-/** Moves `replyStart` past the line it stands on. */
-function skipLine(fragment: Message): void {
-  const { reply } = fragment
-  let p = fragment.replyStart
-  while (reply![p] !== CR) p++
-  fragment.replyStart = p + 2
-}
-
-/** Moves `replyStart` past one bulk, null or line: all that MGET answers. */
+/** Moves `replyStart` past one value. MGET answers bulks and nulls; what it never answers keeps its bounds, too. */
 function skipValue(fragment: Message): void {
   const reply = fragment.reply!
   let p = fragment.replyStart
-  const bulk = reply[p] === DOLLAR && reply[p + 1] !== MINUS
-  let length = 0
-  for (p++; reply[p] !== CR; p++) length = length * 10 + reply[p] - ZERO
-  p += 2
-  fragment.replyStart = bulk ? p + length + 2 : p
+  for (let values = 1; values > 0; values--) {
+    const type = reply[p]
+    const negative = reply[p + 1] === MINUS
+    let number = 0
+    for (p++; reply[p] !== CR; p++) number = number * 10 + reply[p] - ZERO
+    p += 2
+    if (negative) continue
+    if (type === DOLLAR) p += number + 2
+    else if (type === STAR) values += number
+  }
+  fragment.replyStart = p
 }
