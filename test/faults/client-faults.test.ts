@@ -1,0 +1,33 @@
+/** Some clients behave as badly as they can, while others work as always and must not notice. */
+
+import { afterAll, expect } from 'vitest'
+import { stopAll } from '../support/child.ts'
+import { Random } from '../support/random.ts'
+import type { Field } from './field.ts'
+import { comeAndGo, flood, halfClose, type Mischief, reset, stall } from './nuisances.ts'
+import { scenario } from './scenario.ts'
+import { SEED } from './settings.ts'
+
+afterAll(stopAll)
+
+function mischief(field: Field, ms: number): Mischief {
+  return { port: field.proxy.ports[0]!, random: new Random(SEED).fork(50), ms }
+}
+
+/** The timeout is long: who shares a server with a flood waits for his turn there. */
+const UNHARMED = { failures: false, pool: { timeout: 10_000 } }
+
+/** Four clients with 16 MiB of unread replies each, and what was on its way when that was reached. */
+scenario('clients flood and do not read', { ...UNHARMED, growthMiB: 4 * 64 }, (field, ms) => flood(mischief(field, ms)))
+
+scenario('clients stop in the middle of a request', UNHARMED, (field, ms) => stall(mischief(field, ms)))
+
+scenario('clients break off in the middle of requests and replies', UNHARMED, async (field, ms) => {
+  await Promise.all([reset(mischief(field, ms)), reset({ ...mischief(field, ms), random: new Random(SEED).fork(51) })])
+})
+
+scenario('clients half-close and get all their replies', UNHARMED, async (field, ms) => {
+  expect(await halfClose(mischief(field, ms))).toEqual([])
+})
+
+scenario('clients come and go', UNHARMED, (field, ms) => comeAndGo(mischief(field, ms)))
