@@ -141,12 +141,12 @@ function splitWords(text: string, place: string): string[] {
     const match = pattern.exec(text)
     if (match === null) throw new Error(`${place}: not a word: ${text.slice(at)}`)
     const [, double, single, plain] = match
-    words.push(double !== undefined ? unescape(double) : single !== undefined ? single.replace(/\\'/g, "'") : plain!)
+    words.push(double !== undefined ? unescaped(double) : single !== undefined ? single.replace(/\\'/g, "'") : plain!)
   }
   return words
 }
 
-function unescape(text: string): string {
+function unescaped(text: string): string {
   return text.replace(/\\x([0-9a-fA-F]{2})|\\(.)/g, (_, hex: string | undefined, char: string) =>
     hex === undefined ? (ESCAPES[char] ?? char) : String.fromCharCode(Number.parseInt(hex, 16)),
   )

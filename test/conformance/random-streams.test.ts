@@ -1,0 +1,149 @@
+/**
+ * Random requests of the server's whole table, pipelined and cut at random, to a server directly and to a pool with one such server: byte for
+ * byte the same, with RESP2 and with RESP3.
+ */
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { stopAll } from '../support/child.ts'
+import { Random, runSeed } from '../support/random.ts'
+import { encode, printable } from '../support/resp.ts'
+import { ask } from '../support/servers.ts'
+import { Wire } from '../support/wire.ts'
+import { sameValue } from './compare.ts'
+import { type Grammar, readGrammars } from './grammar.ts'
+import { type RandomRequest, RandomRequests } from './random-requests.ts'
+import { type Protocol, Target } from './target.ts'
+import { readValue, valueEnd } from './value.ts'
+
+const REQUESTS = 12_000
+const SELF_CHECK_REQUESTS = 3_000
+const REPLY_TIMEOUT_MS = 20_000
+const HISTORY = 8
+
+const seed = runSeed()
+let direct: Target
+let pool: Target
+let grammars: Grammar[]
+
+beforeAll(async () => {
+  const started = await Promise.all([Target.direct(), Target.pool('one', 1, 2)])
+  direct = started[0]
+  pool = started[1]
+  const [docs, info] = await ask(direct.servers[0]!, ['COMMAND', 'DOCS'], ['COMMAND'])
+  grammars = readGrammars(docs!, info!)
+})
+
+afterAll(async () => {
+  for (const target of [direct, pool]) target.close()
+  await stopAll()
+})
+
+async function open(target: Target, protocol: Protocol): Promise<Wire> {
+  const wire = await Wire.open(target.address)
+  if (protocol === 3) {
+    wire.send(encode('HELLO', '3'))
+    const [hello] = await wire.replies(1, valueEnd)
+    expect(hello![0], `HELLO of ${target.name}`).toBe('%'.charCodeAt(0))
+  }
+  return wire
+}
+
+async function exchange(wire: Wire, random: Random, requests: readonly RandomRequest[], into: Buffer[]): Promise<void> {
+  const bytes = Buffer.concat(requests.map(({ args }) => encode(...args)))
+  await wire.sendCut(bytes, random.chance(0.5) ? [] : random.cuts(bytes.length, random.between(2, 8)))
+  await wire.replies(requests.length, valueEnd, { timeoutMs: REPLY_TIMEOUT_MS, into })
+}
+
+/** @returns the first difference as text, or '' after `count` requests. */
+async function firstDifference(subject: Target, random: Random, protocol: Protocol, count: number): Promise<string> {
+  await Promise.all([direct.reset(), subject.reset()])
+  const [left, right] = await Promise.all([open(direct, protocol), open(subject, protocol)])
+  const requests = new RandomRequests(random, grammars)
+  const history: string[] = []
+  try {
+    for (let sent = 0; sent < count; ) {
+      const batch = Array.from({ length: random.between(1, 12) }, () => requests.next()).flat()
+      sent += batch.length
+      const expected: Buffer[] = []
+      const actual: Buffer[] = []
+      const ends = await Promise.allSettled([
+        exchange(left, random.fork(sent), batch, expected),
+        exchange(right, random.fork(sent), batch, actual),
+      ])
+      for (const [index, request] of batch.entries()) {
+        const [wanted, got] = [expected[index], actual[index]]
+        const same =
+          wanted !== undefined && got !== undefined && sameValue(request.compare, readValue(wanted), readValue(got))
+        const line = printable(encode(...request.args), 300)
+        if (!same) return difference(line, wanted, got, history, ends)
+        history.push(line)
+        if (history.length > HISTORY) history.shift()
+      }
+    }
+    return ''
+  } finally {
+    left.destroy()
+    right.destroy()
+  }
+}
+
+function difference(
+  line: string,
+  wanted: Buffer | undefined,
+  got: Buffer | undefined,
+  history: readonly string[],
+  ends: readonly PromiseSettledResult<void>[],
+): string {
+  const shown = (reply: Buffer | undefined): string => (reply === undefined ? 'no reply' : printable(reply))
+  const troubles = ends.flatMap(end => (end.status === 'rejected' ? [`  trouble: ${end.reason}`] : []))
+  return [
+    `command: ${line}`,
+    `  direct:  ${shown(wanted)}`,
+    `  subject: ${shown(got)}`,
+    ...troubles,
+    '  before:',
+    ...history.map(earlier => `    ${earlier}`),
+  ].join('\n')
+}
+
+/** What both servers hold, whatever its order in memory. */
+async function digests(): Promise<string[][]> {
+  const commands = [['DBSIZE'], ['DEBUG', 'DIGEST']]
+  const [left, right] = await Promise.all([direct.tellServers(...commands), pool.tellServers(...commands)])
+  return [left[0]!, right[0]!]
+}
+
+describe('a pool with one server answers as that server', () => {
+  test.each([2, 3] as const)(
+    `${REQUESTS} random requests with RESP%i`,
+    async protocol => {
+      const random = new Random(seed).fork(protocol)
+      expect(await firstDifference(pool, random, protocol, REQUESTS), `seed ${seed}`).toBe('')
+      const [left, right] = await digests()
+      expect(right, `data, seed ${seed}`).toEqual(left)
+    },
+    120_000,
+  )
+
+  test('what is compared does not depend on the server that is asked', async () => {
+    const other = await Target.direct()
+    for (const protocol of [2, 3] as const) {
+      const random = new Random(seed).fork(10 + protocol)
+      expect(await firstDifference(other, random, protocol, SELF_CHECK_REQUESTS), `seed ${seed}`).toBe('')
+    }
+    other.close()
+  })
+
+  test('the requests cover the table, and most of them are valid', async () => {
+    const requests = new RandomRequests(new Random(seed), grammars)
+    expect(requests.names.length).toBeGreaterThan(160)
+    const wire = await Wire.open(direct.address)
+    const batch = Array.from({ length: 2_000 }, () => requests.next()).flat()
+    const replies: Buffer[] = []
+    await exchange(wire, new Random(seed), batch, replies)
+    wire.destroy()
+    const errors = replies.filter(reply => reply[0] === '-'.charCodeAt(0)).length
+    expect(errors).toBeGreaterThan(0)
+    expect(errors).toBeLessThan(replies.length / 2)
+  })
+})
