@@ -5,12 +5,12 @@ import { replyEnd } from '../support/resp.ts'
 
 /**
  * `exact`: every byte. `unordered`: the same elements in any order. `pairs`: the same field and value pairs in any order. `scan`: the
- * same cursor, and elements in any order. `shape`: the same type, and the same number of elements. `time`: integers a few seconds
+ * same cursor, and elements in any order. `type`: the same type of reply. `shape`: also the same number of elements. `time`: integers a few seconds
  * apart. `dump`: every byte, but for hash table encodings, which keep the server's order: there the length. `sum`: the subject's
  * integer is the sum of the reference's replies. `cas`: every byte of memcached's VALUE blocks but the cas uniques, which count the
  * writes of all connections.
  */
-export type Compare = 'exact' | 'unordered' | 'pairs' | 'scan' | 'shape' | 'time' | 'dump' | 'sum' | 'cas'
+export type Compare = 'exact' | 'unordered' | 'pairs' | 'scan' | 'type' | 'shape' | 'time' | 'dump' | 'sum' | 'cas'
 
 const CLOCK_TOLERANCE = 5_000
 
@@ -28,6 +28,8 @@ export function sameReply(compare: Compare, reference: readonly Buffer[], subjec
       return sameElements(elements(expected), elements(subject), 2)
     case 'scan':
       return sameScan(elements(expected), elements(subject))
+    case 'type':
+      return expected[0] === subject[0]
     case 'shape':
       return sameShape(expected, subject)
     case 'time':

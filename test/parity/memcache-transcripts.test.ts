@@ -4,7 +4,7 @@ import { memcacheReplyEnd } from '../support/memcache-wire.ts'
 import { poolYml, type RunningProxy, SUBJECT, serverEntry, startProxy } from '../support/proxy.ts'
 import { startMemcached } from '../support/servers.ts'
 import { expectedOutcome, MEMCACHE_DEPARTURES, MEMCACHE_SERVER_REPLY_DEPARTURES } from './departures.ts'
-import { checkExchange, checkServerReply, loadTranscripts } from './transcripts.ts'
+import { checkExchange, checkServerReply, loadTranscripts, type ReplyPools, startReplyPools } from './transcripts.ts'
 
 const { exchanges, server_replies: serverReplies } = loadTranscripts('memcache-transcripts.json')
 const PROBE = { request: 'get probe\r\n', reply: 'END\r\n', endOf: memcacheReplyEnd }
@@ -35,11 +35,19 @@ describe.each(modes)('memcache transcripts, %s pool', mode => {
 
 describe.each(modes)('what a server answers reaches the client as measured, %s pool', mode => {
   const strict = mode === 'strict' && SUBJECT === 'pistachio'
-  const named = serverReplies.map(vector => [JSON.stringify([vector.request, vector.server_reply]), vector] as const)
-  test.each(named)('%s', async (name, vector) => {
+  let pools: ReplyPools
+  beforeAll(async () => {
+    pools = await startReplyPools('memcache', serverReplies, strict)
+  })
+  afterAll(() => pools.stop())
+
+  const named = serverReplies.map(
+    (vector, index) => [JSON.stringify([vector.request, vector.server_reply]), vector, index] as const,
+  )
+  test.each(named)('%s', async (name, vector, index) => {
     const departure = SUBJECT === 'nutcracker' ? undefined : MEMCACHE_SERVER_REPLY_DEPARTURES[name]
     const original = { reply: vector.client_reply, closed: vector.client_closed }
-    await checkServerReply('memcache', vector, expectedOutcome(original, departure, strict), strict)
+    await checkServerReply(pools.ports[index]!, vector, expectedOutcome(original, departure, strict))
   })
 })
 

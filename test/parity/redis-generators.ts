@@ -191,7 +191,7 @@ export const GENERATORS: Readonly<Record<string, Make>> = {
   EVAL: g => [g.script(), 1, g.key('string'), ...g.maybe(g.value())],
   EVALSHA: g => [g.scriptHash(), 1, g.key('string'), ...g.maybe(g.value())],
   AUTH: g => [g.options.password || g.member()],
-  COMMAND: () => anyReply(),
+  COMMAND: () => ({ args: [], compare: 'type' }),
   LOLWUT: () => anyReply(),
   PING: () => [],
 }

@@ -5,7 +5,14 @@ import { encode, replyEnd } from '../support/resp.ts'
 import { startRedis } from '../support/servers.ts'
 import { Wire } from '../support/wire.ts'
 import { expectedOutcome, REDIS_DEPARTURES, REDIS_SERVER_REPLY_DEPARTURES } from './departures.ts'
-import { checkExchange, checkServerReply, type Exchange, loadTranscripts } from './transcripts.ts'
+import {
+  checkExchange,
+  checkServerReply,
+  type Exchange,
+  loadTranscripts,
+  type ReplyPools,
+  startReplyPools,
+} from './transcripts.ts'
 
 const { exchanges, server_replies: serverReplies } = loadTranscripts('redis-transcripts.json')
 const PROBE = { request: '*1\r\n$4\r\nPING\r\n', reply: '+PONG\r\n', endOf: replyEnd }
@@ -56,14 +63,18 @@ async function send(port: number, request: Buffer): Promise<void> {
 
 describe.each(modes)('what a server answers reaches the client as measured, %s pool', mode => {
   const strict = mode === 'strict' && SUBJECT === 'pistachio'
-  test.each(serverReplies.map(vector => [JSON.stringify(vector.server_reply), vector] as const))(
-    '%s',
-    async (_, vector) => {
-      const departure = SUBJECT === 'nutcracker' ? undefined : REDIS_SERVER_REPLY_DEPARTURES[vector.server_reply]
-      const original = { reply: vector.client_reply, closed: vector.client_closed }
-      await checkServerReply('redis', vector, expectedOutcome(original, departure, strict), strict)
-    },
-  )
+  let pools: ReplyPools
+  beforeAll(async () => {
+    pools = await startReplyPools('redis', serverReplies, strict)
+  })
+  afterAll(() => pools.stop())
+
+  const named = serverReplies.map((vector, index) => [JSON.stringify(vector.server_reply), vector, index] as const)
+  test.each(named)('%s', async (_, vector, index) => {
+    const departure = SUBJECT === 'nutcracker' ? undefined : REDIS_SERVER_REPLY_DEPARTURES[vector.server_reply]
+    const original = { reply: vector.client_reply, closed: vector.client_closed }
+    await checkServerReply(pools.ports[index]!, vector, expectedOutcome(original, departure, strict))
+  })
 })
 
 test('every departure names a measured exchange', () => {

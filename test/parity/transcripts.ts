@@ -80,18 +80,45 @@ function expectReply(actual: Buffer, expected: string | RegExp | null): void {
   else expect(actual.toString('latin1')).toBe(expected ?? '')
 }
 
-/** One request through a pool with one server that answers with `vector.server_reply`. @param strict the pool has `strict: true`. */
-export async function checkServerReply(
+/** One pool for each of some server replies, each with one server that answers everything with it. */
+export interface ReplyPools {
+  /** By position of the vector. */
+  readonly ports: readonly number[]
+  stop(): Promise<void>
+}
+
+/** @param strict the pools have `strict: true`. */
+export async function startReplyPools(
   protocol: 'redis' | 'memcache',
-  vector: ServerReply,
-  expected: Outcome,
+  vectors: readonly ServerReply[],
   strict: boolean,
-): Promise<void> {
-  const bytes = Buffer.from(vector.server_reply, 'latin1')
-  const server = await startFakeServer(protocol, () => ({ do: 'reply', bytes }))
+): Promise<ReplyPools> {
+  const servers = await Promise.all(
+    vectors.map(vector => {
+      const bytes = Buffer.from(vector.server_reply, 'latin1')
+      return startFakeServer(protocol, () => ({ do: 'reply', bytes }))
+    }),
+  )
   const keys = { ...(protocol === 'redis' ? { redis: true } : {}), timeout: 400, ...(strict ? { strict: true } : {}) }
-  const proxy = await startProxy({ yml: poolYml({ keys, servers: [`127.0.0.1:${server.port}:1 a`] }) })
-  const wire = await Wire.open({ port: proxy.ports[0]! })
+  const pools = servers.map(({ port }, index) => {
+    return poolYml({
+      name: `pool-${index}`,
+      listen: `127.0.0.1:@PORT${index}@`,
+      keys,
+      servers: [`127.0.0.1:${port}:1 a`],
+    })
+  })
+  const proxy = await startProxy({ yml: pools.join('') })
+  const stop = async (): Promise<void> => {
+    await proxy.stop()
+    await Promise.all(servers.map(server => server.stop()))
+  }
+  return { ports: proxy.ports, stop }
+}
+
+/** One request to the pool whose server answers with `vector.server_reply`. */
+export async function checkServerReply(port: number, vector: ServerReply, expected: Outcome): Promise<void> {
+  const wire = await Wire.open({ port })
   try {
     wire.send(vector.request === undefined ? encode('GET', 'a') : Buffer.from(vector.request, 'latin1'))
     const actual = expected.closed ? await wire.untilClosed() : await wire.until(text => text.endsWith('\n'), 'a reply')
@@ -99,7 +126,5 @@ export async function checkServerReply(
     expect(wire.closed, 'closed').toBe(expected.closed)
   } finally {
     wire.destroy()
-    await proxy.stop()
-    await server.stop()
   }
 }

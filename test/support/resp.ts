@@ -81,9 +81,11 @@ function lineEnd(bytes: Buffer, at: number, end: number): number {
   return cr
 }
 
+/** `$-` and `*-` with anything behind are null, as nutcracker reads them and passes them on. */
 function readLength(bytes: Buffer, at: number, end: number): number {
   const text = bytes.toString('latin1', at, end)
-  if (!/^(-\d+|\d+)$/.test(text)) throw new RespError(`Not a length: ${JSON.stringify(text)}`)
+  if (text.startsWith('-')) return -1
+  if (!/^\d+$/.test(text)) throw new RespError(`Not a length: ${JSON.stringify(text)}`)
   return Number(text)
 }
 
@@ -108,9 +110,9 @@ class RespReader {
     const type = this.#bytes[this.at]!
     const text = this.#bytes.toString('latin1', this.at + 1, line)
     this.at = line + 2
-    if (type === DOLLAR) return this.#bulk(Number(text))
+    if (type === DOLLAR) return this.#bulk(text.startsWith('-') ? -1 : Number(text))
     if (AGGREGATES.includes(type)) {
-      if (Number(text) < 0) return null
+      if (text.startsWith('-')) return null
       return Array.from({ length: Number(text) * (type === PERCENT ? 2 : 1) }, () => this.#complete())
     }
     if (type === 45) return new Error(text)

@@ -13,9 +13,9 @@ export const REPLY_TIMEOUT_MS = 10_000
 export type EndOf = (bytes: Buffer, at: number, end: number) => number
 
 export interface ReplyOptions {
-  readonly timeoutMs?: number
+  readonly timeoutMs?: number | undefined
   /** Filled with the replies as they come. Default: a new array. */
-  readonly into?: Buffer[]
+  readonly into?: Buffer[] | undefined
 }
 
 export class Wire {

@@ -1,0 +1,54 @@
+/** Single streams that once gave another client a wrong reply, or look as if they could: the next client on the same server must not notice. */
+
+import { afterAll, describe, expect, test } from 'vitest'
+import { stopAll } from '../support/child.ts'
+import { poolYml, serverEntry, startProxy } from '../support/proxy.ts'
+import { encode } from '../support/resp.ts'
+import { startMemcached, startRedis } from '../support/servers.ts'
+import { Wire } from '../support/wire.ts'
+import { loadCorpus } from './mutate.ts'
+
+const QUIET_MS = 50
+
+afterAll(stopAll)
+
+const TARGETS = [
+  {
+    protocol: 'redis',
+    start: () => startRedis(),
+    request: Buffer.concat([encode('SET', 'neighbour', 'mine'), encode('GET', 'neighbour')]),
+    reply: '+OK\r\n$4\r\nmine\r\n',
+  },
+  {
+    protocol: 'memcache',
+    start: () => startMemcached(),
+    request: Buffer.from('set neighbour 0 0 4\r\nmine\r\nget neighbour\r\n'),
+    reply: 'STORED\r\nVALUE neighbour 0 4\r\nmine\r\nEND\r\n',
+  },
+]
+
+describe.each(TARGETS)(
+  'after this $protocol stream the next client gets its own replies',
+  ({ protocol, start, request, reply }) => {
+    const streams = loadCorpus(`${protocol}-found.json`)
+    test.each(streams.map(stream => [JSON.stringify(stream.toString('latin1')).slice(0, 80), stream] as const))(
+      '%s',
+      async (_, stream) => {
+        const keys = { timeout: 1000, ...(protocol === 'redis' ? { redis: true } : {}) }
+        const proxy = await startProxy({ yml: poolYml({ keys, servers: [serverEntry(await start(), 'only')] }) })
+        const sender = await Wire.open({ port: proxy.ports[0]! })
+        const neighbour = await Wire.open({ port: proxy.ports[0]! })
+        sender.send(stream)
+        await sender.untilQuiet(QUIET_MS)
+        for (let round = 0; round < 3; round++) {
+          neighbour.send(request)
+          expect(String(await neighbour.take(reply.length).catch(() => neighbour.received))).toBe(reply)
+        }
+        expect(String(await neighbour.untilQuiet(QUIET_MS))).toBe('')
+        sender.destroy()
+        neighbour.destroy()
+        await proxy.stop()
+      },
+    )
+  },
+)
