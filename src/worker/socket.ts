@@ -17,8 +17,11 @@ import { bindings, type ConnectRequest, type RawHandle, UV_EOF, type WriteReques
 import { copyBytes, giveSlab, SLAB_BYTES, takeSlab } from './slab.ts'
 import type { Turn } from './turn.ts'
 
-/** Bytes one read may take: one buffer a worker, lent to the owner for the duration of `onData`. */
-export const READ_BUFFER_BYTES = 65_536
+/**
+ * Bytes one read may take: one buffer a worker, lent to the owner for the duration of `onData`. Measured with values of 1 MiB: 64 KiB 407 µs of
+ * CPU a SET, 256 KiB 337, 1 MiB 350.
+ */
+export const READ_BUFFER_BYTES = 262_144
 
 /** Chunks above this go out as they are, without a copy into the slab. */
 export const OWNED_CHUNK_BYTES = 16_384
