@@ -14,6 +14,7 @@ import { answerLocally, leaveClient } from './delivery.ts'
 import type { Message } from './message.ts'
 import type { Pool } from './pool.ts'
 import type { RequestParser } from './protocol.ts'
+import { type RedisState, settle } from './redis-state.ts'
 import type { ServerConnection } from './server-connection.ts'
 import { OWNED_CHUNK_BYTES, Socket, type SocketOwner } from './socket.ts'
 import { Tail } from './tail.ts'
@@ -52,6 +53,12 @@ export class Client implements SocketOwner {
   private unwrittenBytes = 0
   private stalledSinceMs = 0
   authenticated = false
+  /** Authenticated, and in no state (`redisState`) that changes what a request means: the fast path is open. */
+  ordinary = false
+  /** The client speaks RESP3. */
+  resp3 = false
+  /** What a Redis client has told of itself; null until it does. */
+  redisState: RedisState | null = null
   /** A request [0, ownEnd) of the buffer at hand may keep that buffer: it holds nothing else. -1 = no such request. */
   ownEnd = -1
   /** Turn.nowMs of the last byte from or for the client. */
@@ -86,6 +93,7 @@ export class Client implements SocketOwner {
     this.pool = pool
     this.socket = new Socket(pool.context.turn)
     this.authenticated = pool.config.redisAuth === ''
+    this.ordinary = this.authenticated
     this.activeMs = pool.context.turn.nowMs
     this.replyBytes = Math.trunc(pool.config.clientQueueBytes / FIRST_WINDOW)
     this.updateWindow()
@@ -429,7 +437,7 @@ export class Client implements SocketOwner {
   /** The pool has a new configuration. */
   configured(): void {
     this.updateWindow()
-    if (this.pool.config.redisAuth === '') this.authenticated = true
+    if (this.pool.config.redisAuth === '') settle(this, true)
   }
 
   private dropInput(): void {

@@ -3,12 +3,15 @@
  * What nutcracker does with each command: `test/vectors/redis-commands.json`; where we depart: `docs/compatibility.md`.
  */
 
-import { encodeText, NINE, ZERO } from '../protocol/bytes.ts'
-import { Action, type Command } from '../protocol/resp/commands.ts'
+import { encodeText } from '../protocol/bytes.ts'
+import { Action, fitsArity } from '../protocol/resp/commands.ts'
 import { splitInline } from '../protocol/resp/inline.ts'
+import { KeyPositions } from '../protocol/resp/key-positions.ts'
 import * as replies from '../protocol/resp/replies.ts'
 import { RespReplyParser } from '../protocol/resp/reply-parser.ts'
 import { RespRequestParser } from '../protocol/resp/request-parser.ts'
+import { latin1 } from '../protocol/resp/words.ts'
+import { bulkOf } from '../protocol/resp/write.ts'
 import { Parsed } from '../protocol/result.ts'
 import { PoolStat } from '../stats/fields.ts'
 import { type Client, CloseReason } from './client.ts'
@@ -17,7 +20,10 @@ import { FAILURE_TEXTS } from './errno.ts'
 import { type Message, MessageKind, takeMessage } from './message.ts'
 import type { Pool } from './pool.ts'
 import { type Protocol, type ReplyParser, type RequestParser, Verdict } from './protocol.ts'
+import { authenticate, sameText } from './redis-auth.ts'
 import { gatherJoiner, splitKeys, statusJoiner, sumJoiner } from './redis-fragment.ts'
+import { multiKeyRequest, scriptRequest } from './redis-multikey.ts'
+import { fitsStrict, strictRequest } from './redis-strict.ts'
 import type { ServerConnection } from './server-connection.ts'
 
 /** nutcracker's longest routing key: an mbuf less its header (48 bytes) and one. */
@@ -38,6 +44,8 @@ export class RedisProtocol implements Protocol {
   readonly tooLarge: Uint8Array = replies.errorLine('Protocol error: request is larger than max_message_bytes')
   readonly queueFull: Uint8Array = replies.QUEUE_FULL
   readonly tooManyClients: Uint8Array = replies.errorLine('max number of clients reached')
+  /** Scratch for finding one request's keys. */
+  readonly positions: KeyPositions = new KeyPositions()
   private readonly pool: Pool
   /** Takes the rewritten form of inline requests apart. */
   private readonly inlineParser = new RespRequestParser()
@@ -63,21 +71,20 @@ export class RedisProtocol implements Protocol {
     // Redis reads over an empty frame.
     if (parser.argCount === 0) return
     const command = parser.command
-    if (command.action === Action.forward && client.authenticated) {
-      if (parser.argCount > command.key && (!this.pool.config.strict || fits(command, parser.argCount - 1))) {
+    if (command.action === Action.forward && client.ordinary) {
+      if (parser.argCount > command.key && (!this.pool.config.strict || fitsStrict(command, parser.argCount - 1))) {
         this.forward(client, parser, buf, command.key)
         return
       }
     }
-    this.otherRequest(client, parser, buf, command)
+    this.otherRequest(client, parser, buf)
   }
 
   streamTarget(client: Client, requestParser: RequestParser, buf: Uint8Array): number {
     const parser = requestParser as RespRequestParser
     const { command, wholeArgs, args, start } = parser
-    if (wholeArgs < 2 || command.action !== Action.forward || wholeArgs <= command.key || !client.authenticated)
-      return -1
-    if (this.pool.config.strict && !fits(command, parser.argCount - 1)) return -1
+    if (wholeArgs < 2 || command.action !== Action.forward || wholeArgs <= command.key || !client.ordinary) return -1
+    if (this.pool.config.strict && !fitsStrict(command, parser.argCount - 1)) return -1
     const keyStart = start + args[command.key * 2]
     const keyEnd = start + args[command.key * 2 + 1]
     return keyEnd - keyStart > this.longestKey ? -1 : this.pool.router.route(buf, keyStart, keyEnd)
@@ -87,37 +94,42 @@ export class RedisProtocol implements Protocol {
     return 0
   }
 
-  private otherRequest(client: Client, parser: RespRequestParser, buf: Uint8Array, command: Command): void {
-    const { strict } = this.pool.config
-    const args = parser.argCount - 1
-    if (command.action === Action.refuse || !fits(command, args)) {
-      this.refuse(client, parser, buf, command)
+  /** Everything but one key of an ordinary client. */
+  private otherRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+    if (this.pool.config.strict) {
+      strictRequest(client, parser, buf)
       return
     }
-    if (command.action === Action.quit) {
-      if (!strict) answerLocally(client, replies.OK)
+    const { command, argCount } = parser
+    if (command.action === Action.refuse || !fitsArity(command, argCount)) {
+      this.refuse(client, parser, buf)
+    } else if (command.action === Action.quit) {
+      answerLocally(client, replies.OK)
       client.closeAfterReplies(CloseReason.eof)
-      return
-    }
-    if (command.action === Action.auth) {
-      this.authenticate(client, parser, buf)
-      return
-    }
-    const mayAsk = client.authenticated || (this.pool.config.pingBeforeAuth && command.action === Action.ping)
-    if (!mayAsk) {
+    } else if (command.action === Action.auth) {
+      authenticate(client, parser, buf)
+    } else if (!client.authenticated && !(this.pool.config.pingBeforeAuth && command.action === Action.ping)) {
       answerLocally(client, replies.NOAUTH)
-      return
+    } else {
+      this.dispatch(client, parser, buf)
     }
+  }
+
+  private dispatch(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+    const { command } = parser
+    const args = parser.argCount - 1
     switch (command.action) {
-      case Action.ping:
-        this.pool.row[this.pool.statBase + PoolStat.localRequests]++
-        answerLocally(client, replies.PONG)
+      case Action.forward:
+        // `OBJECT HELP`: there is no key, and any server knows the answer.
+        if (args >= command.key) this.forward(client, parser, buf, command.key)
+        else this.forwardKeyless(client, parser, buf)
         return
-      case Action.select:
-        this.select(client, parser, buf)
+      case Action.multiKey:
+      case Action.gatherSets:
+        multiKeyRequest(client, parser, buf)
         return
       case Action.sumKeys:
-        if (args === 1 || (strict && command.name === 'EXISTS')) this.forward(client, parser, buf, 1)
+        if (args === 1) this.forward(client, parser, buf, 1)
         else splitKeys(client, parser, buf, 1, sumJoiner)
         return
       case Action.gatherKeys:
@@ -125,23 +137,37 @@ export class RedisProtocol implements Protocol {
         else splitKeys(client, parser, buf, 1, gatherJoiner)
         return
       case Action.splitPairs:
-        if (args % 2 !== 0) this.refuse(client, parser, buf, command)
+        if (args % 2 !== 0) this.refuse(client, parser, buf)
         else if (args === 2) this.forward(client, parser, buf, 1)
         else splitKeys(client, parser, buf, 2, statusJoiner)
         return
       case Action.forwardScript:
-        if (this.isKeyCount(client, parser, buf)) this.forward(client, parser, buf, command.key)
+        scriptRequest(client, parser, buf)
         return
       case Action.forwardKeyless:
-        this.forwardTo(client, parser, buf, this.pool.router.route(PLACEHOLDER, 0, PLACEHOLDER.length))
+        this.forwardKeyless(client, parser, buf)
+        return
+      case Action.ping:
+        if (args === 0) this.answer(client, replies.PONG)
+        else if (args === 1) this.answer(client, argumentAsBulk(parser, buf, 1))
+        else this.refuse(client, parser, buf)
+        return
+      case Action.select:
+        this.answer(client, sameText(parser, buf, 1, '0') ? replies.OK : replies.DB_OUT_OF_RANGE)
         return
       default:
-        // Action.forward with a wrong number of arguments was refused above, or is strict.
-        this.refuse(client, parser, buf, command)
+        this.answer(client, replies.unsupportedCommand(command.name))
     }
   }
 
-  private forward(client: Client, parser: RespRequestParser, buf: Uint8Array, key: number): void {
+  /** Answers a request that needs no server. */
+  answer(client: Client, reply: Uint8Array): void {
+    this.pool.row[this.pool.statBase + PoolStat.localRequests]++
+    answerLocally(client, reply)
+  }
+
+  /** Sends the request whole to the server of one key, argument `key`. */
+  forward(client: Client, parser: RespRequestParser, buf: Uint8Array, key: number): void {
     const keyStart = parser.start + parser.args[key * 2]
     const keyEnd = parser.start + parser.args[key * 2 + 1]
     if (keyEnd - keyStart > this.longestKey) {
@@ -151,7 +177,18 @@ export class RedisProtocol implements Protocol {
     this.forwardTo(client, parser, buf, this.pool.router.route(buf, keyStart, keyEnd))
   }
 
-  private forwardTo(client: Client, parser: RespRequestParser, buf: Uint8Array, serverIndex: number): void {
+  /** Sends it to the server of the key `placeholder`. */
+  forwardKeyless(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+    this.forwardTo(client, parser, buf, this.keylessServer)
+  }
+
+  /** Index of the server for what has no key; -1 = none is live. */
+  get keylessServer(): number {
+    return this.pool.router.route(PLACEHOLDER, 0, PLACEHOLDER.length)
+  }
+
+  /** Sends it to a server; -1 = none is live. */
+  forwardTo(client: Client, parser: RespRequestParser, buf: Uint8Array, serverIndex: number): void {
     const connection = this.pool.connectionTo(client, serverIndex)
     if (connection === null) return
     const message = takeMessage(client, MessageKind.forward)
@@ -175,65 +212,20 @@ export class RedisProtocol implements Protocol {
     else answerLocally(client, replies.keyTooLong(bytes, this.longestKey))
   }
 
-  private refuse(client: Client, parser: RespRequestParser, buf: Uint8Array, command: Command): void {
-    const { start, args, argCount } = parser
-    if (command.action === Action.refuse) {
-      const name = Buffer.from(buf.buffer, buf.byteOffset + start + args[0], Math.min(args[1] - args[0], 128))
-      this.pool.context.log.alert(`parsed unsupported command '${name.toString('latin1')}' of c ${client.address}`)
-    }
-    if (this.pool.config.strict) {
-      client.close(CloseReason.error)
-      return
-    }
-    this.pool.row[this.pool.statBase + PoolStat.localRequests]++
-    if (!client.authenticated) answerLocally(client, replies.NOAUTH)
-    else if (command.action === Action.refuse) answerLocally(client, replies.unknownCommand(buf, start, args, argCount))
-    else answerLocally(client, replies.wrongArguments(command.name))
+  /** An unknown command, or a wrong number of arguments, in Redis's words and in its order: before it asks who the client is. */
+  refuse(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+    const { command, start, args, argCount } = parser
+    this.logUnsupported(client, parser, buf)
+    if (command.action === Action.refuse) this.answer(client, replies.unknownCommand(buf, start, args, argCount))
+    else this.answer(client, replies.wrongArguments(command.name))
   }
 
-  private authenticate(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
-    const password = this.pool.config.redisAuth
-    if (password === '') {
-      answerLocally(client, replies.NO_PASSWORD_SET)
-      return
-    }
-    client.authenticated = this.sameText(parser, buf, 1, password)
-    answerLocally(client, client.authenticated ? replies.OK : replies.INVALID_PASSWORD)
-  }
-
-  private sameText(parser: RespRequestParser, buf: Uint8Array, argument: number, text: string): boolean {
-    const start = parser.start + parser.args[argument * 2]
-    const length = parser.args[argument * 2 + 1] - parser.args[argument * 2]
-    let difference = length ^ text.length
-    for (let i = 0; i < length; i++) difference |= buf[start + i] ^ text.charCodeAt(i % text.length)
-    return difference === 0
-  }
-
-  /** A pool is database 0. */
-  private select(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
-    if (this.pool.config.strict) {
-      client.close(CloseReason.error)
-      return
-    }
-    answerLocally(client, this.sameText(parser, buf, 1, '0') ? replies.OK : replies.DB_OUT_OF_RANGE)
-  }
-
-  /** EVAL's second argument must be a positive number, as nutcracker has it. */
-  private isKeyCount(client: Client, parser: RespRequestParser, buf: Uint8Array): boolean {
-    let count = 0
-    const end = parser.start + parser.args[5]
-    for (let i = parser.start + parser.args[4]; i < end; i++) {
-      const byte = buf[i]
-      if (byte < ZERO || byte > NINE) {
-        count = -1
-        break
-      }
-      count = Math.min(count * 10 + byte - ZERO, 1_000_000)
-    }
-    if (count > 0) return true
-    if (this.pool.config.strict) client.close(CloseReason.error)
-    else answerLocally(client, count < 0 ? replies.KEY_COUNT_NOT_INTEGER : replies.BAD_KEY_COUNT)
-    return false
+  logUnsupported(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+    const { command, start, args } = parser
+    const { strict } = this.pool.config
+    if ((strict ? command.strictAction : command.action) !== Action.refuse) return
+    const name = latin1(buf, start + args[0], start + Math.min(args[1], args[0] + 128))
+    this.pool.context.log.alert(`parsed unsupported command '${name}' of c ${client.address}`)
   }
 
   private inlineRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
@@ -300,8 +292,9 @@ export class RedisProtocol implements Protocol {
   }
 }
 
-function fits(command: Command, args: number): boolean {
-  return args >= command.min && (command.max < 0 || args <= command.max)
+function argumentAsBulk(parser: RespRequestParser, buf: Uint8Array, argument: number): Uint8Array {
+  const { start, args } = parser
+  return bulkOf(buf, start + args[argument * 2], start + args[argument * 2 + 1])
 }
 
 /** `-OOM`, `-BUSY` or `-LOADING` as the first word: nutcracker's transient failures. */

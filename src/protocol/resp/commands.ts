@@ -1,9 +1,12 @@
 /**
- * The Redis command table: data, and a lookup by the bytes of a name that makes no string. Data plane.
- * Names, argument counts and routing are nutcracker's (`test/vectors/redis-commands.json`); what is ours is marked.
+ * The Redis command table, and a lookup by the bytes of a name that makes no string. Data plane. The data: `commands-data.ts`.
+ *
+ * Each command has two treatments: `action`, and `strictAction` for pools with `strict: true`, which know nutcracker's commands only, with
+ * nutcracker's argument counts (`test/vectors/redis-commands.json`).
  */
 
 import { encodeText } from '../bytes.ts'
+import * as data from './commands-data.ts'
 
 /** How the proxy treats a command. */
 export const Action = {
@@ -13,7 +16,7 @@ export const Action = {
   forward: 1,
   /** Whole to the server of the key `placeholder`. */
   forwardKeyless: 2,
-  /** EVAL: the key count is argument 2 and must be a positive number. */
+  /** EVAL and its like: argument 2 says how many keys there are. */
   forwardScript: 3,
   /** Split by server when it has more than one key; integers summed. */
   sumKeys: 4,
@@ -25,82 +28,188 @@ export const Action = {
   quit: 8,
   auth: 9,
   select: 10,
+  /** Whole to the server of all its keys; they must be on one. */
+  multiKey: 11,
+  /** Likewise, or put together from several servers where the pool allows it. */
+  gatherSets: 12,
+  hello: 13,
+  /** Answered by the proxy. */
+  local: 14,
+  /** Asks all servers. */
+  keyspace: 15,
+  transaction: 16,
+  blocking: 17,
+  pubsub: 18,
+  /** Known, and refused. */
+  deny: 19,
 } as const
+export type ActionCode = (typeof Action)[keyof typeof Action]
+
+/** Bits of `Command.flags`. */
+export const Flag = {
+  write: 1,
+  read: 2,
+  blocking: 4,
+  pubsub: 8,
+  admin: 16,
+  noScript: 32,
+  noMulti: 64,
+} as const
+
+const FLAG_LETTERS: Readonly<Record<string, number>> = {
+  w: Flag.write,
+  r: Flag.read,
+  b: Flag.blocking,
+  p: Flag.pubsub,
+  a: Flag.admin,
+  s: Flag.noScript,
+  m: Flag.noMulti,
+}
+
+/** Where a command has its keys; `key-positions.ts` finds them. */
+export const KeyForm = { none: 0, range: 1, numkeys: 2, streams: 3, store: 4 } as const
+
+export interface KeySpec {
+  readonly form: (typeof KeyForm)[keyof typeof KeyForm]
+  /** Argument of the first key (1 = first after the name), of the last (negative: from the end, -1 = the last argument), and the distance. */
+  readonly first: number
+  readonly last: number
+  readonly step: number
+  /** Argument that holds the number of keys; they follow it, `step` apart. 0 = none. */
+  readonly numkeys: number
+}
 
 export interface Command {
   /** Upper case. */
   readonly name: string
-  readonly action: (typeof Action)[keyof typeof Action]
-  /** Argument counts, the name not counted. `max` -1 = no limit. */
-  readonly min: number
-  readonly max: number
-  /** Index of the routing key among the arguments (1 = first after the name); 0 = none. */
+  readonly action: ActionCode
+  /** Redis's arity: arguments with the name; negative = at least. */
+  readonly arity: number
+  /** Bits of `Flag`. */
+  readonly flags: number
+  /** Index of the routing key among the arguments (1 = first after the name) where `forward` takes it from; 0 = none. */
   readonly key: number
+  readonly keys: KeySpec
+  /** In a `strict` pool, where the argument counts (the name not counted; `strictMax` -1 = no limit) must be nutcracker's. */
+  readonly strictAction: ActionCode
+  readonly strictMin: number
+  readonly strictMax: number
   /** Fragments carry the name as nutcracker writes it: lower case, as a bulk (`$3\r\ndel\r\n`). */
   readonly fragmentName: Uint8Array
   readonly bytes: Uint8Array
 }
 
-const ARG0 = `DECR DUMP GET GETDEL HGETALL HKEYS HLEN HVALS INCR LLEN PERSIST PTTL SCARD SMEMBERS STRLEN TTL TYPE ZCARD`
-const ARG1 = `APPEND DECRBY EXPIRE EXPIREAT GETBIT GETSET HEXISTS HGET HSTRLEN INCRBY INCRBYFLOAT LINDEX MOVE PEXPIRE PEXPIREAT
-  RPOPLPUSH SETNX SISMEMBER ZRANK ZREVRANK ZSCORE`
-const ARG2 = `GETRANGE HINCRBY HINCRBYFLOAT HSETNX LRANGE LREM LSET LTRIM PSETEX SETBIT SETEX SETRANGE SMOVE ZCOUNT ZINCRBY ZLEXCOUNT
-  ZREMRANGEBYLEX ZREMRANGEBYRANK ZREMRANGEBYSCORE`
-const ARG3 = `LINSERT LMOVE`
-const ARGN = `BITCOUNT BITFIELD BITPOS COPY GEOADD GEODIST GEOHASH GEOPOS GEORADIUS GEORADIUSBYMEMBER GEOSEARCH GEOSEARCHSTORE GETEX
-  HDEL HMGET HMSET HRANDFIELD HSCAN HSET LPOP LPOS LPUSH LPUSHX PFADD PFCOUNT PFMERGE RESTORE RPOP RPUSH RPUSHX SADD SDIFF SDIFFSTORE SET
-  SINTER SINTERSTORE SMISMEMBER SORT SPOP SRANDMEMBER SREM SSCAN SUNION SUNIONSTORE ZADD ZDIFF ZDIFFSTORE ZINTER ZINTERSTORE ZMSCORE
-  ZPOPMAX ZPOPMIN ZRANDMEMBER ZRANGE ZRANGEBYLEX ZRANGEBYSCORE ZRANGESTORE ZREM ZREVRANGE ZREVRANGEBYLEX ZREVRANGEBYSCORE ZSCAN ZUNION
-  ZUNIONSTORE`
+type Strict = readonly [action: ActionCode, min: number, max: number]
 
-function command(name: string, action: Command['action'], min: number, max: number, key: number): Command {
-  const lower = name.toLowerCase()
+/** No argument count fits. */
+const NOT_STRICT: Strict = [Action.refuse, 1, 0]
+
+const strictRules: ReadonlyMap<string, Strict> = new Map([
+  ...strictForward(data.NUTCRACKER_ARG0, 1, 1),
+  ...strictForward(data.NUTCRACKER_ARG1, 2, 2),
+  ...strictForward(data.NUTCRACKER_ARG2, 3, 3),
+  ...strictForward(data.NUTCRACKER_ARG3, 4, 4),
+  ...strictForward(data.NUTCRACKER_ARGN, 1, -1),
+  ['DEL', [Action.sumKeys, 1, -1]],
+  ['UNLINK', [Action.sumKeys, 1, -1]],
+  ['TOUCH', [Action.sumKeys, 1, -1]],
+  ['MGET', [Action.gatherKeys, 1, -1]],
+  ['MSET', [Action.splitPairs, 2, -1]],
+  ['EVAL', [Action.forwardScript, 3, -1]],
+  ['EVALSHA', [Action.forwardScript, 3, -1]],
+  ['COMMAND', [Action.forwardKeyless, 0, 0]],
+  ['LOLWUT', [Action.forwardKeyless, 0, -1]],
+  ['PING', [Action.ping, 0, 0]],
+  ['QUIT', [Action.quit, 0, 0]],
+  ['AUTH', [Action.auth, 1, 1]],
+])
+
+function strictForward(names: string, min: number, max: number): [string, Strict][] {
+  return names.split(/\s+/).map(name => [name, [Action.forward, min, max]])
+}
+
+const NO_KEYS: KeySpec = { form: KeyForm.none, first: 0, last: 0, step: 0, numkeys: 0 }
+
+/** Reads a `keys` column; see `commands-data.ts`. */
+function keySpec(text: string): KeySpec {
+  if (text === '-') return NO_KEYS
+  if (text === 'streams') return { ...NO_KEYS, form: KeyForm.streams }
+  if (text === '1+store') return { form: KeyForm.store, first: 1, last: 1, step: 1, numkeys: 0 }
+  const counted = /^(?:(\d)\+)?n(\d)(?::(\d))?$/.exec(text)
+  if (counted !== null) {
+    const [, first, numkeys, step] = counted
+    const fixed = first === undefined ? 0 : Number(first)
+    return { form: KeyForm.numkeys, first: fixed, last: fixed, step: Number(step ?? 1), numkeys: Number(numkeys) }
+  }
+  const [first, last, step] = text.split(':').map(Number)
+  return { form: KeyForm.range, first, last: last ?? first, step: step ?? 1, numkeys: 0 }
+}
+
+function command(name: string, action: ActionCode, arity: number, flags: string, keys: string): Command {
+  const spec = keySpec(keys)
+  const [strictAction, strictMin, strictMax] = strictRules.get(name) ?? NOT_STRICT
   return {
     name,
     action,
-    min,
-    max,
-    key,
-    fragmentName: encodeText(`$${name.length}\r\n${lower}\r\n`),
+    arity,
+    flags: [...flags].reduce((bits, letter) => bits | (FLAG_LETTERS[letter] ?? 0), 0),
+    key: strictAction === Action.forwardScript ? 3 : strictAction === Action.forward ? 1 : spec.first,
+    keys: spec,
+    strictAction,
+    strictMin,
+    strictMax,
+    fragmentName: encodeText(`$${name.length}\r\n${name.toLowerCase()}\r\n`),
     bytes: encodeText(name),
   }
 }
 
-function forwardAll(names: string, min: number, max: number): Command[] {
-  return names.split(/\s+/).map(name => command(name, Action.forward, min, max, 1))
+function commands(action: ActionCode, lines: string): Command[] {
+  return lines
+    .trim()
+    .split('\n')
+    .map(line => {
+      const [name, arity, flags, keys] = line.split(' ')
+      return command(name, action, Number(arity), flags, keys)
+    })
 }
 
 /** What `lookupCommand` returns for a name that is not in the table. */
-export const UNKNOWN_COMMAND: Command = command('', Action.refuse, 0, -1, 0)
+export const UNKNOWN_COMMAND: Command = command('', Action.refuse, -1, '-', '-')
 
 export const COMMANDS: readonly Command[] = [
-  ...forwardAll(ARG0, 1, 1),
-  ...forwardAll(ARG1, 2, 2),
-  ...forwardAll(ARG2, 3, 3),
-  ...forwardAll(ARG3, 4, 4),
-  ...forwardAll(ARGN, 1, -1),
-  command('DEL', Action.sumKeys, 1, -1, 1),
-  command('UNLINK', Action.sumKeys, 1, -1, 1),
-  command('TOUCH', Action.sumKeys, 1, -1, 1),
+  ...commands(Action.forward, data.FORWARD),
+  ...data.FORWARD_MODULES.trim()
+    .split(/\s+/)
+    .map(name => command(name, Action.forward, -2, '-', '1')),
+  command('JSON.DEBUG', Action.forward, -2, '-', '2'),
+  ...commands(Action.multiKey, data.MULTI_KEY),
+  ...commands(Action.gatherSets, data.GATHER),
+  ...commands(Action.forwardScript, data.SCRIPT),
+  ...commands(Action.forwardKeyless, data.KEYLESS),
+  ...commands(Action.local, data.LOCAL),
+  ...commands(Action.keyspace, data.KEYSPACE),
+  ...commands(Action.transaction, data.TRANSACTION),
+  ...commands(Action.blocking, data.BLOCKING),
+  ...commands(Action.pubsub, data.PUBSUB),
+  ...commands(Action.deny, data.DENIED),
+  command('DEL', Action.sumKeys, -2, 'w', '1:-1:1'),
+  command('UNLINK', Action.sumKeys, -2, 'w', '1:-1:1'),
+  command('TOUCH', Action.sumKeys, -2, 'r', '1:-1:1'),
   // nutcracker counts on the first key's server only.
-  command('EXISTS', Action.sumKeys, 1, -1, 1),
-  command('MGET', Action.gatherKeys, 1, -1, 1),
-  command('MSET', Action.splitPairs, 2, -1, 1),
-  command('EVAL', Action.forwardScript, 3, -1, 3),
-  command('EVALSHA', Action.forwardScript, 3, -1, 3),
-  command('COMMAND', Action.forwardKeyless, 0, 0, 0),
-  command('LOLWUT', Action.forwardKeyless, 0, -1, 0),
-  command('PING', Action.ping, 0, 0, 0),
-  command('QUIT', Action.quit, 0, 0, 0),
-  command('AUTH', Action.auth, 1, 1, 0),
-  // Ours: nutcracker closes the connection.
-  command('SELECT', Action.select, 1, 1, 0),
+  command('EXISTS', Action.sumKeys, -2, 'r', '1:-1:1'),
+  command('MGET', Action.gatherKeys, -2, 'r', '1:-1:1'),
+  command('MSET', Action.splitPairs, -3, 'w', '1:-1:2'),
+  command('PING', Action.ping, -1, '-', '-'),
+  command('QUIT', Action.quit, -1, 's', '-'),
+  command('AUTH', Action.auth, -2, 's', '-'),
+  command('HELLO', Action.hello, -1, 's', '-'),
+  command('SELECT', Action.select, 2, '-', '-'),
 ]
 
-const TABLE_SIZE = 1024
-const LONGEST_NAME = 24
+const TABLE_SIZE = 2048
+const LONGEST_NAME = COMMANDS.reduce((longest, { name }) => Math.max(longest, name.length), 0)
 
-/** Open addressing; twice 8 % full, so a miss ends at once. */
+/** Open addressing; a fifth full, so a miss ends at once. */
 const table: readonly Command[] = buildTable()
 
 function slotOf(bytes: Uint8Array, start: number, end: number): number {
@@ -140,4 +249,9 @@ export function lookupCommand(buf: Uint8Array, start: number, end: number): Comm
 
 function isLetterOf(byte: number, upper: number): boolean {
   return byte === upper || (byte >= 97 && byte <= 122 && byte - 32 === upper)
+}
+
+/** Whether Redis takes this number of arguments, the name counted. */
+export function fitsArity(command: Command, argCount: number): boolean {
+  return command.arity >= 0 ? argCount === command.arity : argCount >= -command.arity
 }

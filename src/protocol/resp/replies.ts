@@ -8,10 +8,15 @@ export const OK = encodeText('+OK\r\n')
 export const NOAUTH = encodeText('-NOAUTH Authentication required\r\n')
 export const INVALID_PASSWORD = encodeText('-ERR invalid password\r\n')
 export const NO_PASSWORD_SET = encodeText('-ERR Client sent AUTH, but no password is set\r\n')
+export const WRONG_PASS = encodeText('-WRONGPASS invalid username-password pair or user is disabled.\r\n')
+export const SYNTAX_ERROR = encodeText('-ERR syntax error\r\n')
+export const NOT_AN_INTEGER = encodeText('-ERR value is not an integer or out of range\r\n')
 export const DB_OUT_OF_RANGE = encodeText('-ERR DB index is out of range\r\n')
-export const BAD_KEY_COUNT = encodeText("-ERR Number of keys can't be negative or zero through a proxy\r\n")
-export const KEY_COUNT_NOT_INTEGER = encodeText('-ERR value is not an integer or out of range\r\n')
 export const QUEUE_FULL = encodeText('-ERR server queue is full\r\n')
+export const CROSS_SERVER = encodeText("-CROSSSLOT Keys in request don't hash to the same server\r\n")
+export const SCRIPT_WITHOUT_KEYS = encodeText(
+  '-ERR a script without keys could use those of any server, and runs on one: name its keys, or use a pool of one server\r\n',
+)
 export const UNBALANCED_QUOTES = encodeText('-ERR Protocol error: unbalanced quotes in request\r\n')
 
 /** What Redis says of names that are too long to repeat. */
@@ -42,6 +47,18 @@ export function unknownCommand(buf: Uint8Array, start: number, args: Int32Array,
 /** @param name the command's name, upper case. */
 export function wrongArguments(name: string): Uint8Array {
   return encodeText(`-ERR wrong number of arguments for '${name.toLowerCase()}' command\r\n`)
+}
+
+/** For a command that Redis has and the proxy does not pass on. @param name upper case. */
+export function unsupportedCommand(name: string): Uint8Array {
+  return encodeText(`-ERR unsupported command '${name.toLowerCase()}'\r\n`)
+}
+
+/** Redis Cluster's words, as far as they fit. @param option BY or GET. */
+export function sortDenied(option: string): Uint8Array {
+  return encodeText(
+    `-ERR ${option} option of SORT denied when keys formed by the pattern may be in different servers.\r\n`,
+  )
 }
 
 /** @param limit largest length of a routing key, bytes. */
