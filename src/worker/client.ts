@@ -11,9 +11,10 @@
 import { Parsed } from '../protocol/result.ts'
 import { PoolStat } from '../stats/fields.ts'
 import { answerLocally, leaveClient } from './delivery.ts'
-import type { Message } from './message.ts'
+import { holdBytes } from './hold.ts'
+import { type Message, MessageKind, takeMessage } from './message.ts'
 import type { Pool } from './pool.ts'
-import type { RequestParser } from './protocol.ts'
+import type { ClientSession, RequestParser } from './protocol.ts'
 import { type RedisState, settle } from './redis-state.ts'
 import type { ServerConnection } from './server-connection.ts'
 import { OWNED_CHUNK_BYTES, Socket, type SocketOwner } from './socket.ts'
@@ -26,6 +27,8 @@ const FIRST_WINDOW = 64
 const HARD_LIMIT_FACTOR = 4
 /** A client that takes nothing of what waits for it for so long is closed, ms. */
 const WRITE_STALL_MS = 60_000
+/** A client that waits for something of uncertain duration is still read, to see it leave; up to so many bytes. */
+const BLOCKED_INPUT_BYTES = 262_144
 /** How long a large request waits for a client that does not read, before it is gathered instead, ms. */
 const UPLOAD_PATIENCE_MS = 200
 /** No client has fewer requests under way than this, however large its replies. */
@@ -59,6 +62,8 @@ export class Client implements SocketOwner {
   resp3 = false
   /** What a Redis client has told of itself; null until it does. */
   redisState: RedisState | null = null
+  /** What it has under way beyond single requests; null until it does. */
+  session: ClientSession | null = null
   /** A request [0, ownEnd) of the buffer at hand may keep that buffer: it holds nothing else. -1 = no such request. */
   ownEnd = -1
   /** Turn.nowMs of the last byte from or for the client. */
@@ -83,6 +88,10 @@ export class Client implements SocketOwner {
   private upload: Upload | null = null
   /** The next request waits until nothing is under way: before and after an upload. */
   private waitsForAll = false
+  /** The request at hand stays in the input. */
+  private postponed = false
+  /** The reply at the head of the queue has gone out in part. */
+  streaming = false
   private waitsSinceMs = 0
   /** The large request at hand is gathered as a whole. */
   private gathers = false
@@ -141,9 +150,58 @@ export class Client implements SocketOwner {
     return this.pending >= this.window || this.socket.queuedBytes + this.heldBytes >= this.pool.config.clientQueueBytes
   }
 
+  /**
+   * The request at hand is not taken yet: it comes again once everything before it is answered, or after `Context.resumeLater`.
+   * @param untilAnswered the former.
+   */
+  postpone(untilAnswered: boolean): void {
+    this.postponed = true
+    this.waitsForAll = untilAnswered
+  }
+
+  /** Whether the request at hand was put off. */
+  get isPostponed(): boolean {
+    return this.postponed
+  }
+
+  /** The next request waits until everything before it is answered. */
+  holdNext(): void {
+    this.waitsForAll = true
+  }
+
+  /**
+   * Writes what no request asked for, between the replies.
+   * @param behind the replies that are due come first.
+   */
+  writePush(buf: Uint8Array, start: number, end: number, behind: boolean): void {
+    if (this.closing >= 0) return
+    const { config, context } = this.pool
+    if (this.streaming || (behind && this.head !== null)) {
+      const message = takeMessage(this, MessageKind.local)
+      message.keepReply(holdBytes(buf, start, end), end - start)
+      message.done = true
+      this.push(message)
+      this.heldBytes += end - start
+      if (this.heldBytes > config.clientQueueBytes * HARD_LIMIT_FACTOR) this.overrun(this.heldBytes)
+      return
+    }
+    if (end - start > this.largestReplyBytes) this.largestReplyBytes = end - start
+    this.socket.append(buf, start, end)
+    if (this.socket.queuedBytes > 0) context.watchWrites(this)
+  }
+
+  /** No more input is taken. */
+  get ending(): boolean {
+    return this.closing >= 0
+  }
+
   onData(buf: Uint8Array, length: number): void {
     this.activeMs = this.socket.turn.nowMs
     if (this.closing >= 0) return
+    if (this.blocked) {
+      this.keepBlocked(buf, length)
+      return
+    }
     let at = 0
     if (this.upload !== null) {
       at = this.continueUpload(this.upload, buf, 0, length)
@@ -167,6 +225,12 @@ export class Client implements SocketOwner {
       if (rest < length) this.keep(buf, rest, length)
     }
     this.inputDone()
+  }
+
+  private keepBlocked(buf: Uint8Array, length: number): void {
+    this.tail ??= Tail.take()
+    this.tail.fill(buf, 0, length, 0)
+    if (this.tail.length >= BLOCKED_INPUT_BYTES) this.socket.readStop()
   }
 
   /** Nothing of the input is left over: the parser is free, and a client that is to end has sent its last request. */
@@ -208,6 +272,11 @@ export class Client implements SocketOwner {
       }
       if (code === Parsed.complete) {
         protocol.request(this, parser, buf)
+        if (this.postponed) {
+          this.postponed = false
+          this.block()
+          return at
+        }
         at = parser.end
       } else {
         const next = protocol.malformed(this, parser, buf, at, end)
@@ -307,7 +376,7 @@ export class Client implements SocketOwner {
   private block(): void {
     if (this.blocked) return
     this.blocked = true
-    this.socket.readStop()
+    if (this.session === null) this.socket.readStop()
     if (this.socket.queuedBytes > 0) this.pool.context.watchWrites(this)
   }
 
@@ -346,7 +415,9 @@ export class Client implements SocketOwner {
       this.close(CloseReason.none)
       return
     }
-    if (!this.blocked) this.endInput()
+    // As with Redis itself, whoever ends its input no longer waits.
+    if (this.session?.endless) this.close(CloseReason.eof)
+    else if (!this.blocked) this.endInput()
   }
 
   private endInput(): void {
@@ -381,16 +452,21 @@ export class Client implements SocketOwner {
       this.unwrittenBytes = unwritten
       this.stalledSinceMs = nowMs
     }
-    const { config, context, row, statBase } = this.pool
+    const { config } = this.pool
     const most = config.clientQueueBytes * HARD_LIMIT_FACTOR + this.largestReplyBytes
     if (unwritten <= most && nowMs - this.stalledSinceMs < WRITE_STALL_MS) return true
+    this.overrun(unwritten)
+    return false
+  }
+
+  private overrun(bytes: number): void {
+    const { config, context, row, statBase } = this.pool
     context.log.notice(
-      `c ${this.address} of pool '${config.name}' closed: it does not read, ${unwritten} bytes of replies wait for it`,
+      `c ${this.address} of pool '${config.name}' closed: it does not read, ${bytes} bytes of replies wait for it`,
     )
     row[statBase + PoolStat.clientOverrun]++
     this.socket.reset()
     this.close(CloseReason.error)
-    return false
   }
 
   private resumeSource(): void {
@@ -427,6 +503,10 @@ export class Client implements SocketOwner {
   drain(): void {
     if (this.closing >= 0) return
     this.draining = true
+    if (this.session?.endless) {
+      this.close(CloseReason.none)
+      return
+    }
     if (this.head === null && this.tail === null && this.upload === null && this.socket.pendingBytes === 0) {
       this.close(CloseReason.none)
     } else {
@@ -500,6 +580,7 @@ export class Client implements SocketOwner {
       message = next
     }
     this.pool.forget(this)
+    this.session?.leave()
     if (this.source !== null) this.resumeSource()
   }
 }

@@ -164,7 +164,8 @@ export class Context {
   private closeIdle(pool: Pool, nowMs: number): void {
     const { clientIdleTimeoutMs } = pool.config
     for (const client of pool.clients) {
-      if (client.head === null && nowMs - client.activeMs >= clientIdleTimeoutMs && client.lingerUntilMs === 0) {
+      if (client.session?.listening || client.lingerUntilMs > 0) continue
+      if (client.head === null && nowMs - client.activeMs >= clientIdleTimeoutMs) {
         pool.row[pool.statBase + PoolStat.clientIdle]++
         client.close(CloseReason.error)
       }

@@ -42,6 +42,8 @@ export class Pool {
   /** Servers that are no longer in the configuration and still have requests to answer. */
   private readonly leaving: Server[] = []
   private abandoned = false
+  /** Epoch of the routing table that the clients' sessions know of. */
+  private checkedEpoch = 0
   /** Parsers that no client uses at the moment. */
   requestParsers: RequestParser[] = []
 
@@ -84,7 +86,7 @@ export class Pool {
       answerFailure(client, Failure.refused)
       return null
     }
-    const connection = server.connection()
+    const connection = server.connection(client.resp3)
     if (!isFull(connection, this.config)) return connection
     server.row[server.statBase + ServerStat.queueFull]++
     answerLocally(client, this.protocol.queueFull)
@@ -101,7 +103,8 @@ export class Pool {
       deliverFailure(fragment, this, Failure.refused)
       return null
     }
-    const connection = server.connection()
+    const client = fragment.group!.parent.client
+    const connection = server.connection(client?.resp3 === true)
     if (!isFull(connection, this.config)) return connection
     server.row[server.statBase + ServerStat.queueFull]++
     rejectFragment(fragment, this.protocol.queueFull)
@@ -109,7 +112,7 @@ export class Pool {
   }
 
   /** With `eject_keep_ring` the ring still names servers that are out. */
-  private isDown(server: Server): boolean {
+  isDown(server: Server): boolean {
     return this.config.ejectKeepRing && server.ejected
   }
 
@@ -136,6 +139,10 @@ export class Pool {
   }
 
   checkDeadlines(nowMs: number): void {
+    if (this.router.epoch !== this.checkedEpoch) {
+      this.checkedEpoch = this.router.epoch
+      for (const client of this.clients) client.session?.ringChanged()
+    }
     for (const server of this.servers) server.checkDeadlines(nowMs)
     for (const server of this.leaving) server.checkDeadlines(nowMs)
   }
@@ -182,6 +189,7 @@ export class Pool {
       this.leaving.push(server)
       server.leave()
     }
+    this.checkedEpoch = -1
     for (const client of this.clients) client.configured()
   }
 
@@ -204,7 +212,8 @@ export class Pool {
   }
 }
 
-function isFull(connection: ServerConnection, config: PoolConfig): boolean {
+/** Whether a connection takes no more for now. */
+export function isFull(connection: ServerConnection, config: PoolConfig): boolean {
   return connection.socket.queuedBytes >= config.serverQueueBytes && connection.requests >= FEW_REQUESTS
 }
 

@@ -34,6 +34,18 @@ export interface ReplyParser {
   reset(): void
 }
 
+/** What a client has under way beyond single requests: a transaction, a blocking command, subscriptions. */
+export interface ClientSession {
+  /** A request of its is answered whenever the server likes: nothing waits for it, and the client may leave before. */
+  readonly endless: boolean
+  /** It may be silent for as long as it likes. */
+  readonly listening: boolean
+  /** Keys or channels may belong to other servers from now on. */
+  ringChanged(): void
+  /** The client is gone. */
+  leave(): void
+}
+
 /** What becomes of a server's reply. */
 export const Verdict = {
   /** It goes to the client. */
@@ -50,7 +62,8 @@ export const Verdict = {
 
 export interface Protocol {
   newRequestParser(): RequestParser
-  newReplyParser(): ReplyParser
+  /** @param resp3 the connection speaks RESP3. */
+  newReplyParser(resp3: boolean): ReplyParser
   /** Handles the complete request that `parser` found in buf. It ends in exactly one reply, in order, or in none by the protocol's rules. */
   request(client: Client, parser: RequestParser, buf: Uint8Array): void
   /**

@@ -35,6 +35,19 @@ const PAUSE_BYTES = 1_048_576
 /** No deadline, in a steady representation: 12 days. */
 const NEVER_MS = 0x3fff_ffff
 
+/** Who has a connection to itself for a while: a client's transaction, its blocking command, its subscriptions. See `held-connections.ts`. */
+export interface ConnectionHolder {
+  /**
+   * A reply or push [start, end) of buf, before it is paired with a request.
+   * @returns true when it was the holder's: nothing in the queue awaits it.
+   */
+  takesPush(connection: ServerConnection, buf: Uint8Array, start: number, end: number): boolean
+  /** Every request on it is answered. */
+  connectionIdle(connection: ServerConnection): void
+  /** It is closed, and every request on it has failed. */
+  connectionLost(connection: ServerConnection): void
+}
+
 export const ConnectionState = { connecting: 0, up: 1, closed: 2 } as const
 
 export class ServerConnection implements SocketOwner {
@@ -57,6 +70,10 @@ export class ServerConnection implements SocketOwner {
   private leaving = false
   /** Carries one large request at a time. */
   private readonly bulk: boolean
+  /** Greets with HELLO 3: for clients that speak RESP3. */
+  readonly resp3: boolean
+  /** null: it is shared, or idle among the held ones. */
+  holder: ConnectionHolder | null
   /** The request that is being sent. */
   upload: Upload | null = null
   /** Bytes still to come of a large reply that goes to its client piece by piece; its message heads the queue. */
@@ -69,11 +86,13 @@ export class ServerConnection implements SocketOwner {
   gets: GetQueue | null = null
   private tail: Tail | null = null
 
-  constructor(server: Server, bulk: boolean) {
+  constructor(server: Server, bulk: boolean, resp3: boolean, holder: ConnectionHolder | null) {
     this.server = server
     this.bulk = bulk
+    this.resp3 = resp3
+    this.holder = holder
     this.socket = new Socket(server.pool.context.turn)
-    this.parser = server.pool.protocol.newReplyParser()
+    this.parser = server.pool.protocol.newReplyParser(resp3)
   }
 
   /** Begins to connect; greets first. Failures arrive later, in a turn of their own. */
@@ -195,6 +214,13 @@ export class ServerConnection implements SocketOwner {
     }
   }
 
+  /** The request that was just queued may take longer by so much, or for ever. @param ms -1 = for ever. */
+  extendDeadline(ms: number): void {
+    const message = this.last!
+    const deadlineMs = message.deadlineMs + ms
+    message.deadlineMs = ms < 0 || deadlineMs > NEVER_MS ? NEVER_MS : deadlineMs
+  }
+
   /** Queues a request whose bytes are still arriving. */
   enqueueUpload(message: Message, bytes: number, upload: Upload): void {
     this.upload = upload
@@ -267,6 +293,7 @@ export class ServerConnection implements SocketOwner {
   /** The queue is empty. */
   private idle(): void {
     if (this.leaving) this.close(Failure.unknown)
+    else if (this.holder !== null) this.holder.connectionIdle(this)
     else if (this.bulk && this.state === ConnectionState.up) this.server.bulkDone(this)
   }
 
@@ -282,6 +309,7 @@ export class ServerConnection implements SocketOwner {
     const client = message.client
     if (client === null || client.head !== message) return false
     client.noteReply(bytes)
+    client.streaming = true
     this.parser.reset()
     this.streamLeft = bytes
     const { row, statBase } = this.server
@@ -312,6 +340,7 @@ export class ServerConnection implements SocketOwner {
     if (client === null) {
       giveMessage(message)
     } else {
+      client.streaming = false
       client.popHead()
       giveMessage(message)
       emitReady(client)
@@ -366,6 +395,7 @@ export class ServerConnection implements SocketOwner {
 
   /** Pairs the reply [start, end) with the oldest request. @returns false when the connection is gone. */
   private answer(buf: Uint8Array, start: number, end: number, owned: boolean): boolean {
+    if (this.holder?.takesPush(this, buf, start, end)) return this.state !== ConnectionState.closed
     const message = this.head
     if (message === null) {
       // A reply that nobody asked for: the pairing is lost.
@@ -385,7 +415,8 @@ export class ServerConnection implements SocketOwner {
       if (verdict === Verdict.handled) return this.state !== ConnectionState.closed
     }
     this.settleHead(verdict, buf, start, end, owned)
-    return true
+    // The reply may have ended its client, and the client what it held.
+    return this.state !== ConnectionState.closed
   }
 
   /** The oldest request is answered by the reply [start, end). @param verdict `pass`, `drop` or `passAndCount`. */
@@ -467,6 +498,11 @@ export class ServerConnection implements SocketOwner {
       message = next
     }
     const stalledMs = nowMs - this.progressMs
+    if (this.expiredRequests > 0 && this.holder !== null) {
+      // Its holder would be out of step with the server.
+      this.close(Failure.timedOut)
+      return
+    }
     if (this.expiredRequests === 0 || stalledMs < timeoutMs) return
     if (!this.stallCounted) {
       this.stallCounted = true
@@ -558,5 +594,8 @@ export class ServerConnection implements SocketOwner {
       message = next
     }
     upload?.resume()
+    const { holder } = this
+    this.holder = null
+    holder?.connectionLost(this)
   }
 }

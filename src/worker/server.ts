@@ -5,8 +5,9 @@ import { Health, HealthState, HealthTime } from '../shared/layout.ts'
 import { SERVER_FIELDS } from '../stats/fields.ts'
 import type { Client } from './client.ts'
 import { FAILURE_TEXTS, Failure, type FailureCode } from './errno.ts'
+import { HeldConnections } from './held-connections.ts'
 import type { Pool } from './pool.ts'
-import { ServerConnection } from './server-connection.ts'
+import { type ConnectionHolder, ServerConnection } from './server-connection.ts'
 
 /** Large requests that one worker has under way to one server; further ones wait, unread. */
 const MAX_BULK_CONNECTIONS = 32
@@ -22,7 +23,9 @@ export class Server {
   statBase: number
   private health: Int32Array
   private healthTimes: Float64Array
+  /** Connections that all clients share; a second set for clients that speak RESP3. */
   private readonly connections: ServerConnection[] = []
+  private readonly connections3: ServerConnection[] = []
   /** Connections that take no new request and close when they have answered what they have. */
   private readonly leavingConnections: ServerConnection[] = []
   /** Connections that carry one large request at a time; the idle ones among them; clients that wait for one. */
@@ -31,6 +34,8 @@ export class Server {
   private readonly bulkWaiters: Client[] = []
   /** Connections that wait for the client of a large reply. */
   private readonly parked: ServerConnection[] = []
+  /** Connections that one client has to itself for a while. */
+  readonly held: HeldConnections
   private left = false
   private turn = 0
   /** The last failure that was logged; a state is logged once, not once a request. 0 = in order. */
@@ -44,6 +49,7 @@ export class Server {
     this.statBase = pool.layout.serverStat(pool.index, index)
     this.health = pool.layout.health(pool.shared, pool.index, index)
     this.healthTimes = pool.layout.healthTimes(pool.shared, pool.index, index)
+    this.held = new HeldConnections(this)
   }
 
   /** Moves to the pool's new shared memory after a reload: what its connections have queued is counted there from now on. */
@@ -73,6 +79,8 @@ export class Server {
 
   private countGauges(sign: number): void {
     for (const connection of this.connections) connection.countGauges(sign)
+    for (const connection of this.connections3) connection.countGauges(sign)
+    for (const connection of this.held.connections) connection.countGauges(sign)
     for (const connection of this.leavingConnections) connection.countGauges(sign)
     for (const connection of this.bulk) connection.countGauges(sign)
     for (const connection of this.parked) connection.countGauges(sign)
@@ -80,7 +88,7 @@ export class Server {
 
   /** No connection of today takes another request; each closes when it has answered what it has. */
   leaveConnections(): void {
-    for (const connection of this.connections.splice(0)) {
+    for (const connection of [...this.connections.splice(0), ...this.connections3.splice(0)]) {
       this.leavingConnections.push(connection)
       connection.leave()
     }
@@ -92,21 +100,38 @@ export class Server {
     this.idleBulk.length = 0
     for (const connection of [...this.bulk]) connection.leave()
     while (this.bulkWaiters.length > 0) this.wakeBulkWaiter()
+    this.held.leave(this.left)
   }
 
-  /** The connection for the next request: a new one while there are fewer than `server_connections`, then each in turn. */
-  connection(): ServerConnection {
-    const { connections } = this
+  /**
+   * The connection for the next request: a new one while there are fewer than `server_connections`, then each in turn.
+   * @param resp3 the client speaks RESP3, and the connection does.
+   */
+  connection(resp3 = false): ServerConnection {
+    const connections = resp3 ? this.connections3 : this.connections
     const most = this.pool.config.serverConnections
-    if (connections.length < most) return this.open()
+    if (connections.length < most) return this.open(resp3)
     if (most === 1) return connections[0]
     this.turn = this.turn + 1 < connections.length ? this.turn + 1 : 0
     return connections[this.turn]
   }
 
-  private open(): ServerConnection {
-    const connection = new ServerConnection(this, false)
-    this.connections.push(connection)
+  private open(resp3: boolean): ServerConnection {
+    const connection = new ServerConnection(this, false, resp3, null)
+    this.sharedBy(connection).push(connection)
+    this.pool.context.countConnection(1)
+    connection.open()
+    return connection
+  }
+
+  private sharedBy(connection: ServerConnection): ServerConnection[] {
+    return connection.resp3 ? this.connections3 : this.connections
+  }
+
+  /** A connection that only `holder` uses. */
+  openHeld(resp3: boolean, holder: ConnectionHolder): ServerConnection {
+    const connection = new ServerConnection(this, false, resp3, holder)
+    this.held.connections.push(connection)
     this.pool.context.countConnection(1)
     connection.open()
     return connection
@@ -117,13 +142,14 @@ export class Server {
    * @returns null when there are too many; the client is told when one is free.
    */
   bulkConnection(client: Client): ServerConnection | null {
-    const idle = this.idleBulk.pop()
-    if (idle !== undefined) return idle
+    const { resp3 } = client
+    const idle = this.idleBulk.findIndex(connection => connection.resp3 === resp3)
+    if (idle >= 0) return this.idleBulk.splice(idle, 1)[0]
     if (this.bulk.length >= MAX_BULK_CONNECTIONS) {
       if (!this.bulkWaiters.includes(client)) this.bulkWaiters.push(client)
       return null
     }
-    const connection = new ServerConnection(this, true)
+    const connection = new ServerConnection(this, true, resp3, null)
     this.bulk.push(connection)
     this.pool.context.countConnection(1)
     connection.open()
@@ -140,9 +166,10 @@ export class Server {
 
   /** Takes a connection out of use while its client takes a large reply: requests of others open another. */
   park(connection: ServerConnection): void {
-    const at = this.connections.indexOf(connection)
+    const connections = this.sharedBy(connection)
+    const at = connections.indexOf(connection)
     if (at < 0) return
-    this.connections.splice(at, 1)
+    connections.splice(at, 1)
     this.parked.push(connection)
   }
 
@@ -151,8 +178,9 @@ export class Server {
     const at = this.parked.indexOf(connection)
     if (at < 0) return
     this.parked.splice(at, 1)
-    if (this.connections.length < this.pool.config.serverConnections && !this.left) {
-      this.connections.push(connection)
+    const connections = this.sharedBy(connection)
+    if (connections.length < this.pool.config.serverConnections && !this.left) {
+      connections.push(connection)
     } else {
       this.leavingConnections.push(connection)
       connection.leave()
@@ -168,16 +196,18 @@ export class Server {
 
   /** Begins one connection, if there is none. */
   preconnect(): void {
-    if (this.connections.length === 0) this.open()
+    if (this.connections.length === 0) this.open(false)
   }
 
   removeConnection(connection: ServerConnection): void {
     this.pool.context.countConnection(-1)
-    const at = this.connections.indexOf(connection)
+    const connections = this.sharedBy(connection)
+    const at = connections.indexOf(connection)
     if (at >= 0) {
-      this.connections.splice(at, 1)
+      connections.splice(at, 1)
       return
     }
+    this.held.remove(connection)
     const parkedAt = this.parked.indexOf(connection)
     if (parkedAt >= 0) this.parked.splice(parkedAt, 1)
     const bulkAt = this.bulk.indexOf(connection)
@@ -196,13 +226,18 @@ export class Server {
     if (this.bulkWaiters.length > 0 && this.idleBulk.length > 0) this.wakeBulkWaiter()
     // Backwards: a connection that ends leaves the list.
     for (let i = this.connections.length - 1; i >= 0; i--) this.connections[i]?.checkDeadlines(nowMs)
+    for (let i = this.connections3.length - 1; i >= 0; i--) this.connections3[i]?.checkDeadlines(nowMs)
+    this.held.checkDeadlines(nowMs)
     for (let i = this.parked.length - 1; i >= 0; i--) this.parked[i]?.checkDeadlines(nowMs)
     for (let i = this.bulk.length - 1; i >= 0; i--) this.bulk[i]?.checkDeadlines(nowMs)
     for (let i = this.leavingConnections.length - 1; i >= 0; i--) this.leavingConnections[i]?.checkDeadlines(nowMs)
   }
 
   get connectionCount(): number {
-    return this.connections.length + this.leavingConnections.length + this.bulk.length + this.parked.length
+    const shared = this.connections.length + this.connections3.length
+    return (
+      shared + this.leavingConnections.length + this.bulk.length + this.parked.length + this.held.connections.length
+    )
   }
 
   describeFailure(failure: FailureCode): string {

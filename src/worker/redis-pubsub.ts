@@ -1,0 +1,235 @@
+/**
+ * Pub/sub commands. PUBLISH goes to the channel's server as any request to its key's; who subscribes has connections of its own
+ * (`redis-subscriptions.ts`); PUBSUB asks all servers. Data plane.
+ */
+
+import { encodeText } from '../protocol/bytes.ts'
+import { fitsArity } from '../protocol/resp/commands.ts'
+import { errorLine } from '../protocol/resp/replies.ts'
+import type { RespRequestParser } from '../protocol/resp/request-parser.ts'
+import { isWord, latin1 } from '../protocol/resp/words.ts'
+import { PoolStat } from '../stats/fields.ts'
+import type { Client } from './client.ts'
+import { FILLING, settle as settleFragments } from './delivery.ts'
+import { FragmentGroup, type Joiner } from './fragment.ts'
+import { holdBytes } from './hold.ts'
+import { type Message, MessageKind, takeMessage } from './message.ts'
+import type { RedisProtocol } from './redis.ts'
+import { sessionOf } from './redis-session.ts'
+import { settle } from './redis-state.ts'
+import { Subscriptions, Topic } from './redis-subscriptions.ts'
+
+const NO_OWNERS = new Uint16Array(0)
+
+const COLON = 58
+const STAR = 42
+
+/** What a RESP2 client may say while it is subscribed. */
+const ALLOWED = new Set([
+  'PING',
+  'PSUBSCRIBE',
+  'PUNSUBSCRIBE',
+  'QUIT',
+  'RESET',
+  'SSUBSCRIBE',
+  'SUBSCRIBE',
+  'SUNSUBSCRIBE',
+  'UNSUBSCRIBE',
+])
+
+export function pubsubRequest(
+  protocol: RedisProtocol,
+  client: Client,
+  parser: RespRequestParser,
+  buf: Uint8Array,
+): void {
+  switch (parser.command.name) {
+    case 'PUBLISH':
+    case 'SPUBLISH':
+      protocol.forward(client, parser, buf, 1)
+      return
+    case 'PUBSUB':
+      askAll(protocol, client, parser, buf)
+      return
+    case 'SUBSCRIBE':
+      change(client, parser, buf, Topic.channel, true)
+      return
+    case 'PSUBSCRIBE':
+      change(client, parser, buf, Topic.pattern, true)
+      return
+    case 'SSUBSCRIBE':
+      change(client, parser, buf, Topic.shard, true)
+      return
+    case 'UNSUBSCRIBE':
+      change(client, parser, buf, Topic.channel, false)
+      return
+    case 'PUNSUBSCRIBE':
+      change(client, parser, buf, Topic.pattern, false)
+      return
+    default:
+      change(client, parser, buf, Topic.shard, false)
+  }
+}
+
+/**
+ * A request of a subscribed RESP2 client, whose connection is for messages only.
+ * @returns false when it is one of those that are handled as always.
+ */
+export function subscriberRequest(
+  protocol: RedisProtocol,
+  client: Client,
+  parser: RespRequestParser,
+  buf: Uint8Array,
+): boolean {
+  const { command, argCount, args, start } = parser
+  if (!fitsArity(command, argCount) || command.name === '') return false
+  if (!ALLOWED.has(command.name)) {
+    protocol.answer(
+      client,
+      errorLine(
+        `Can't execute '${command.name.toLowerCase()}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`,
+      ),
+    )
+    return true
+  }
+  if (command.name !== 'PING' || argCount > 2) return false
+  const echo = argCount === 2 ? latin1(buf, start + args[2], start + args[3]) : ''
+  protocol.answer(client, encodeText(`*2\r\n$4\r\npong\r\n$${echo.length}\r\n${echo}\r\n`))
+  return true
+}
+
+/** (Un)subscribes to each name in turn, one confirmation each. */
+function change(client: Client, parser: RespRequestParser, buf: Uint8Array, topic: number, subscribes: boolean): void {
+  if (client.pending > 0) {
+    client.postpone(true)
+    return
+  }
+  const session = sessionOf(client)
+  session.subscriptions ??= new Subscriptions(session)
+  const { subscriptions } = session
+  const { args, argCount, start } = parser
+  for (let arg = 1; arg < argCount; arg++) {
+    const name = latin1(buf, start + args[arg * 2], start + args[arg * 2 + 1])
+    if (subscribes) subscriptions.subscribe(topic, name)
+    else subscriptions.unsubscribe(topic, name)
+  }
+  if (argCount === 1) {
+    const names = [...subscriptions.topics[topic].keys()]
+    for (const name of names) subscriptions.unsubscribe(topic, name)
+    if (names.length === 0) subscriptions.unsubscribe(topic, null)
+  }
+  subscriptions.endIfUnused()
+  settle(client, client.authenticated)
+  client.holdNext()
+}
+
+/** PUBSUB: each server tells of its own channels. Help, and what is no subcommand, any server can answer. */
+function askAll(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  const { pool } = client
+  const joiner = joinerOf(parser, buf)
+  if (joiner === null || pool.servers.length === 1) {
+    protocol.forwardKeyless(client, parser, buf)
+    return
+  }
+  const parent = takeMessage(client, MessageKind.parent)
+  const group = new FragmentGroup(joiner, parent, NO_OWNERS, 0)
+  parent.group = group
+  client.push(parent)
+  group.waiting = FILLING
+  for (const server of pool.servers) {
+    if (server.ejected) continue
+    const fragment = takeMessage(null, MessageKind.fragment)
+    fragment.group = group
+    fragment.fragmentIndex = group.fragments.length
+    group.fragments.push(fragment)
+    const connection = pool.connectionForFragment(fragment, server.index)
+    if (connection === null) continue
+    connection.enqueue(fragment, parser.end - parser.start)
+    connection.socket.append(buf, parser.start, parser.end)
+  }
+  pool.row[pool.statBase + PoolStat.fragments] += group.fragments.length
+  settleFragments(group)
+}
+
+function joinerOf(parser: RespRequestParser, buf: Uint8Array): Joiner | null {
+  const { args, start } = parser
+  const from = start + args[2]
+  const to = start + args[3]
+  if (isWord(buf, from, to, 'CHANNELS') || isWord(buf, from, to, 'SHARDCHANNELS')) return channelsJoiner
+  if (isWord(buf, from, to, 'NUMSUB') || isWord(buf, from, to, 'SHARDNUMSUB')) return subscribersJoiner
+  return isWord(buf, from, to, 'NUMPAT') ? patternsJoiner : null
+}
+
+/** The items of an array of bulks and integers. */
+function items(fragment: Message): string[] {
+  const text = latin1(fragment.reply!, fragment.replyStart, fragment.replyEnd)
+  const found: string[] = []
+  let at = text.indexOf('\r\n') + 2
+  while (at < text.length) {
+    const lineEnd = text.indexOf('\r\n', at)
+    const line = text.slice(at + 1, lineEnd)
+    if (text[at] === ':') {
+      found.push(line)
+      at = lineEnd + 2
+    } else {
+      found.push(text.slice(lineEnd + 2, lineEnd + 2 + Number(line)))
+      at = lineEnd + Number(line) + 4
+    }
+  }
+  return found
+}
+
+function bulk(text: string): string {
+  return `$${text.length}\r\n${text}\r\n`
+}
+
+function write(client: Client, text: string): void {
+  const reply = encodeText(text)
+  client.socket.append(reply, 0, reply.length)
+}
+
+function keepArray(_group: FragmentGroup, fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
+  if (buf[start] !== STAR) return false
+  fragment.keepReply(holdBytes(buf, start, end), end - start)
+  return true
+}
+
+/** Channels of all servers, each once: some (`__keyevent@0__:del`) are subscribed to everywhere. */
+const channelsJoiner: Joiner = {
+  partial: false,
+  closesWhenStrict: false,
+  accept: keepArray,
+  write(group, client) {
+    const channels = new Set(group.fragments.flatMap(items))
+    write(client, `*${channels.size}\r\n${[...channels].map(bulk).join('')}`)
+  },
+}
+
+/** Subscribers by channel: a channel's server knows all of them, others none, or (see above) the same ones. */
+const subscribersJoiner: Joiner = {
+  partial: false,
+  closesWhenStrict: false,
+  accept: keepArray,
+  write(group, client) {
+    const lists = group.fragments.map(items)
+    let text = `*${lists[0].length}\r\n`
+    for (let at = 0; at < lists[0].length; at += 2) {
+      text += `${bulk(lists[0][at])}:${Math.max(...lists.map(list => Number(list[at + 1])))}\r\n`
+    }
+    write(client, text)
+  },
+}
+
+/** Patterns are subscribed to at every server. */
+const patternsJoiner: Joiner = {
+  partial: false,
+  closesWhenStrict: false,
+  accept(group, _fragment, buf, start, end) {
+    if (buf[start] !== COLON) return false
+    group.sum = Math.max(group.sum, Number(latin1(buf, start + 1, end - 2)))
+    return true
+  },
+  write(group, client) {
+    write(client, `:${group.sum}\r\n`)
+  },
+}
