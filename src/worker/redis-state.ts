@@ -3,6 +3,7 @@
  */
 
 import type { Client } from './client.ts'
+import type { RedisSession } from './redis-session.ts'
 
 /** CLIENT REPLY. `skip`: this request and the next have no reply; `skipNext` follows it. */
 export const ReplyMode = { on: 0, off: 1, skip: 2 } as const
@@ -32,5 +33,7 @@ export function stateOf(client: Client): RedisState {
 /** Opens or closes the fast path after a change of the client's state. @param authenticated what it is from now on. */
 export function settle(client: Client, authenticated: boolean): void {
   client.authenticated = authenticated
-  client.ordinary = authenticated && (client.redisState === null || client.redisState.ordinary)
+  const session = client.session as RedisSession | null
+  client.ordinary =
+    authenticated && (client.redisState === null || client.redisState.ordinary) && (session === null || session.ordinary)
 }

@@ -21,9 +21,14 @@ import { type Message, MessageKind, takeMessage } from './message.ts'
 import type { Pool } from './pool.ts'
 import { type Protocol, type ReplyParser, type RequestParser, Verdict } from './protocol.ts'
 import { authenticate, sameText } from './redis-auth.ts'
+import { blockingRequest } from './redis-blocking.ts'
 import { gatherJoiner, splitKeys, statusJoiner, sumJoiner } from './redis-fragment.ts'
+import { greet, inspectInternal } from './redis-greeting.ts'
 import { multiKeyRequest, scriptRequest } from './redis-multikey.ts'
+import { pubsubRequest } from './redis-pubsub.ts'
+import { sessionRequest } from './redis-session.ts'
 import { fitsStrict, strictRequest } from './redis-strict.ts'
+import { transactionRequest } from './redis-transaction.ts'
 import type { ServerConnection } from './server-connection.ts'
 
 /** nutcracker's longest routing key: an mbuf less its header (48 bytes) and one. */
@@ -32,13 +37,6 @@ const MBUF_OVERHEAD_BYTES = 49
 /** Key of commands that have none, as nutcracker routes them. */
 const PLACEHOLDER = encodeText('placeholder')
 
-function internalCommand(name: string, argument: string): Uint8Array {
-  return encodeText(`*2\r\n$${name.length}\r\n${name}\r\n$${argument.length}\r\n${argument}\r\n`)
-}
-
-/** Tags of the proxy's own requests. */
-const Internal = { auth: 1, select: 2 } as const
-
 export class RedisProtocol implements Protocol {
   readonly failureReplies: readonly Uint8Array[] = FAILURE_TEXTS.map(replies.errorLine)
   readonly tooLarge: Uint8Array = replies.errorLine('Protocol error: request is larger than max_message_bytes')
@@ -46,6 +44,8 @@ export class RedisProtocol implements Protocol {
   readonly tooManyClients: Uint8Array = replies.errorLine('max number of clients reached')
   /** Scratch for finding one request's keys. */
   readonly positions: KeyPositions = new KeyPositions()
+  /** A server has turned down HELLO 3: clients are told so too. */
+  refusesResp3 = false
   private readonly pool: Pool
   /** Takes the rewritten form of inline requests apart. */
   private readonly inlineParser = new RespRequestParser()
@@ -58,8 +58,10 @@ export class RedisProtocol implements Protocol {
     return new RespRequestParser()
   }
 
-  newReplyParser(): ReplyParser {
-    return new RespReplyParser()
+  newReplyParser(resp3: boolean): ReplyParser {
+    const parser = new RespReplyParser()
+    parser.resp3 = resp3
+    return parser
   }
 
   request(client: Client, requestParser: RequestParser, buf: Uint8Array): void {
@@ -101,6 +103,7 @@ export class RedisProtocol implements Protocol {
       return
     }
     const { command, argCount } = parser
+    if (client.session !== null && client.authenticated && sessionRequest(this, client, parser, buf)) return
     if (command.action === Action.refuse || !fitsArity(command, argCount)) {
       this.refuse(client, parser, buf)
     } else if (command.action === Action.quit) {
@@ -146,6 +149,15 @@ export class RedisProtocol implements Protocol {
         return
       case Action.forwardKeyless:
         this.forwardKeyless(client, parser, buf)
+        return
+      case Action.transaction:
+        transactionRequest(this, client, parser, buf)
+        return
+      case Action.blocking:
+        blockingRequest(this, client, parser, buf)
+        return
+      case Action.pubsub:
+        pubsubRequest(this, client, parser, buf)
         return
       case Action.ping:
         if (args === 0) this.answer(client, replies.PONG)
@@ -256,39 +268,13 @@ export class RedisProtocol implements Protocol {
   }
 
   inspect(connection: ServerConnection, message: Message, buf: Uint8Array, start: number, end: number): number {
-    if (message.kind === MessageKind.internal) {
-      if (buf[start] === 45) this.logRefusedGreeting(connection, message.tag, buf, start, end)
-      return Verdict.drop
-    }
+    if (message.kind === MessageKind.internal) return inspectInternal(connection, message, buf, start, end)
     if (!isServerDown(buf, start, end)) return Verdict.pass
     return this.pool.config.strict ? Verdict.broken : Verdict.passAndCount
   }
 
-  private logRefusedGreeting(
-    connection: ServerConnection,
-    tag: number,
-    buf: Uint8Array,
-    start: number,
-    end: number,
-  ): void {
-    const { config, context } = this.pool
-    const text = Buffer.from(buf.subarray(start + 1, end - 2)).toString('latin1')
-    const what = tag === Internal.select ? `SELECT ${config.redisDb}` : 'AUTH'
-    context.log.warn(`${what} failed on ${config.name} | ${connection.server.config.name}: ${text}`)
-  }
-
-  /** AUTH, then SELECT: the other order leaves the database unselected on servers with a password. */
   greet(connection: ServerConnection): void {
-    const { redisAuth, redisDb } = this.pool.config
-    if (redisAuth !== '') this.queueInternal(connection, Internal.auth, internalCommand('AUTH', redisAuth))
-    if (redisDb > 0) this.queueInternal(connection, Internal.select, internalCommand('SELECT', String(redisDb)))
-  }
-
-  private queueInternal(connection: ServerConnection, tag: number, bytes: Uint8Array): void {
-    const message = takeMessage(null, MessageKind.internal)
-    message.tag = tag
-    connection.enqueue(message, bytes.length)
-    connection.socket.append(bytes, 0, bytes.length)
+    greet(connection)
   }
 }
 
