@@ -13,7 +13,7 @@
  * another; after ` ;; ` what is special about it, several apart by commas: a comparison (`compare.ts`), `replies 2` (it has so many),
  * `later` (its replies are read by a line `B<`), `as name` (`$name` in later lines is the text of its reply), `scan` (repeated with the
  * cursor that it gives, until that is 0; all elements together are one reply), `closes` (the server closes the connection after it).
- * `blocked 1` waits until so many clients are blocked on the servers.
+ * `blocked 1` waits until so many clients are blocked on the servers. `A!` closes the connection of client A.
  *
  * Flags: `resp2`, `resp3` (only with that protocol), `danger` (never sent to a server directly: the subject must refuse it), `refused`,
  * `many refused` (what the pool is known to refuse, behind one server or only behind several).
@@ -23,7 +23,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { type CompareName, type Comparison, EXACT } from './compare.ts'
 
 export interface Step {
-  readonly do: 'send' | 'read' | 'blocked'
+  readonly do: 'send' | 'read' | 'leave' | 'blocked'
   /** Name of the client: `A`, `B` …. */
   readonly client: string
   /** Of `send`: one char a byte. */
@@ -96,15 +96,17 @@ const COMPARISONS: readonly string[] = [
   'nothing',
 ] satisfies CompareName[]
 
+const DIRECTIONS: Readonly<Record<string, string>> = { '>': 'send', '<': 'read', '!': 'leave' }
+
 function step(line: string, place: string): Step {
   const [request, special] = line.split(' ;; ')
-  const parts = /^(?:([A-Z])([><]) ?)?(.*)$/.exec(request!.trim())!
+  const parts = /^(?:([A-Z])([><!]) ?)?(.*)$/.exec(request!.trim())!
   const [, client = 'A', direction, words] = parts
   const blocked = /^blocked (\d+)$/.exec(words!)
   const result = {
-    do: (blocked !== null ? 'blocked' : direction === '<' ? 'read' : 'send') as Step['do'],
+    do: (blocked !== null ? 'blocked' : (DIRECTIONS[direction ?? '>'] as string)) as Step['do'],
     client,
-    args: blocked !== null || direction === '<' ? [] : splitWords(words!, place),
+    args: blocked !== null || words === '' ? [] : splitWords(words!, place),
     compare: EXACT,
     count: blocked === null ? 1 : Number(blocked[1]),
     scan: false,

@@ -57,6 +57,11 @@ class Conversation {
         return { values, trouble: blocked ? '' : 'no client blocks' }
       }
       const wire = await this.#wire(step.client)
+      if (step.do === 'leave') {
+        wire.destroy()
+        this.#wires.delete(step.client)
+        return { values, trouble }
+      }
       if (step.scan) {
         values.push(await this.#scan(wire, this.#args(step)))
       } else {

@@ -29,7 +29,9 @@ const EMPTYING = new Set(['FLUSHALL', 'FLUSHDB'])
 
 /** Types of keys; each has names of its own, so that most requests meet what they are for. */
 const GROUPS = ['string', 'list', 'set', 'sorted-set', 'hash', 'stream', 'geo', 'hyperloglog', 'bitmap']
-const KEYS_PER_GROUP = 4
+/** The tags are of different servers where there are three: `a`, `b` and `c`. */
+const KEY_NAMES = ['{one}1', '{one}2', '{news}1', '{three}1']
+const KEY_PATTERN = /:\{\w+\}\d$/
 
 const FAR_FUTURE_SECONDS = 33_177_117_420
 const SCRIPTS = [
@@ -141,7 +143,7 @@ export class RandomRequests {
       case 'unix-time':
         return [`${FAR_FUTURE_SECONDS}${argument.name.includes('milli') ? '000' : ''}`]
       case 'pattern':
-        return [random.pick(['*', 'm*', 'string:?', '[a-m]*', 'w*->f'])]
+        return [random.pick(['*', 'm*', 'string:{one}?', '[a-m]*', 'w*->f'])]
       default:
         return [this.#string(argument.name, grammar)]
     }
@@ -149,7 +151,7 @@ export class RandomRequests {
 
   #key(group: string): string {
     const own = GROUPS.includes(group) && this.#random.chance(0.9)
-    return `${own ? group : this.#random.pick(GROUPS)}:${this.#random.below(KEYS_PER_GROUP)}`
+    return `${own ? group : this.#random.pick(GROUPS)}:${this.#random.pick(KEY_NAMES)}`
   }
 
   #integer(name: string, grammar: Grammar): string {
@@ -191,7 +193,7 @@ function countKeys(grammar: Grammar, args: string[], random: Random): void {
   if (at < 0) return
   const position = grammar.words.length + at
   let keys = 0
-  while (/:\d$/.test(args[position + 1 + keys] ?? '')) keys++
+  while (KEY_PATTERN.test(args[position + 1 + keys] ?? '')) keys++
   if (random.chance(0.95)) args[position] = `${keys}`
 }
 

@@ -1,6 +1,6 @@
 /**
  * Random requests of the server's whole table, pipelined and cut at random, to a server directly and to a pool with one such server: byte for
- * byte the same, with RESP2 and with RESP3.
+ * byte the same, with RESP2 and with RESP3. Over three servers each of them is answered rightly or refused.
  */
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -13,9 +13,11 @@ import { sameValue } from './compare.ts'
 import { type Grammar, readGrammars } from './grammar.ts'
 import { type RandomRequest, RandomRequests } from './random-requests.ts'
 import { type Protocol, Target } from './target.ts'
-import { readValue, valueEnd } from './value.ts'
+import { readValue, textOf, valueEnd } from './value.ts'
+import { REFUSALS } from './verdict.ts'
 
-const REQUESTS = 12_000
+const REQUESTS = 8_000
+const REQUESTS_OVER_SEVERAL = 5_000
 const SELF_CHECK_REQUESTS = 3_000
 const REPLY_TIMEOUT_MS = 20_000
 const HISTORY = 8
@@ -23,18 +25,20 @@ const HISTORY = 8
 const seed = runSeed()
 let direct: Target
 let pool: Target
+let several: Target
 let grammars: Grammar[]
 
 beforeAll(async () => {
-  const started = await Promise.all([Target.direct(), Target.pool('one', 1, 2)])
+  const started = await Promise.all([Target.direct(), Target.pool('one', 1, 2), Target.pool('many', 3, 2)])
   direct = started[0]
   pool = started[1]
+  several = started[2]
   const [docs, info] = await ask(direct.servers[0]!, ['COMMAND', 'DOCS'], ['COMMAND'])
   grammars = readGrammars(docs!, info!)
 })
 
 afterAll(async () => {
-  for (const target of [direct, pool]) target.close()
+  for (const target of [direct, pool, several]) target.close()
   await stopAll()
 })
 
@@ -106,21 +110,70 @@ function difference(
   ].join('\n')
 }
 
-/** What both servers hold, whatever its order in memory. */
-async function digests(): Promise<string[][]> {
-  const commands = [['DBSIZE'], ['DEBUG', 'DIGEST']]
-  const [left, right] = await Promise.all([direct.tellServers(...commands), pool.tellServers(...commands)])
-  return [left[0]!, right[0]!]
+/** Every key that a target's servers hold, with a digest of its value that does not depend on the order in memory. */
+async function contents(target: Target): Promise<string[]> {
+  const found: string[] = []
+  for (const server of target.servers) {
+    const [keys] = await ask(server, ['KEYS', '*'])
+    const names = readValue(keys!).elements!.map(element => element.text!)
+    const replies = await ask(server, ...names.map(name => ['DEBUG', 'DIGEST-VALUE', name]))
+    for (const [index, name] of names.entries())
+      found.push(`${printable(Buffer.from(name, 'latin1'))} ${textOf(readValue(replies[index]!))}`)
+  }
+  return found.sort()
 }
 
-describe('a pool with one server answers as that server', () => {
+/**
+ * One request (or transaction) at a time, first to the subject: what it refuses, the server is not asked, so that a refusal must not have
+ * done anything. @returns the first difference as text, and how many requests were answered.
+ */
+async function firstWrongReply(random: Random, protocol: Protocol, count: number): Promise<[string, number]> {
+  await Promise.all([direct.reset(), several.reset()])
+  const [left, right] = await Promise.all([open(direct, protocol), open(several, protocol)])
+  const requests = new RandomRequests(random, grammars)
+  let answered = 0
+  try {
+    for (let sent = 0; sent < count; sent++) {
+      const batch = requests.next()
+      const actual: Buffer[] = []
+      const ends = await Promise.allSettled([exchange(right, random.fork(sent), batch, actual)])
+      if (actual.some(reply => REFUSALS.test(textOf(readValue(reply))))) continue
+      answered++
+      const expected: Buffer[] = []
+      ends.push(...(await Promise.allSettled([exchange(left, random.fork(sent), batch, expected)])))
+      for (const [index, request] of batch.entries()) {
+        const [wanted, got] = [expected[index], actual[index]]
+        const same =
+          wanted !== undefined && got !== undefined && sameValue(request.compare, readValue(wanted), readValue(got))
+        if (!same) return [difference(printable(encode(...request.args), 300), wanted, got, [], ends), answered]
+      }
+    }
+    return ['', answered]
+  } finally {
+    left.destroy()
+    right.destroy()
+  }
+}
+
+describe('a pool answers as one server', () => {
   test.each([2, 3] as const)(
-    `${REQUESTS} random requests with RESP%i`,
+    `${REQUESTS} random requests over one server with RESP%i`,
     async protocol => {
       const random = new Random(seed).fork(protocol)
       expect(await firstDifference(pool, random, protocol, REQUESTS), `seed ${seed}`).toBe('')
-      const [left, right] = await digests()
-      expect(right, `data, seed ${seed}`).toEqual(left)
+      expect(await contents(pool), `data, seed ${seed}`).toEqual(await contents(direct))
+    },
+    120_000,
+  )
+
+  test.each([2, 3] as const)(
+    `${REQUESTS_OVER_SEVERAL} random requests over three servers with RESP%i are right or refused`,
+    async protocol => {
+      const random = new Random(seed).fork(20 + protocol)
+      const [different, answered] = await firstWrongReply(random, protocol, REQUESTS_OVER_SEVERAL)
+      expect(different, `seed ${seed}`).toBe('')
+      expect(answered).toBeGreaterThan(REQUESTS_OVER_SEVERAL / 2)
+      expect(await contents(several), `data, seed ${seed}`).toEqual(await contents(direct))
     },
     120_000,
   )

@@ -19,6 +19,7 @@ const RESETS = [
   ['CONFIG', 'RESETSTAT'],
   ['SLOWLOG', 'RESET'],
   ['LATENCY', 'RESET'],
+  ['ACL', 'LOG', 'RESET'],
 ]
 
 export class Target {
@@ -79,7 +80,7 @@ export class Target {
       const infos = await this.tellServers(['INFO', 'clients'])
       return infos.reduce((sum, [info]) => sum + Number(/blocked_clients:(\d+)/.exec(info!)?.[1]), 0)
     }
-    return waitUntil(async () => (await blocked()) >= count, `${count} blocked clients`, BLOCK_TIMEOUT_MS).then(
+    return waitUntil(async () => (await blocked()) === count, `${count} blocked clients`, BLOCK_TIMEOUT_MS).then(
       () => true,
       () => false,
     )

@@ -75,7 +75,9 @@ export function isError(value: Value): boolean {
 /** All text of a value, elements apart by a blank: what patterns look at and what reports show. */
 export function textOf(value: Value): string {
   if (value.elements !== null) return `[${value.elements.map(textOf).join(' ')}]`
-  return value.text ?? '(nil)'
+  const text = value.text ?? '(nil)'
+  // A verbatim string begins with its format: txt:
+  return value.type === '=' ? text.slice(4) : text
 }
 
 /** A value as one string, equal if and only if the values are; aggregates sorted where `ordered` is false. */
