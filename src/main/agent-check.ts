@@ -48,7 +48,7 @@ export class AgentCheck {
 
   private constructor(options: AgentCheckOptions) {
     this.#options = options
-    this.#meter = new LoadMeter(options.nowMs ?? (() => performance.now()))
+    this.#meter = new LoadMeter(options.nowMs ?? (() => performance.now()), options.state().eventLoops)
   }
 
   /** Opens the port. Rejects with the line for the log when it cannot be had. */
@@ -114,33 +114,34 @@ export class AgentCheck {
 /** How busy the workers were, from one look to a later one. */
 class LoadMeter {
   readonly #nowMs: () => number
-  #before: readonly (EventLoopUtilization | null)[] = []
-  #sampledMs = Number.NEGATIVE_INFINITY
+  #before: readonly (EventLoopUtilization | null)[]
+  #sampledMs: number
   #share = 0
 
-  constructor(nowMs: () => number) {
+  constructor(nowMs: () => number, loops: readonly (EventLoopUtilization | null)[]) {
     this.#nowMs = nowMs
+    this.#before = loops
+    this.#sampledMs = nowMs()
   }
 
-  /** @returns 0..1, the mean over all workers that run. Several askers share a sample. */
+  /**
+   * @returns 0..1, the mean over all workers that have run since the last sample: one that has just started was busy with that. Several
+   * askers share a sample; before the first it is 0.
+   */
   busyShare(loops: readonly (EventLoopUtilization | null)[]): number {
     const nowMs = this.#nowMs()
     if (nowMs - this.#sampledMs < SAMPLE_MS) return this.#share
     const shares: number[] = []
     for (const [worker, loop] of loops.entries()) {
-      if (loop !== null) shares.push(shareSince(this.#before[worker] ?? null, loop))
+      const before = this.#before[worker]
+      if (loop === null || before === null || before.active > loop.active || before.idle > loop.idle) continue
+      const active = loop.active - before.active
+      const idle = loop.idle - before.idle
+      if (active + idle > 0) shares.push(active / (active + idle))
     }
     this.#before = loops
     this.#sampledMs = nowMs
-    this.#share = shares.reduce((sum, share) => sum + share, 0) / shares.length
+    this.#share = shares.length > 0 ? shares.reduce((sum, share) => sum + share, 0) / shares.length : 0
     return this.#share
   }
-}
-
-/** @param before of the same worker; one that was replaced meanwhile begins anew. */
-function shareSince(before: EventLoopUtilization | null, now: EventLoopUtilization): number {
-  const restarted = before === null || before.active > now.active || before.idle > now.idle
-  const active = restarted ? now.active : now.active - before.active
-  const idle = restarted ? now.idle : now.idle - before.idle
-  return active + idle > 0 ? active / (active + idle) : 0
 }

@@ -68,6 +68,8 @@ export class Client implements SocketOwner {
   ownEnd = -1
   /** Turn.nowMs of the last byte from or for the client. */
   activeMs = 0
+  /** Silence of the client before it last sent something, ms. */
+  pauseMs = 0
   /** Set while the connection only drops input before it closes. */
   lingerUntilMs = 0
   closed = false
@@ -196,7 +198,9 @@ export class Client implements SocketOwner {
   }
 
   onData(buf: Uint8Array, length: number): void {
-    this.activeMs = this.socket.turn.nowMs
+    const nowMs = this.socket.turn.nowMs
+    if (this.tail === null && this.upload === null) this.pauseMs = nowMs - this.activeMs
+    this.activeMs = nowMs
     if (this.closing >= 0) return
     if (this.blocked) {
       this.keepBlocked(buf, length)
@@ -485,15 +489,16 @@ export class Client implements SocketOwner {
     if (this.head === null) this.finish()
   }
 
-  /** The process is ending: closes if nothing is under way and nothing has come since. @param sinceMs as `activeMs`. */
-  endInPause(sinceMs: number): void {
-    if (this.head !== null || this.tail !== null || this.upload !== null || this.socket.pendingBytes > 0) return
-    if (this.activeMs <= sinceMs) this.closeAfterReplies(CloseReason.none)
+  /** Nothing is under way: no request (but one that may never be answered), no part of one, no reply that it has yet to take. */
+  get idle(): boolean {
+    if (this.session?.endless) return true
+    return this.head === null && this.tail === null && this.upload === null && this.socket.pendingBytes === 0
   }
 
-  /** The process is about to end: closes once what was sent to servers is answered. */
+  /** The process is ending: closes once what was sent to servers is answered. */
   endInTurn(): void {
-    this.closeAfterReplies(CloseReason.none)
+    if (this.session?.endless) this.close(CloseReason.none)
+    else this.closeAfterReplies(CloseReason.none)
   }
 
   /**
@@ -503,15 +508,8 @@ export class Client implements SocketOwner {
   drain(): void {
     if (this.closing >= 0) return
     this.draining = true
-    if (this.session?.endless) {
-      this.close(CloseReason.none)
-      return
-    }
-    if (this.head === null && this.tail === null && this.upload === null && this.socket.pendingBytes === 0) {
-      this.close(CloseReason.none)
-    } else {
-      this.inputDone()
-    }
+    if (this.idle) this.close(CloseReason.none)
+    else this.inputDone()
   }
 
   /** The pool has a new configuration. */

@@ -6,19 +6,19 @@
  *              └ a client in a pause: FIN, its input is dropped  └ all others: FIN after the replies due
  *
  * Neither protocol has a word for "this connection ends", and whoever sends a request at the moment of the FIN loses it. So a client is let
- * go in a pause: it has all its replies and has sent nothing for some time. Who makes shorter pauses is served on, and the pause that is
- * long enough shrinks as the end comes near. A client that makes none gets its FIN at the last call. What holds in every case: a request
- * that was sent to a server is answered first; one that is met by the FIN has not been executed, so it may be sent again.
+ * go in a pause, when it has all its replies and is not about to send: early in a pause, if the one before it was long, or when it has been
+ * silent for longer than it uses to. A client that makes no pauses gets its FIN at the last call. What holds in every case: a request that
+ * was sent to a server is answered first, and one that is met by the FIN has not been executed, so it may be sent again.
  */
 
 import type { Pool } from './pool.ts'
 
-/** A pause that is always long enough. */
-const LONGEST_PAUSE_MS = 100
-/** One that is never long enough, however near the end: the coarse timer's step. */
-const SHORTEST_PAUSE_MS = 20
-/** The pause is so much of the time left. */
-const PAUSE_SHARE = 1 / 8
+/** The least pause: the coarse timer's step. */
+const PAUSE_MS = 20
+/** Silence after which a client whose pauses are not known is taken to make one. */
+const SILENCE_MS = 500
+/** Of clients that make longer pauses than this, few are about to send. */
+const LONG_PAUSE_MS = 1_000
 /** From the last call to the end: time to write the replies, at most this share of the whole. */
 const LAST_CALL_MS = 1_000
 const LAST_CALL_SHARE = 1 / 4
@@ -33,13 +33,22 @@ export class Drain {
 
   /** Lets go of the clients whose time has come. */
   check(pools: readonly Pool[], nowMs: number): void {
-    const leftMs = this.lastCallMs - nowMs
-    const pauseMs = Math.max(SHORTEST_PAUSE_MS, Math.min(LONGEST_PAUSE_MS, leftMs * PAUSE_SHARE))
+    const isLastCall = nowMs >= this.lastCallMs
     for (const pool of pools) {
       for (const client of pool.clients) {
-        if (leftMs <= 0) client.endInTurn()
-        else client.endInPause(nowMs - pauseMs)
+        if (isLastCall) client.endInTurn()
+        else if (client.idle && isPause(nowMs - client.activeMs, client.pauseMs)) client.endInTurn()
       }
     }
   }
+}
+
+/**
+ * Whether a client that awaits nothing is unlikely to send at this moment.
+ * @param silentMs since its last reply. @param lastPauseMs how long it was silent before its last request.
+ */
+export function isPause(silentMs: number, lastPauseMs: number): boolean {
+  const usualMs = Math.min(lastPauseMs, LONG_PAUSE_MS)
+  if (silentMs >= PAUSE_MS && silentMs <= usualMs / 2) return true
+  return silentMs >= SILENCE_MS && silentMs >= usualMs * 2
 }

@@ -44,30 +44,41 @@ test('whoever connects gets one line and the end, whatever is sent', async () =>
   expect(await ask('agent-send\n')).toBe('up ready 100%\n')
 })
 
-test('a worker that does not run is not counted; when none runs it is down', async () => {
+test('when no worker runs it is down', async () => {
   let eventLoops: AgentState['eventLoops'] = [null, loop(500, 500)]
   await open(() => ({ ...AT_REST, eventLoops }))
-  expect(await ask()).toBe('up ready 50%\n')
+  expect(await ask()).toBe('up ready 100%\n')
   eventLoops = [null, null]
   expect(await ask()).toBe('down\n')
 })
 
 describe('the weight', () => {
+  /** Opens with the first sample; each later one is a second on. @returns the answers to those. */
+  async function answersTo(...samples: AgentState['eventLoops'][]): Promise<string[]> {
+    await open(() => ({ ...AT_REST, eventLoops: samples[nowMs / 1_000]! }))
+    const answers: string[] = []
+    while (nowMs < (samples.length - 1) * 1_000) {
+      nowMs += 1_000
+      answers.push((await ask()).trim())
+    }
+    return answers
+  }
+
   test('follows what the workers did since the last sample, not since their start', async () => {
-    const states = [
-      [loop(0, 10_000), loop(10_000, 0)],
-      [loop(250, 10_750), loop(10_250, 750)],
-    ]
-    await open(() => ({ ...AT_REST, eventLoops: states[nowMs / 1_000]! }))
-    expect(await ask()).toBe('up ready 50%\n')
-    nowMs = 1_000
-    expect(await ask()).toBe('up ready 75%\n')
+    const first = [loop(0, 10_000), loop(10_000, 0)]
+    const second = [loop(250, 10_750), loop(10_250, 750)]
+    const third = [loop(1_000, 11_000), loop(11_000, 1_000)]
+    expect(await answersTo(first, second, third)).toEqual(['up ready 75%', 'up ready 25%'])
+  })
+
+  test('is full while a new process has not been looked at twice', async () => {
+    await open(() => ({ ...AT_REST, eventLoops: [loop(nowMs, 0)] }))
+    expect(await ask()).toBe('up ready 100%\n')
   })
 
   test('stays the same for everyone who asks within a second', async () => {
     let active = 0
     await open(() => ({ ...AT_REST, eventLoops: [loop(active, 1_000)] }))
-    expect(await ask()).toBe('up ready 100%\n')
     nowMs = 999
     active = 1_000_000
     expect(await ask()).toBe('up ready 100%\n')
@@ -75,12 +86,11 @@ describe('the weight', () => {
     expect(await ask()).toBe('up ready 5%\n')
   })
 
-  test('knows that a replaced worker counts from its own start', async () => {
-    const states = [[loop(9_000, 1_000)], [loop(100, 900)]]
-    await open(() => ({ ...AT_REST, eventLoops: states[nowMs / 1_000]! }))
-    expect(await ask()).toBe('up ready 10%\n')
-    nowMs = 1_000
-    expect(await ask()).toBe('up ready 90%\n')
+  test('does not count a worker that does not run, or has been replaced', async () => {
+    const first = [null, loop(0, 0), loop(9_000, 1_000)]
+    const second = [loop(800, 200), loop(100, 900), loop(800, 200)]
+    const third = [loop(1_800, 200), loop(100, 1_900), null]
+    expect(await answersTo(first, second, third)).toEqual(['up ready 90%', 'up ready 50%'])
   })
 
   test('sinks as the places for clients fill up, but never to nothing', async () => {
@@ -104,7 +114,7 @@ test('after drain() it says drain, until it is closed', async () => {
 
 test('a successor that shares the port is the only one to answer once the predecessor drains', async () => {
   const predecessor = await open()
-  await open(() => ({ ...AT_REST, eventLoops: [loop(500, 500)] }))
+  await open(() => ({ ...AT_REST, clients: 1, maxClients: 2 }))
   await predecessor.drain()
   for (let i = 0; i < 20; i++) expect(await ask()).toBe('up ready 50%\n')
 })
