@@ -84,7 +84,7 @@ export class RandomRequests {
   next(): RandomRequest[] {
     if (!this.#random.chance(0.03)) return [this.#one(() => true)]
     const body = Array.from({ length: this.#random.below(6) }, () =>
-      this.#one(grammar => grammar.tips.size === 0 && !grammar.flags.has('noscript')),
+      this.#one(grammar => grammar.tips.size === 0 && !grammar.flags.has('noscript') && hasKeys(grammar.arguments)),
     ).filter(({ compare }) => compare.name === 'exact')
     const end = this.#random.chance(0.8) ? 'EXEC' : 'DISCARD'
     return [['MULTI'], ...body.map(({ args }) => args), [end]].map(args => ({ args, compare: EXACT }))
@@ -181,6 +181,11 @@ export class RandomRequests {
     if (random.chance(0.2)) return `${random.between(-20, 100)}`
     return `m${random.below(8)}`
   }
+}
+
+/** A transaction is for the server of its keys. */
+function hasKeys(all: readonly Argument[]): boolean {
+  return all.some(({ type, arguments: inner }) => type === 'key' || hasKeys(inner))
 }
 
 function required(argument: Argument): Argument {

@@ -34,7 +34,8 @@ const FAILURES =
   /timed out|Connection (?:refused|reset)|Protocol error|queue is full|Host is down|Broken pipe|Invalid argument/i
 
 /** Errors by which it refuses. They may stand where the server has an error of another kind. */
-export const REFUSALS = /^(?:CROSSSLOT|ERR .*(?:not supported|unsupported|several servers|different servers|a proxy|a pool))/i
+export const REFUSALS =
+  /^(?:CROSSSLOT|ERR .*(?:not supported|unsupported|several servers|different servers|a proxy|a pool))/i
 
 /** Runs a case against all targets, each emptied before. */
 export async function judge(targets: Targets, one: Case, protocol: Protocol): Promise<Judged> {
