@@ -1,8 +1,8 @@
 /**
  * The bytes of a message that has not arrived whole. A connection has one only while it needs it. Data plane.
  *
- * It grows by doubling, or to the size that the parser knows the message to have, so that each byte is copied at most twice however large
- * the message; and it takes no more than that message where its size is known, so that what follows is parsed in place.
+ * It grows by doubling, or to the size that the parser knows the message to have, so that each byte is copied a few times at most however
+ * large the message; and it takes no more than that message where its size is known, so that what follows is parsed in place.
  */
 
 import { copyBytes } from './slab.ts'
@@ -11,6 +11,8 @@ const FIRST_BYTES = 512
 const KEPT_TAILS = 64
 /** Buffers up to this size are kept for reuse. */
 const KEPT_BYTES = 65_536
+/** A message is believed to be as large as it says up to this size; beyond it memory is taken as its bytes arrive. */
+const TRUSTED_BYTES = 1_048_576
 
 const kept: Tail[] = []
 
@@ -37,7 +39,7 @@ export class Tail {
     let count = end - start
     if (need > this.length && need - this.length < count) count = need - this.length
     const total = this.length + count
-    if (total > this.buf.length) this.grow(total > need ? total : need)
+    if (total > this.buf.length) this.grow(total, need)
     this.length = copyBytes(buf, start, start + count, this.buf, this.length)
     return count
   }
@@ -56,9 +58,10 @@ export class Tail {
     return buf
   }
 
-  private grow(bytes: number): void {
-    let size = this.buf.length * 2
-    if (size < bytes) size = bytes
+  private grow(total: number, need: number): void {
+    const double = total > this.buf.length * 2 ? total : this.buf.length * 2
+    let size = double
+    if (need > total) size = Math.min(need, Math.max(double, TRUSTED_BYTES))
     const bigger = Buffer.allocUnsafeSlow(size)
     this.buf.copy(bigger, 0, 0, this.length)
     this.buf = bigger

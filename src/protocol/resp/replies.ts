@@ -84,6 +84,8 @@ export function frameError(error: number, byte: number): Uint8Array {
       )
     case FrameError.inlineTooLong:
       return errorLine('Protocol error: too big inline request')
+    case FrameError.requestTooLong:
+      return errorLine('Protocol error: too big request')
     default:
       return errorLine('Protocol error: expected CR LF after an argument')
   }

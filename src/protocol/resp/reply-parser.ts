@@ -16,6 +16,8 @@ const STAR = 42
 const FIRST_DEPTH = 8
 /** Scanning a line byte by byte pays up to about this length; then `indexOf`. */
 const LOOP_BYTES = 64
+/** Numbers longer than this are malformed: no server writes them, and they would be scanned anew with each read. */
+const MAX_NUMBER_LINE = 64
 /** Larger counts and lengths are no reply of a server we know (Redis: 512 MB values). */
 const MAX_COUNT = 0x7fff_ffff
 
@@ -37,12 +39,15 @@ export class RespReplyParser {
   private depth = 0
   /** Values still to come at each level of nesting. */
   private counts: Int32Array = new Int32Array(FIRST_DEPTH)
+  /** Bytes of the line at `at` that are known to have no line end. */
+  private scanned = 0
   private lineEnd = 0
   private number = 0
 
   reset(): void {
     this.at = 0
     this.depth = 0
+    this.scanned = 0
     this.need = 0
   }
 
@@ -102,14 +107,16 @@ export class RespReplyParser {
   /** A line up to CR LF. A CR that no LF follows is malformed, as for nutcracker. */
   private line(buf: Uint8Array, p: number, end: number): number {
     this.need = 0
-    let q = p + 1
+    let q = p + 1 + this.scanned
     const loopEnd = q + LOOP_BYTES < end ? q + LOOP_BYTES : end
     while (q < loopEnd && buf[q] !== CR) q++
-    if (q === loopEnd && q < end) {
-      q = buf.indexOf(CR, q)
-      if (q < 0) return NOT_YET
+    if (q === loopEnd && q < end) q = buf.indexOf(CR, q)
+    if (q < 0 || q + 1 >= end) {
+      // The last byte may be the CR.
+      if (end - p > LOOP_BYTES) this.scanned = end - p - 2
+      return NOT_YET
     }
-    if (q + 1 >= end) return NOT_YET
+    this.scanned = 0
     return buf[q + 1] === LF ? q + 2 : MALFORMED
   }
 
@@ -120,6 +127,7 @@ export class RespReplyParser {
     while (q < end) {
       const byte = buf[q]
       if ((byte >= ZERO && byte <= NINE) || byte === MINUS) {
+        if (q - p > MAX_NUMBER_LINE) return MALFORMED
         q++
         continue
       }
@@ -156,7 +164,7 @@ export class RespReplyParser {
       const byte = buf[p]
       if (byte >= ZERO && byte <= NINE) {
         value = value * 10 + byte - ZERO
-        if (value > MAX_COUNT) return MALFORMED
+        if (value > MAX_COUNT || p - from > MAX_NUMBER_LINE) return MALFORMED
         p++
         continue
       }

@@ -18,6 +18,8 @@ export const MAX_BULK_BYTES = 536_870_912
 export const MAX_ARGUMENTS = 1_048_576
 /** A length line longer than this is malformed: `$` and 10 digits and CR LF fit many times. */
 const MAX_LENGTH_LINE = 64
+/** Offsets are below 2^31; what lies behind it in one read is not looked at. Redis closes a client at half of it (`client-query-buffer-limit`). */
+export const MAX_REQUEST_BYTES = 0x7ffe_0000
 /** Redis's limit on an inline request (PROTO_INLINE_MAX_SIZE). */
 export const MAX_INLINE_BYTES = 65_536
 
@@ -29,6 +31,7 @@ export const FrameError = {
   expectedDollar: 3,
   missingCrlf: 4,
   inlineTooLong: 5,
+  requestTooLong: 6,
 } as const
 
 const State = { count: 0, length: 1, data: 2 } as const
@@ -69,6 +72,8 @@ export class RespRequestParser {
   private at = 0
   private arg = 0
   private argBytes = 0
+  /** Bytes of an inline request that have no line end. */
+  private scanned = 0
   /** Set by readNumber: the place after the line. */
   private lineEnd = 0
 
@@ -76,6 +81,7 @@ export class RespRequestParser {
     this.state = State.count
     this.at = 0
     this.arg = 0
+    this.scanned = 0
     this.need = 0
     if (this.args.length > KEPT_ARGS) this.args = new Int32Array(FIRST_ARGS)
   }
@@ -115,6 +121,7 @@ export class RespRequestParser {
       }
       const dataEnd = p + this.argBytes
       if (dataEnd + 2 > end) {
+        if (dataEnd + 2 - start > MAX_REQUEST_BYTES) return this.fail(FrameError.requestTooLong)
         this.state = State.data
         this.waitAt(start, p, arg, dataEnd + 2 - start)
         this.safe = dataEnd < end ? dataEnd : end
@@ -197,16 +204,17 @@ export class RespRequestParser {
   }
 
   private parseInline(buf: Uint8Array, start: number, end: number): ParsedCode {
-    const lineFeed = buf.indexOf(LF, start)
+    const lineFeed = buf.indexOf(LF, start + this.scanned)
     if (lineFeed < 0 || lineFeed >= end) {
       if (end - start > MAX_INLINE_BYTES) return this.fail(FrameError.inlineTooLong)
-      // The state stays `count` at 0: a line is short, and scanned anew.
+      this.scanned = end - start
       this.need = 0
       this.safe = start
       this.wholeArgs = 0
       return Parsed.incomplete
     }
     if (lineFeed - start > MAX_INLINE_BYTES) return this.fail(FrameError.inlineTooLong)
+    this.scanned = 0
     this.inline = true
     this.argCount = 0
     return this.finish(lineFeed + 1)
