@@ -4,9 +4,11 @@
  */
 
 import { readFileSync } from 'node:fs'
+import { createServer, type Socket } from 'node:net'
 import { afterAll, describe, expect, test } from 'vitest'
 import { Owner } from '../parity/owner.ts'
 import { type Address, stopAll } from '../support/child.ts'
+import { listen } from '../support/fake-server.ts'
 import { memcacheReplyEnd } from '../support/memcache-wire.ts'
 import { poolYml, type RunningProxy, serverEntry, startProxy } from '../support/proxy.ts'
 import { Random, runSeed } from '../support/random.ts'
@@ -55,13 +57,19 @@ const TARGETS: readonly Target[] = [
 ]
 
 /** One mutated stream over a connection of its own: cut into segments, then the end of input. */
-async function sendStream(port: number, random: Random, stream: Buffer, endOf: EndOf): Promise<void> {
+async function sendStream(
+  port: number,
+  random: Random,
+  stream: Buffer,
+  endOf: EndOf,
+  closeTimeoutMs = CLOSE_TIMEOUT_MS,
+): Promise<void> {
   const wire = await Wire.open({ port })
   try {
     await wire.sendCut(stream, random.chance(0.5) ? [] : random.cuts(stream.length, random.between(2, 8)))
     if (random.chance(0.1)) return
     wire.end()
-    const received = await wire.untilClosed(CLOSE_TIMEOUT_MS)
+    const received = await wire.untilClosed(closeTimeoutMs)
     if (received.includes(WITNESS_NAME)) throw new Error(`got what belongs to another client: ${printable(received)}`)
     checkWhole(received, endOf)
   } catch (error) {
@@ -117,5 +125,41 @@ describe.each(TARGETS)('mutated $protocol client streams', target => {
     expect(proxy.log()).not.toMatch(/worker \d+ died|Assertion failed/)
     expect(residentKb(proxy)).toBeLessThan(MOST_RESIDENT_KB)
     await proxy.stop()
+  })
+})
+
+describe('the checks themselves', () => {
+  async function sendTo(answer: (socket: Socket) => void): Promise<void> {
+    const sockets: Socket[] = []
+    const server = createServer({ allowHalfOpen: true }, socket => {
+      sockets.push(socket)
+      socket.resume()
+      socket.on('error', () => {})
+      answer(socket)
+    })
+    const port = await listen(server)
+    try {
+      // A seed whose stream is not abandoned.
+      await sendStream(port, new Random(1), Buffer.from('*1\r\n$4\r\nPING\r\n'), replyEnd, 500)
+    } finally {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+    }
+  }
+
+  test('pass a proxy that answers and closes', async () => {
+    await sendTo(socket => socket.end('+PONG\r\n'))
+  })
+
+  test('catch a proxy that holds on to a client', async () => {
+    await expect(sendTo(socket => socket.write('+PONG\r\n'))).rejects.toThrow('the connection to close')
+  })
+
+  test('catch a reply in part', async () => {
+    await expect(sendTo(socket => socket.end('$5\r\nhel'))).rejects.toThrow('a reply in part')
+  })
+
+  test("catch a witness's reply", async () => {
+    await expect(sendTo(socket => socket.end(`+${WITNESS_NAME}-0#1;\r\n`))).rejects.toThrow('belongs to another client')
   })
 })

@@ -2,6 +2,7 @@
 
 import { afterAll, describe, expect, test } from 'vitest'
 import { stopAll } from '../support/child.ts'
+import { startFakeServer } from '../support/fake-server.ts'
 import { poolYml, serverEntry, startProxy } from '../support/proxy.ts'
 import { encode } from '../support/resp.ts'
 import { startMemcached, startRedis } from '../support/servers.ts'
@@ -52,3 +53,22 @@ describe.each(TARGETS)(
     )
   },
 )
+
+test('part of a reply that nobody asked for ends the server connection, before another request can get it', async () => {
+  const replies = ['+OK\r\n$5\r\nhe', 'llo\r\n']
+  const server = await startFakeServer('redis', (_, connection) => {
+    const text = connection === 0 ? replies.shift()! : '+fresh\r\n'
+    return { do: 'reply', bytes: Buffer.from(text) }
+  })
+  const proxy = await startProxy({
+    yml: poolYml({ keys: { redis: true, timeout: 1000 }, servers: [`127.0.0.1:${server.port}:1 only`] }),
+  })
+  const wire = await Wire.open({ port: proxy.ports[0]! })
+  for (const reply of ['+OK\r\n', '+fresh\r\n']) {
+    wire.send(encode('GET', 'key'))
+    expect(String(await wire.redisReplies(1))).toBe(reply)
+  }
+  wire.destroy()
+  await proxy.stop()
+  await server.stop()
+})
