@@ -1,5 +1,6 @@
 /** Random Redis commands as steps of a differential run: names by weight, arguments by generator, some of them odd. */
 
+import { Action, COMMANDS } from '../../src/protocol/resp/commands.ts'
 import type { Random } from '../support/random.ts'
 import { encode } from '../support/resp.ts'
 import type { Step } from './differential.ts'
@@ -9,6 +10,8 @@ import { GENERATORS, type Made } from './redis-generators.ts'
 export interface RedisCommandsOptions extends RedisArgumentsOptions {
   /** The subject sums EXISTS over servers; nutcracker asks the first key's server only. */
   readonly sumsExists: boolean
+  /** Commands with keys of several servers go to the server of the first. Otherwise the subject refuses them, and they are left out. */
+  readonly scattersKeys: boolean
 }
 
 const ODD_TEXTS = [
@@ -37,7 +40,8 @@ export class RedisCommands {
     this.#random = random
     this.#arguments = new RedisArguments(random, options)
     this.#sumsExists = options.sumsExists
-    this.#names = Object.keys(GENERATORS).flatMap(name => Array<string>(WEIGHTS[name] ?? DEFAULT_WEIGHT).fill(name))
+    const names = Object.keys(GENERATORS).filter(name => options.scattersKeys || !ONE_SERVER.has(name))
+    this.#names = names.flatMap(name => Array<string>(WEIGHTS[name] ?? DEFAULT_WEIGHT).fill(name))
   }
 
   next(): Step {
@@ -72,6 +76,11 @@ export class RedisCommands {
     return { request: encode('EXISTS', ...args), reference: singles, compare: 'sum' }
   }
 }
+
+/** Commands whose keys must be on one server. */
+const ONE_SERVER: ReadonlySet<string> = new Set(
+  COMMANDS.filter(({ action }) => action === Action.multiKey || action === Action.gatherSets).map(({ name }) => name),
+)
 
 function isMade(made: Args | Made): made is Made {
   return 'args' in made

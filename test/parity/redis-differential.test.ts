@@ -122,6 +122,7 @@ async function compareConnections(run: Run): Promise<number> {
       payloads,
       password,
       sumsExists: SUBJECT === 'pistachio' && run.layout.strict !== true,
+      scattersKeys: SUBJECT === 'nutcracker' || run.layout.strict === true || run.layout.servers === 1,
     }
     const commands = new RedisCommands(random, options)
     return compareStream({
