@@ -12,7 +12,7 @@
  * `== COMMAND | form [flags]`. A line is a request as redis-cli would take it ("" with escapes, '' plain), from client A or, with `B>`, from
  * another; after ` ;; ` what is special about it, several apart by commas: a comparison (`compare.ts`), `replies 2` (it has so many),
  * `later` (its replies are read by a line `B<`), `as name` (`$name` in later lines is the text of its reply), `scan` (repeated with the
- * cursor that it gives, until that is 0; all elements together are one reply), `closes` (the server closes the connection after it).
+ * cursor that it gives, until that is 0; all elements together are one reply), `raw` (its only word goes out as it is), `closes` (the server closes the connection after it).
  * `blocked 1` waits until so many clients are blocked on the servers. `A!` closes the connection of client A.
  *
  * Flags: `resp2`, `resp3` (only with that protocol), `danger` (never sent to a server directly: the subject must refuse it), `refused`,
@@ -32,6 +32,7 @@ export interface Step {
   /** Replies to read: 0 for `later`. Of `blocked`: the number of clients. */
   readonly count: number
   readonly scan: boolean
+  readonly raw: boolean
   readonly closes: boolean
   /** '' = not kept. */
   readonly as: string
@@ -86,6 +87,7 @@ const COMPARISONS: readonly string[] = [
   'exact',
   'error',
   'words',
+  'mixed',
   'unordered',
   'pairs',
   'shape',
@@ -110,6 +112,7 @@ function step(line: string, place: string): Step {
     compare: EXACT,
     count: blocked === null ? 1 : Number(blocked[1]),
     scan: false,
+    raw: false,
     closes: false,
     as: '',
     text: line.trim(),
@@ -120,6 +123,7 @@ function step(line: string, place: string): Step {
     else if (name === 'replies') result.count = Number(argument)
     else if (name === 'later') result.count = 0
     else if (name === 'scan') result.scan = true
+    else if (name === 'raw') result.raw = true
     else if (name === 'closes') result.closes = true
     else if (name === 'as') result.as = argument
     else throw new Error(`${place}: unknown: ${word}`)

@@ -4,6 +4,7 @@ import { fingerprint, isError, textOf, type Value } from './value.ts'
 
 /**
  * `exact`: the same bytes. `error`: the same error (a case says where it expects one). `words`: an error too, where nutcracker's words are kept.
+ * `mixed`: the same bytes, of an error or not, in lines with several replies.
  * `unordered`: the same elements at every depth, in any
  * order. `pairs`: a flat list of fields and values (or a map), in any order. `shape`: the same types at every depth and the same number of
  * elements. `type`: the same type. `near`: integers `argument` apart at most. `any`: anything but an error. `match`: the text of both
@@ -13,6 +14,7 @@ export type CompareName =
   | 'exact'
   | 'error'
   | 'words'
+  | 'mixed'
   | 'unordered'
   | 'pairs'
   | 'shape'
@@ -38,6 +40,7 @@ export function sameValue(how: Comparison, direct: Value, subject: Value): boole
   switch (how.name) {
     case 'exact':
     case 'error':
+    case 'mixed':
       return false
     case 'unordered':
       return fingerprint(direct, false) === fingerprint(subject, false)
@@ -58,7 +61,7 @@ export function sameValue(how: Comparison, direct: Value, subject: Value): boole
 
 /** What a case promises of the direct reply; a promise that does not hold is a mistake in the case. */
 export function holdsDirectly(how: Comparison, direct: Value): boolean {
-  if (how.name === 'nothing') return true
+  if (how.name === 'nothing' || how.name === 'mixed') return true
   if ((how.name === 'error' || how.name === 'words') !== isError(direct)) return false
   return how.name !== 'match' || fits(how.argument, direct)
 }

@@ -65,7 +65,7 @@ class Conversation {
       if (step.scan) {
         values.push(await this.#scan(wire, this.#args(step)))
       } else {
-        if (step.do === 'send') wire.send(encode(...this.#args(step)))
+        if (step.do === 'send') wire.send(step.raw ? Buffer.from(step.args[0]!, 'latin1') : encode(...this.#args(step)))
         await this.#read(wire, step.count, values)
         if (step.closes) await wire.untilClosed(REPLY_TIMEOUT_MS)
       }
