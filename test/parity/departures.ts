@@ -9,6 +9,8 @@ export interface Outcome {
   readonly reply: string | RegExp | null
   /** Whether the proxy closes the connection after it. */
   readonly closed: boolean
+  /** What the probe gets on a connection that is in another state afterwards. */
+  readonly probeReply?: string
 }
 
 /** What a pool answers in place of the original; with `strict: true` the original, unless `strict` says otherwise. */
@@ -75,12 +77,12 @@ export const REDIS_DEPARTURES: Readonly<Record<string, Departure>> = {
   hello: unsupported('hello'),
   keys: unsupported('keys'),
   info: unsupported('info'),
-  multi: unsupported('multi'),
-  subscribe: unsupported('subscribe'),
-  blpop: unsupported('blpop'),
+  multi: { ...open('+OK\r\n'), probeReply: '+QUEUED\r\n' },
+  subscribe: { ...open('*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n'), probeReply: '*2\r\n$4\r\npong\r\n$0\r\n\r\n' },
+  blpop: open('*-1\r\n'),
   echo: unsupported('echo'),
   scan: unsupported('scan'),
-  spublish: unsupported('publish'),
+  spublish: open(':0\r\n'),
   msetnx: open(':0\r\n'),
   eval_ro: open(':1\r\n'),
   rename: { ...open('+OK\r\n'), undo: '*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n' },

@@ -54,7 +54,7 @@ export async function checkExchange(port: number, request: Buffer, expected: Out
       expectReply(await wire.untilQuiet(QUIET_MS), '')
       expect(wire.closed, 'closed').toBe(false)
     } else {
-      await checkOpen(wire, expected.reply, probe)
+      await checkOpen(wire, expected.reply, { ...probe, reply: expected.probeReply ?? probe.reply })
     }
   } finally {
     wire.destroy()
