@@ -47,14 +47,13 @@ describe('Tail', () => {
   })
 
   test('takes room for the whole message at once, where that is known and not large', () => {
-    const tail = Tail.take()
+    const tail = new Tail()
     tail.fill(Buffer.alloc(1000), 0, 1000, 100_000)
     expect(tail.buf.length).toBe(100_000)
-    tail.give()
   })
 
   test('a promise of half a gigabyte costs its sender as much as it costs us', () => {
-    const tail = Tail.take()
+    const tail = new Tail()
     const promise = 536_870_912
     const piece = Buffer.alloc(65_536)
     tail.fill(piece, 0, 1000, promise)
@@ -67,7 +66,7 @@ describe('Tail', () => {
   })
 
   test('ends with a buffer of the right size, and copies each byte a few times at most', () => {
-    const tail = Tail.take()
+    const tail = new Tail()
     const need = 20_000_000
     const piece = Buffer.alloc(65_536)
     const sizes = new Set<number>()
@@ -135,13 +134,13 @@ describe('held replies', () => {
   test('what is held is not overwritten, in whatever order it is released', () => {
     const random = new Random(runSeed())
     const held: { chunk: HoldChunk; at: number; bytes: Buffer }[] = []
-    for (let i = 0; i < 30_000; i++) {
+    for (let i = 0; i < 10_000; i++) {
       if (held.length > 0 && random.chance(held.length > 400 ? 0.6 : 0.45)) {
         const [{ chunk, at, bytes }] = held.splice(random.below(held.length), 1) as [(typeof held)[number]]
         if (!chunk.buf.subarray(at, at + bytes.length).equals(bytes)) expect.fail(`reply ${i} was overwritten`)
         releaseHold(chunk)
       } else {
-        const bytes = random.bytes(random.pick([0, 1, 40, 1000, 16_384, 16_385]))
+        const bytes = Buffer.alloc(random.pick([0, 1, 40, 1000, 16_384, 16_385]), `${i} `)
         const chunk = holdBytes(bytes, 0, bytes.length)
         held.push({ chunk, at: chunk.used - bytes.length, bytes })
       }
