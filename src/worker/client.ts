@@ -380,7 +380,8 @@ export class Client implements SocketOwner {
   private block(): void {
     if (this.blocked) return
     this.blocked = true
-    if (this.session === null) this.socket.readStop()
+    if (this.session?.endless) this.socket.readStart()
+    else this.socket.readStop()
     if (this.socket.queuedBytes > 0) this.pool.context.watchWrites(this)
   }
 

@@ -19,7 +19,7 @@ import { MessageKind, takeMessage } from './message.ts'
 import type { RedisProtocol } from './redis.ts'
 import { Internal, queueInternal, wireRequest } from './redis-greeting.ts'
 import { multiKeyRequest, NO_SERVER, serverOfKeys } from './redis-multikey.ts'
-import { NO_CONNECTION, type RedisSession, sessionOf } from './redis-session.ts'
+import { type RedisSession, refuseConnection, sessionOf } from './redis-session.ts'
 import type { ConnectionHolder, ServerConnection } from './server-connection.ts'
 
 const NO_OWNERS = new Uint16Array(0)
@@ -87,7 +87,7 @@ export function blockingRequest(
 ): void {
   const { command, start, end, args, argCount } = parser
   if (command.name === 'WAIT' || command.name === 'WAITAOF') {
-    waitEverywhere(protocol, client, parser, buf)
+    waitEverywhere(client, parser, buf)
     return
   }
   const waitMs = waitOf(parser, buf)
@@ -146,7 +146,7 @@ function milliseconds(parser: RespRequestParser, buf: Uint8Array, argument: numb
  * WAIT and WAITAOF at every server. What the client wrote before was answered, so a PING on the connection that then waits puts the writes
  * behind it: Redis waits for everything up to the connection's last command. The least of the answers holds for all servers.
  */
-function waitEverywhere(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+function waitEverywhere(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   if (client.pending > 0) {
     client.postpone(true)
     return
@@ -160,7 +160,7 @@ function waitEverywhere(protocol: RedisProtocol, client: Client, parser: RespReq
     const connection = server.held.take(wait, client.resp3)
     if (connection === null) {
       for (const taken of wait.connections.splice(0)) taken.server.held.give(taken)
-      protocol.answer(client, NO_CONNECTION)
+      refuseConnection(client, server)
       return
     }
     wait.connections.push(connection)

@@ -11,6 +11,7 @@
 
 import { errorLine } from '../protocol/resp/replies.ts'
 import type { RespRequestParser } from '../protocol/resp/request-parser.ts'
+import { ServerStat } from '../stats/fields.ts'
 import type { Client } from './client.ts'
 import { answerFailure, answerLocally } from './delivery.ts'
 import { Failure } from './errno.ts'
@@ -22,9 +23,10 @@ import { subscriberRequest } from './redis-pubsub.ts'
 import { settle } from './redis-state.ts'
 import type { Subscriptions } from './redis-subscriptions.ts'
 import { queueRequest, type Transaction } from './redis-transaction.ts'
+import type { Server } from './server.ts'
 import { type ConnectionHolder, ConnectionState, type ServerConnection } from './server-connection.ts'
 
-export const NO_CONNECTION = errorLine('too many clients have a connection to this server of their own')
+const NO_CONNECTION = errorLine('too many clients have a connection to this server of their own')
 
 /** Holds a connection that has only its last reply to come, after which it is as it was when it was new. */
 export const RETURNING: ConnectionHolder = {
@@ -107,7 +109,7 @@ export class RedisSession implements ClientSession, ConnectionWaiter {
       client.postpone(false)
     } else {
       this.inVain = false
-      answerLocally(client, NO_CONNECTION)
+      refuseConnection(client, server)
     }
     return null
   }
@@ -152,6 +154,12 @@ export class RedisSession implements ClientSession, ConnectionWaiter {
     blocking?.leave()
     subscriptions?.leave()
   }
+}
+
+/** Tells the client that all connections to a server are in use. */
+export function refuseConnection(client: Client, server: Server): void {
+  server.row[server.statBase + ServerStat.queueFull]++
+  answerLocally(client, NO_CONNECTION)
 }
 
 /** The client's session, made when it first has one. */

@@ -15,7 +15,7 @@ import { Failure } from './errno.ts'
 import { FragmentGroup, type Joiner } from './fragment.ts'
 import { MessageKind, takeMessage } from './message.ts'
 import { wireRequest } from './redis-greeting.ts'
-import { NO_CONNECTION, type RedisSession } from './redis-session.ts'
+import { type RedisSession, refuseConnection } from './redis-session.ts'
 import type { Server } from './server.ts'
 import type { ConnectionHolder, ServerConnection } from './server-connection.ts'
 
@@ -76,7 +76,7 @@ export class Subscriptions implements ConnectionHolder {
       const connection = this.connectionTo(server)
       if (connection === null) {
         this.tidy()
-        answerLocally(this.session.client, NO_CONNECTION)
+        refuseConnection(this.session.client, server)
         return
       }
       connections.push(connection)

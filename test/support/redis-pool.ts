@@ -14,8 +14,10 @@ export interface RedisPool {
   talk(): Promise<Talk>
 }
 
+/** @param keys of the pool, beside `redis`, `hash`, `hash_tag` and `timeout` (ms, 1000). */
 export async function startRedisPool(
   keys: Readonly<Record<string, string | number | boolean>> = {},
+  workers = 2,
 ): Promise<RedisPool> {
   const servers = await Promise.all([startRedis(), startRedis(), startRedis()])
   const entries = servers.map((server, index) => serverEntry(server, `server${index}`))
@@ -23,7 +25,7 @@ export async function startRedisPool(
     keys: { redis: true, hash: 'md5', hash_tag: '"{}"', timeout: 1_000, ...keys },
     servers: entries,
   })
-  const proxy = await startProxy({ kind: 'pistachio', workers: 2, yml })
+  const proxy = await startProxy({ kind: 'pistachio', workers, yml })
   const port = proxy.ports[0]!
   return { proxy, servers, port, talk: async () => new Talk(await Wire.open({ port })) }
 }
