@@ -38,10 +38,11 @@ export function replyEnd(bytes: Buffer, at: number, end: number): number {
     const line = lineEnd(bytes, position, end)
     if (line < 0) return -1
     const type = bytes[position]!
-    const count = type === DOLLAR || AGGREGATES.includes(type) ? readLength(bytes, position + 1, line) : 0
+    const isBulk = BULKS.includes(type)
+    const count = isBulk || AGGREGATES.includes(type) ? readLength(bytes, position + 1, line) : 0
     position = line + 2
     pending--
-    if (type === DOLLAR) {
+    if (isBulk) {
       if (count >= 0) {
         if (position + count + 2 > end) return -1
         if (bytes[position + count] !== CR || bytes[position + count + 1] !== LF) {
@@ -69,7 +70,8 @@ export function printable(bytes: Uint8Array, limit = 400): string {
 
 const CR = 13
 const LF = 10
-const DOLLAR = 36
+/** Bulk string, verbatim string, bulk error: a length, and so many bytes. */
+const BULKS = [...'$=!'].map(char => char.charCodeAt(0))
 const PERCENT = 37
 const AGGREGATES = [...'*%~>'].map(char => char.charCodeAt(0))
 const SIMPLE = [...'+-:_,#('].map(char => char.charCodeAt(0))
@@ -110,7 +112,7 @@ class RespReader {
     const type = this.#bytes[this.at]!
     const text = this.#bytes.toString('latin1', this.at + 1, line)
     this.at = line + 2
-    if (type === DOLLAR) return this.#bulk(text.startsWith('-') ? -1 : Number(text))
+    if (BULKS.includes(type)) return this.#bulk(text.startsWith('-') ? -1 : Number(text))
     if (AGGREGATES.includes(type)) {
       if (text.startsWith('-')) return null
       return Array.from({ length: Number(text) * (type === PERCENT ? 2 : 1) }, () => this.#complete())
