@@ -3,7 +3,7 @@
 import { connect } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { stopAll } from '../support/child.ts'
-import { array, closeTalks, type RedisPool, startRedisPool } from '../support/redis-pool.ts'
+import { array, closeTalks, keysByServer, type RedisPool, startRedisPool } from '../support/redis-pool.ts'
 import { encode } from '../support/resp.ts'
 import { ask } from '../support/servers.ts'
 
@@ -176,6 +176,32 @@ describe('when somebody leaves', () => {
       if (gone.has(CHANNELS[i]!)) await subscriber.wire.untilClosed()
       else expect(await publisher.say('PUBLISH', CHANNELS[i]!, 'still here')).toBe(':1\r\n')
     }
+  })
+
+  test('a server, and comes back: who would miss its messages is closed, nobody else', async () => {
+    const own = await startRedisPool({
+      auto_eject_hosts: true,
+      server_failure_limit: 1,
+      server_retry_timeout: 500,
+      timeout: 200,
+    })
+    const publisher = await own.talk()
+    const [before, channel] = [await own.talk(), await own.talk()]
+    await before.say('PSUBSCRIBE', 'p*')
+    const [[kept], [lost]] = (await keysByServer(own, 'name', 1)) as [[string], [string]]
+    await channel.say('SUBSCRIBE', kept)
+    process.kill(own.servers[1]!.pid, 'SIGSTOP')
+    await expect.poll(() => publisher.say('PUBLISH', lost, 'm'), { timeout: 5_000 }).toBe(':0\r\n')
+    const between = await own.talk()
+    await expect.poll(() => between.say('PSUBSCRIBE', 'p*')).toBe(array('psubscribe', 'p*', 1))
+    process.kill(own.servers[1]!.pid, 'SIGCONT')
+    await between.wire.untilClosed()
+    const after = await own.talk()
+    expect(await after.say('PSUBSCRIBE', `${lost}*`)).toBe(array('psubscribe', `${lost}*`, 1))
+    expect(await publisher.say('PUBLISH', lost, 'm')).toBe(':1\r\n')
+    expect(await after.hear(1)).toEqual([array('pmessage', `${lost}*`, lost, 'm')])
+    expect(await publisher.say('PUBLISH', kept, 'm')).toBe(':1\r\n')
+    expect(await channel.hear(1)).toEqual([array('message', kept, 'm')])
   })
 
   test('a subscriber that does not read is closed, and the others go on', async () => {

@@ -156,6 +156,35 @@ describe('sessions', () => {
   })
 })
 
+describe('RESET and refusals', () => {
+  test('RESET ends transaction, subscriptions and protocol', async () => {
+    const talk = await pool.talk()
+    const [key] = keys[0]! as [string]
+    talk.sendAll(['WATCH', key], ['MULTI'], ['SET', key, 'v'], ['RESET'], ['GET', key], ['EXEC'])
+    expect(await talk.hear(6)).toEqual([
+      '+OK\r\n',
+      '+OK\r\n',
+      '+QUEUED\r\n',
+      '+RESET\r\n',
+      '$-1\r\n',
+      '-ERR EXEC without MULTI\r\n',
+    ])
+    talk.sendAll(['SUBSCRIBE', 'a'], ['PSUBSCRIBE', 'b*'], ['RESET'], ['GET', key], ['PUBLISH', 'a', 'm'])
+    expect((await talk.hear(5)).slice(2, 4)).toEqual(['+RESET\r\n', '$-1\r\n'])
+    const newer = await talk3()
+    newer.sendAll(['SUBSCRIBE', 'a'], ['GET', key], ['RESET'], ['GET', key])
+    expect((await newer.hear(4)).slice(1)).toEqual(['_\r\n', '+RESET\r\n', '$-1\r\n'])
+  })
+
+  test('MONITOR and CLIENT TRACKING are refused, and the connection stays', async () => {
+    const talk = await talk3()
+    for (const request of [['MONITOR'], ['CLIENT', 'TRACKING', 'ON'], ['CLIENT', 'TRACKING', 'ON', 'BCAST']]) {
+      expect(await talk.say(...request)).toMatch(/^-ERR /)
+    }
+    expect(await talk.say('PING')).toBe('+PONG\r\n')
+  })
+})
+
 describe('ioredis with its defaults', () => {
   test('transacts, waits, subscribes and pipelines', async () => {
     const [redis, other] = [new Redis(pool.port, '127.0.0.1'), new Redis(pool.port, '127.0.0.1')]
