@@ -407,6 +407,7 @@ export class Socket {
     giveSlabs(this.queuedSlabs)
     this.queuedSlabs = NO_SLABS
     this.queuedBytes = 0
+    this.writingBytes = 0
     if (this.handle !== null) {
       this.handle.pistachio = null
       this.handle.close()

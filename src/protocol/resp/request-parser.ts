@@ -19,7 +19,7 @@ export const MAX_ARGUMENTS = 1_048_576
 /** A length line longer than this is malformed: `$` and 10 digits and CR LF fit many times. */
 const MAX_LENGTH_LINE = 64
 /** Offsets are below 2^31; what lies behind it in one read is not looked at. Redis closes a client at half of it (`client-query-buffer-limit`). */
-export const MAX_REQUEST_BYTES = 0x7ffe_0000
+export const MAX_REQUEST_BYTES = 0x7ff0_0000
 /** Redis's limit on an inline request (PROTO_INLINE_MAX_SIZE). */
 export const MAX_INLINE_BYTES = 65_536
 

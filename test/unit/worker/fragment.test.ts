@@ -150,7 +150,7 @@ describe('requests over several servers', () => {
     const values = new Map<string, string>()
     const wire = await start({
       answer: ([name, ...keys]) =>
-        name === 'mget'
+        name!.toLowerCase() === 'mget'
           ? Buffer.from(
               `*${keys.length}\r\n${keys.map(key => (values.has(key) ? bulk(values.get(key)!) : '$-1\r\n')).join('')}`,
               'latin1',
