@@ -60,8 +60,8 @@ export class Tail {
 
   private grow(total: number, need: number): void {
     const double = total > this.buf.length * 2 ? total : this.buf.length * 2
-    let size = double
-    if (need > total) size = Math.min(need, Math.max(double, TRUSTED_BYTES))
+    // Within a list, `need` is the end of the next value only: never less than doubling, or a long list is copied once a value.
+    const size = need > double ? Math.min(need, Math.max(double, TRUSTED_BYTES)) : double
     const bigger = Buffer.allocUnsafeSlow(size)
     this.buf.copy(bigger, 0, 0, this.length)
     this.buf = bigger
