@@ -261,14 +261,15 @@ export class MemcacheRequestParser {
     return readDecimal(buf, start + this.tokens[token * 2], start + this.tokens[token * 2 + 1], max)
   }
 
-  /** Cuts a last word `noreply`. */
+  /** Cuts the last words that are `noreply`, all of them: memcached heeds one wherever it stands last. */
   private readNoreply(buf: Uint8Array, start: number): void {
-    const last = this.tokenCount - 1
-    const from = this.tokens[last * 2]
-    const to = this.tokens[last * 2 + 1]
-    if (to - from !== NOREPLY.length || !equalsText(buf, start + from, start + to, NOREPLY)) return
+    const { tokens } = this
+    let first = this.tokenCount
+    while (first > 1 && equalsText(buf, start + tokens[first * 2 - 2], start + tokens[first * 2 - 1], NOREPLY)) first--
+    if (first === this.tokenCount) return
     this.suppress = Suppress.all
-    this.cut(last)
+    this.cutStart = tokens[first * 2 - 1]
+    this.cutEnd = tokens[this.tokenCount * 2 - 1]
   }
 
   /** Takes a token and the spaces before it out of what is sent. */
