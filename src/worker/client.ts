@@ -29,6 +29,11 @@ const HARD_LIMIT_FACTOR = 4
 const WRITE_STALL_MS = 60_000
 /** A client that waits for something of uncertain duration is still read, to see it leave; up to so many bytes. */
 const BLOCKED_INPUT_BYTES = 262_144
+/**
+ * So much of a large request must be here before it passes through: a server makes room for what is announced (Redis: all of it, at once), and
+ * an announcement alone must not cost it anything.
+ */
+const UPLOAD_START_BYTES = 65_536
 /** How long a large request waits for a client that does not read, before it is gathered instead, ms. */
 const UPLOAD_PATIENCE_MS = 200
 /** No client has fewer requests under way than this, however large its replies. */
@@ -66,6 +71,8 @@ export class Client implements SocketOwner {
   session: ClientSession | null = null
   /** A request [0, ownEnd) of the buffer at hand may keep that buffer: it holds nothing else. -1 = no such request. */
   ownEnd = -1
+  /** Turn.nowMs of its beginning. */
+  readonly openedMs: number
   /** Turn.nowMs of the last byte from or for the client. */
   activeMs = 0
   /** Silence of the client before it last sent something, ms. */
@@ -105,7 +112,8 @@ export class Client implements SocketOwner {
     this.socket = new Socket(pool.context.turn)
     this.authenticated = pool.config.redisAuth === ''
     this.ordinary = this.authenticated
-    this.activeMs = pool.context.turn.nowMs
+    this.openedMs = pool.context.turn.nowMs
+    this.activeMs = this.openedMs
     this.replyBytes = Math.trunc(pool.config.clientQueueBytes / FIRST_WINDOW)
     this.updateWindow()
   }
@@ -272,7 +280,8 @@ export class Client implements SocketOwner {
       if (code === Parsed.incomplete) {
         this.checkSize(Math.max(parser.need, end - at))
         if (this.closing >= 0) return end
-        return parser.need >= STREAM_BYTES && this.beginUpload(parser, buf, at, end) ? end : at
+        const large = parser.need >= STREAM_BYTES && end - at >= UPLOAD_START_BYTES
+        return large && this.beginUpload(parser, buf, at, end) ? end : at
       }
       if (code === Parsed.complete) {
         protocol.request(this, parser, buf)

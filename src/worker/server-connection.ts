@@ -280,6 +280,11 @@ export class ServerConnection implements SocketOwner {
           this.continueReply(buf, at, end)
           return
         }
+        if (this.head === null && this.holder === null) {
+          // The beginning of a reply that nobody asked for: what comes next must not be taken for its end.
+          this.fail(Failure.invalid)
+          return
+        }
         this.tail = Tail.take()
         this.tail.fill(buf, at, end, parser.need)
         return
@@ -379,7 +384,8 @@ export class ServerConnection implements SocketOwner {
         return
       }
       if (code === Parsed.incomplete) {
-        if (at > 0) tail.skip(at)
+        if (this.head === null && this.holder === null) this.fail(Failure.invalid)
+        else if (at > 0) tail.skip(at)
         return
       }
       // A large reply that has the buffer to itself takes it along.
