@@ -18,6 +18,8 @@ export interface Options {
   readonly describeStats: boolean
   /** `-t`: check the configuration file and end. */
   readonly testConf: boolean
+  /** A key whose server in each pool is to be told; '' = none. */
+  readonly explainKey: string
   readonly daemonize: boolean
   /** Log level, 0..11. */
   readonly verbosity: number
@@ -92,6 +94,7 @@ const OPTIONS: readonly Option[] = [
   ownNumber('drain-timeout', 0, 0x7fffffff, 'drainTimeoutMs'),
   ownNumber('drain-delay', 0, 0x7fffffff, 'drainDelayMs'),
   ownNumber('agent-check-port', 1, 65_535, 'agentCheckPort'),
+  { short: '', long: 'explain-key', takesValue: true, wants: 'a string', set: setExplainKey },
 ]
 
 /** Reads the command line. @param args what follows the program's name. Never throws. */
@@ -116,6 +119,7 @@ function defaults(): Draft {
     showVersion: false,
     describeStats: false,
     testConf: false,
+    explainKey: '',
     daemonize: false,
     verbosity: LOG_LEVEL_DEFAULT,
     logFile: '',
@@ -198,6 +202,11 @@ function setMbufSize(draft: Draft, digits: string): string {
   draft.mbufBytes = value
   const fits = value >= MBUF_MIN_BYTES && value <= MBUF_MAX_BYTES
   return fits ? '' : `mbuf chunk size must be between ${MBUF_MIN_BYTES} and ${MBUF_MAX_BYTES} bytes`
+}
+
+function setExplainKey(draft: Draft, value: string): string {
+  draft.explainKey = value
+  return value === '' ? 'option --explain-key requires a string' : ''
 }
 
 function setLogFormat(draft: Draft, value: string): string {

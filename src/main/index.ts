@@ -169,6 +169,22 @@ function openLog(options: Options): Logger {
   }
 }
 
+/** `--explain-key`: a line a pool on stdout, then the end. */
+async function explain(confFile: string, key: string): Promise<never> {
+  const result = await loadConfig(confFile)
+  if (!result.ok) {
+    process.stderr.write(`${confFile}: ${result.reason}\n`)
+    process.exit(1)
+  }
+  const { explainKey } = await import('../routing/explain.ts')
+  for (const pool of result.config.pools) {
+    const { server, hash } = explainKey(pool, Buffer.from(key))
+    const owner = server === null ? 'any server (random)' : `server '${server.name}' (${server.pname})`
+    process.stdout.write(`${pool.name}: key '${key}' has hash ${hash}: ${owner}\n`)
+  }
+  process.exit(0)
+}
+
 async function main(): Promise<void> {
   const commandLine = parseCommandLine(process.argv.slice(2))
   if (commandLine.kind === 'exit') {
@@ -181,6 +197,7 @@ async function main(): Promise<void> {
     process.stderr.write(report.stderr)
     process.exit(report.exitCode)
   }
+  if (options.explainKey !== '') await explain(options.confFile, options.explainKey)
   const log = openLog(options)
   if (options.daemonize) {
     const outcome = await daemonize()

@@ -34,6 +34,7 @@ describe('defaults', () => {
       showVersion: false,
       describeStats: false,
       testConf: false,
+      explainKey: '',
       daemonize: false,
       verbosity: 5,
       logFile: '',
