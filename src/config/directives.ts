@@ -4,7 +4,7 @@
  * are written from it (`test/unit/config/directive-table.ts`).
  */
 
-import { DISTRIBUTION_NAMES, HASH_NAMES, type PoolConfig } from './types.ts'
+import { CROSS_SERVER_NAMES, DISTRIBUTION_NAMES, HASH_NAMES, type PoolConfig } from './types.ts'
 
 const INT_MAX = 2147483647
 const KIB = 1024
@@ -307,6 +307,23 @@ const ours = [
     default: false,
     own: true,
     help: 'Leave the ring as it is while a server is ejected; its keys answer an error at once.',
+  },
+  {
+    key: 'cross_server',
+    type: 'name',
+    field: 'crossServer',
+    names: CROSS_SERVER_NAMES,
+    default: 'refuse',
+    own: true,
+    help: 'Reads over keys of several servers (SINTER, SUNION, ZUNION, PFCOUNT …): `-CROSSSLOT`, or gathered, which is not atomic.',
+  },
+  {
+    key: 'config_set',
+    type: 'bool',
+    field: 'configSet',
+    default: false,
+    own: true,
+    help: 'Clients may use CONFIG SET, RESETSTAT and REWRITE; they go to all servers.',
   },
   {
     key: 'client_max_pending',

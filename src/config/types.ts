@@ -24,6 +24,9 @@ export type HashName = (typeof HASH_NAMES)[number]
 export const DISTRIBUTION_NAMES = ['ketama', 'modula', 'random'] as const
 export type DistributionName = (typeof DISTRIBUTION_NAMES)[number]
 
+export const CROSS_SERVER_NAMES = ['refuse', 'gather'] as const
+export type CrossServerName = (typeof CROSS_SERVER_NAMES)[number]
+
 /** A place to listen on. Exactly one of `path` (unix socket, starts with `/`) and `host` is non-empty. */
 export interface ListenAddress {
   /** As written in the file; equality of listeners is equality of this text. */
@@ -97,6 +100,10 @@ export interface PoolConfig {
   readonly proxyProtocol: boolean
   /** PING is answered to clients that have not authenticated yet. */
   readonly pingBeforeAuth: boolean
+  /** What becomes of reads over several keys (SINTER, ZUNION …) whose keys several servers have. */
+  readonly crossServer: CrossServerName
+  /** CONFIG SET, RESETSTAT and REWRITE go to all servers. */
+  readonly configSet: boolean
   /** true: an ejected server's keys answer an error at once and the ring stays as it is. */
   readonly ejectKeepRing: boolean
   /** Most requests of one client without a reply; reading pauses at the mark. */

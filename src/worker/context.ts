@@ -52,6 +52,8 @@ export class Context {
   private readonly greetings: Set<ProxyGreeting> = new Set()
   private timer: NodeJS.Timeout | null = null
   private idleCheckedMs = 0
+  /** Clients that were given a number. */
+  private clientIds = 0
 
   constructor(options: ContextOptions) {
     this.workerIndex = options.workerIndex
@@ -84,6 +86,12 @@ export class Context {
   resumeLater(client: Client): void {
     this.resuming.push(client)
     this.turn.begin()
+  }
+
+  /** A number that no other client of the process has. */
+  takeClientId(): number {
+    this.clientIds++
+    return (this.clientIds - 1) * this.workers + this.workerIndex + 1
   }
 
   countConnection(sign: number): void {

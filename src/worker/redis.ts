@@ -11,7 +11,6 @@ import * as replies from '../protocol/resp/replies.ts'
 import { RespReplyParser } from '../protocol/resp/reply-parser.ts'
 import { RespRequestParser } from '../protocol/resp/request-parser.ts'
 import { latin1 } from '../protocol/resp/words.ts'
-import { bulkOf } from '../protocol/resp/write.ts'
 import { Parsed } from '../protocol/result.ts'
 import { PoolStat } from '../stats/fields.ts'
 import { type Client, CloseReason } from './client.ts'
@@ -20,12 +19,16 @@ import { FAILURE_TEXTS } from './errno.ts'
 import { type Message, MessageKind, takeMessage } from './message.ts'
 import type { Pool } from './pool.ts'
 import { type Protocol, type ReplyParser, type RequestParser, Verdict } from './protocol.ts'
-import { authenticate, sameText } from './redis-auth.ts'
+import { authenticate } from './redis-auth.ts'
 import { blockingRequest } from './redis-blocking.ts'
 import { gatherJoiner, splitKeys, statusJoiner, sumJoiner } from './redis-fragment.ts'
 import { greet, inspectInternal } from './redis-greeting.ts'
+import { helloRequest } from './redis-hello.ts'
+import { keyspaceRequest } from './redis-keyspace.ts'
+import { argumentAsBulk, localRequest } from './redis-local.ts'
 import { multiKeyRequest, scriptRequest } from './redis-multikey.ts'
 import { pubsubRequest } from './redis-pubsub.ts'
+import { unansweredRequest } from './redis-reply-mode.ts'
 import { sessionRequest } from './redis-session.ts'
 import { fitsStrict, strictRequest } from './redis-strict.ts'
 import { transactionRequest } from './redis-transaction.ts'
@@ -46,7 +49,9 @@ export class RedisProtocol implements Protocol {
   readonly positions: KeyPositions = new KeyPositions()
   /** A server has turned down HELLO 3: clients are told so too. */
   refusesResp3 = false
-  private readonly pool: Pool
+  /** Of one of the servers; '' until one is asked. */
+  serverVersion = ''
+  readonly pool: Pool
   /** Takes the rewritten form of inline requests apart. */
   private readonly inlineParser = new RespRequestParser()
 
@@ -102,6 +107,12 @@ export class RedisProtocol implements Protocol {
       strictRequest(client, parser, buf)
       return
     }
+    const state = client.redisState
+    if (state !== null && !state.ordinary && unansweredRequest(this, client, parser, buf)) return
+    this.answeredRequest(client, parser, buf)
+  }
+
+  answeredRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
     const { command, argCount } = parser
     if (client.session !== null && client.authenticated && sessionRequest(this, client, parser, buf)) return
     if (command.action === Action.refuse || !fitsArity(command, argCount)) {
@@ -111,6 +122,10 @@ export class RedisProtocol implements Protocol {
       client.closeAfterReplies(CloseReason.eof)
     } else if (command.action === Action.auth) {
       authenticate(client, parser, buf)
+    } else if (command.action === Action.hello) {
+      helloRequest(this, client, parser, buf)
+    } else if (command.name === 'RESET') {
+      localRequest(this, client, parser, buf)
     } else if (!client.authenticated && !(this.pool.config.pingBeforeAuth && command.action === Action.ping)) {
       answerLocally(client, replies.NOAUTH)
     } else {
@@ -150,6 +165,12 @@ export class RedisProtocol implements Protocol {
       case Action.forwardKeyless:
         this.forwardKeyless(client, parser, buf)
         return
+      case Action.local:
+        localRequest(this, client, parser, buf)
+        return
+      case Action.keyspace:
+        keyspaceRequest(this, client, parser, buf)
+        return
       case Action.transaction:
         transactionRequest(this, client, parser, buf)
         return
@@ -165,7 +186,7 @@ export class RedisProtocol implements Protocol {
         else this.refuse(client, parser, buf)
         return
       case Action.select:
-        this.answer(client, sameText(parser, buf, 1, '0') ? replies.OK : replies.DB_OUT_OF_RANGE)
+        this.answer(client, selectReply(latin1(buf, parser.start + parser.args[2], parser.start + parser.args[3])))
         return
       default:
         this.answer(client, replies.unsupportedCommand(command.name))
@@ -278,9 +299,10 @@ export class RedisProtocol implements Protocol {
   }
 }
 
-function argumentAsBulk(parser: RespRequestParser, buf: Uint8Array, argument: number): Uint8Array {
-  const { start, args } = parser
-  return bulkOf(buf, start + args[argument * 2], start + args[argument * 2 + 1])
+/** A pool is database 0. */
+function selectReply(database: string): Uint8Array {
+  if (database === '0') return replies.OK
+  return /^-?[1-9]\d{0,9}$/.test(database) ? replies.DB_OUT_OF_RANGE : replies.NOT_AN_INTEGER
 }
 
 /** `-OOM`, `-BUSY` or `-LOADING` as the first word: nutcracker's transient failures. */

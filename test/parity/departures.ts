@@ -42,10 +42,6 @@ function wrongArguments(name: string): Departure {
   return open(`-ERR wrong number of arguments for '${name}' command\r\n`)
 }
 
-function unsupported(name: string): Departure {
-  return open(`-ERR unsupported command '${name}'\r\n`)
-}
-
 const PROTOCOL_ERROR = /^-ERR Protocol error: [^\r\n]+\r\n$/
 
 export const REDIS_DEPARTURES: Readonly<Record<string, Departure>> = {
@@ -74,14 +70,14 @@ export const REDIS_DEPARTURES: Readonly<Record<string, Departure>> = {
   'command docs': { reply: null, closed: false },
   'command count': open(/^:[2-9]\d\d\r\n$/),
   'auth 2': open(/^-WRONGPASS [^\r\n]+\r\n$/),
-  hello: unsupported('hello'),
-  keys: unsupported('keys'),
-  info: unsupported('info'),
+  hello: open(/^%7\r\n\$6\r\nserver\r\n\$5\r\nredis\r\n/),
+  keys: { reply: null, closed: false },
+  info: open(/^\$\d+\r\n# Server\r\nredis_version:.+\r\n# Servers\r\nserver0:name=a,.+\r\n\r\n$/s),
   multi: { ...open('+OK\r\n'), probeReply: '+QUEUED\r\n' },
   subscribe: { ...open('*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n'), probeReply: '*2\r\n$4\r\npong\r\n$0\r\n\r\n' },
   blpop: open('*-1\r\n'),
-  echo: unsupported('echo'),
-  scan: unsupported('scan'),
+  echo: open('$1\r\nx\r\n'),
+  scan: open(/^\*2\r\n\$1\r\n0\r\n\*\d+\r\n/),
   spublish: open(':0\r\n'),
   msetnx: open(':0\r\n'),
   eval_ro: open(':1\r\n'),

@@ -44,6 +44,8 @@ export function poolOf(name: string, overrides: Partial<PoolConfig> = {}): PoolC
     proxyProtocol: false,
     pingBeforeAuth: false,
     ejectKeepRing: false,
+    crossServer: 'refuse',
+    configSet: false,
     clientMaxPending: 1024,
     clientQueueBytes: 1 << 20,
     serverQueueBytes: 1 << 26,

@@ -248,9 +248,15 @@ LOLWUT -1 r -
 
 /** Answered by the proxy, or put together from all servers, in `redis-local.ts`. */
 export const LOCAL = `
+ACL -2 - -
+ASKING 1 - -
 CLIENT -2 - -
+CLUSTER -2 - -
 ECHO 2 - -
 INFO -1 - -
+MODULE -2 - -
+READONLY 1 - -
+READWRITE 1 - -
 RESET 1 s -
 ROLE 1 s -
 TIME 1 - -
@@ -311,21 +317,15 @@ UNSUBSCRIBE -1 ps -
 
 /** Known, and not for clients of a proxy: they act on one server, on replication, on other databases, or on every client's traffic. */
 export const DENIED = `
-ACL -2 - -
-ASKING 1 - -
 BGREWRITEAOF 1 as -
 BGSAVE -1 as -
-CLUSTER -2 - -
 DEBUG -2 as -
 FAILOVER -1 as -
 MIGRATE -6 w -
-MODULE -2 - -
 MONITOR 1 as -
 PFDEBUG 3 wa 2
 PFSELFTEST 1 a -
 PSYNC -3 asm -
-READONLY 1 - -
-READWRITE 1 - -
 REPLCONF -1 as -
 REPLICAOF 3 as -
 RESTORE-ASKING -4 w 1

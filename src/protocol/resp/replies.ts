@@ -11,11 +11,15 @@ export const NO_PASSWORD_SET = encodeText('-ERR Client sent AUTH, but no passwor
 export const WRONG_PASS = encodeText('-WRONGPASS invalid username-password pair or user is disabled.\r\n')
 export const SYNTAX_ERROR = encodeText('-ERR syntax error\r\n')
 export const NOT_AN_INTEGER = encodeText('-ERR value is not an integer or out of range\r\n')
+export const NO_CLUSTER = encodeText('-ERR This instance has cluster support disabled\r\n')
 export const DB_OUT_OF_RANGE = encodeText('-ERR DB index is out of range\r\n')
 export const QUEUE_FULL = encodeText('-ERR server queue is full\r\n')
 export const CROSS_SERVER = encodeText("-CROSSSLOT Keys in request don't hash to the same server\r\n")
 export const SCRIPT_WITHOUT_KEYS = encodeText(
   '-ERR a script without keys could use those of any server, and runs on one: name its keys, or use a pool of one server\r\n',
+)
+export const CONFIG_SET_REFUSED = encodeText(
+  '-ERR changes of the servers are not possible through a proxy without config_set: true in its pool\r\n',
 )
 export const UNBALANCED_QUOTES = encodeText('-ERR Protocol error: unbalanced quotes in request\r\n')
 
@@ -26,6 +30,8 @@ function latin1(buf: Uint8Array, start: number, end: number): string {
   let text = ''
   for (let i = start; i < end && i < start + ECHOED_BYTES; i++) {
     const byte = buf[i]
+    // Redis shows what it was sent as C strings.
+    if (byte === 0) break
     // Line ends would forge a reply; Redis writes spaces for them too.
     text += byte === 13 || byte === 10 ? ' ' : String.fromCharCode(byte)
   }
@@ -47,6 +53,12 @@ export function unknownCommand(buf: Uint8Array, start: number, args: Int32Array,
 /** @param name the command's name, upper case. */
 export function wrongArguments(name: string): Uint8Array {
   return encodeText(`-ERR wrong number of arguments for '${name.toLowerCase()}' command\r\n`)
+}
+
+/** @param container upper case. */
+export function unknownSubcommand(container: string, name: string): Uint8Array {
+  const shown = name.slice(0, ECHOED_BYTES).replace(/[\r\n]/g, ' ')
+  return encodeText(`-ERR unknown subcommand '${shown}'. Try ${container} HELP.\r\n`)
 }
 
 /** For a command that Redis has and the proxy does not pass on. @param name upper case. */

@@ -100,10 +100,11 @@ describe.each(DIRECTIVES.filter(each => each.type === 'name'))('$key', ({ key, f
   })
 })
 
-describe.each(DIRECTIVES.filter(isSetting))('$key', ({ key, type }) => {
+describe.each(DIRECTIVES.filter(isSetting))('$key', directive => {
+  const { key, type } = directive
   it('may be given once', async () => {
-    const value = { number: '1', bool: 'true', name: 'random', 'hash-tag': '"{}"', text: 'x' }[type]
-    const line = `${key}: ${key === 'hash' ? 'md5' : value.replace('1', '4096')}`
+    const name = directive.type === 'name' ? directive.names[0]! : ''
+    const line = `${key}: ${{ number: '4096', bool: 'true', name, 'hash-tag': '"{}"', text: 'x' }[type]}`
     const { lines, reason } = await problemOf(poolText('redis_db: 0', line, line).replace(/ {2}redis_db: 0\n/, ''))
     expect(lines).toEqual([`conf: directive "${key}" is a duplicate`])
     expect(reason).toContain('line 3 sets it already')
