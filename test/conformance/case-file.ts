@@ -12,7 +12,8 @@
  * `== COMMAND | form [flags]`. A line is a request as redis-cli would take it ("" with escapes, '' plain), from client A or, with `B>`, from
  * another; after ` ;; ` what is special about it, several apart by commas: a comparison (`compare.ts`), `replies 2` (it has so many),
  * `later` (its replies are read by a line `B<`), `as name` (`$name` in later lines is the text of its reply), `scan` (repeated with the
- * cursor that it gives, until that is 0; all elements together are one reply), `raw` (its only word goes out as it is), `closes` (the server closes the connection after it).
+ * cursor that it gives, until that is 0; all elements together are one reply), `raw` (its only word goes out as it is), `shuffled` (its replies may come in
+ * any order), `closes` (the server closes the connection after it).
  * `blocked 1` waits until so many clients are blocked on the servers. `A!` closes the connection of client A.
  *
  * Flags: `resp2`, `resp3` (only with that protocol), `danger` (never sent to a server directly: the subject must refuse it), `refused`,
@@ -33,6 +34,7 @@ export interface Step {
   readonly count: number
   readonly scan: boolean
   readonly raw: boolean
+  readonly shuffled: boolean
   readonly closes: boolean
   /** '' = not kept. */
   readonly as: string
@@ -113,6 +115,7 @@ function step(line: string, place: string): Step {
     count: blocked === null ? 1 : Number(blocked[1]),
     scan: false,
     raw: false,
+    shuffled: false,
     closes: false,
     as: '',
     text: line.trim(),
@@ -124,6 +127,7 @@ function step(line: string, place: string): Step {
     else if (name === 'later') result.count = 0
     else if (name === 'scan') result.scan = true
     else if (name === 'raw') result.raw = true
+    else if (name === 'shuffled') result.shuffled = true
     else if (name === 'closes') result.closes = true
     else if (name === 'as') result.as = argument
     else throw new Error(`${place}: unknown: ${word}`)

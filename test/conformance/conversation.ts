@@ -4,7 +4,7 @@ import { encode } from '../support/resp.ts'
 import { type ReplyOptions, Wire } from '../support/wire.ts'
 import type { Case, Step } from './case-file.ts'
 import type { Protocol, Target } from './target.ts'
-import { isError, readValue, textOf, type Value, valueEnd } from './value.ts'
+import { fingerprint, isError, readValue, textOf, type Value, valueEnd } from './value.ts'
 
 const REPLY_TIMEOUT_MS = 2_500
 const LONGEST_SCAN = 10_000
@@ -67,6 +67,7 @@ class Conversation {
       } else {
         if (step.do === 'send') wire.send(step.raw ? Buffer.from(step.args[0]!, 'latin1') : encode(...this.#args(step)))
         await this.#read(wire, step.count, values)
+        if (step.shuffled) values.sort((left, right) => (fingerprint(left, true) < fingerprint(right, true) ? -1 : 1))
         if (step.closes) await wire.untilClosed(REPLY_TIMEOUT_MS)
       }
     } catch (error) {

@@ -11,7 +11,7 @@ import { ask } from '../support/servers.ts'
 import { Wire } from '../support/wire.ts'
 import { sameValue } from './compare.ts'
 import { type Grammar, readGrammars } from './grammar.ts'
-import { type RandomRequest, RandomRequests } from './random-requests.ts'
+import { type RandomRequest, RandomRequests, SCRIPTS } from './random-requests.ts'
 import { type Protocol, Target } from './target.ts'
 import { readValue, textOf, valueEnd } from './value.ts'
 import { REFUSALS } from './verdict.ts'
@@ -129,8 +129,11 @@ async function contents(target: Target): Promise<string[]> {
  */
 async function firstWrongReply(random: Random, protocol: Protocol, count: number): Promise<[string, number]> {
   await Promise.all([direct.reset(), several.reset()])
+  // One server knows the scripts that it has run; a pool those that were loaded, on all servers.
+  const load = SCRIPTS.map(script => ['SCRIPT', 'LOAD', script])
+  await Promise.all([direct.tellServers(...load), several.tellServers(...load)])
   const [left, right] = await Promise.all([open(direct, protocol), open(several, protocol)])
-  const requests = new RandomRequests(random, grammars)
+  const requests = new RandomRequests(random, grammars, ['SCRIPT FLUSH'])
   let answered = 0
   try {
     for (let sent = 0; sent < count; sent++) {
