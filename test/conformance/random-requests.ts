@@ -85,27 +85,25 @@ export class RandomRequests {
 
   /** One request, or a whole transaction. */
   next(): RandomRequest[] {
-    if (!this.#random.chance(0.03)) return [this.#one(() => true)]
-    const body = Array.from({ length: this.#random.below(6) }, () =>
-      this.#one(grammar => grammar.tips.size === 0 && !grammar.flags.has('noscript') && hasKeys(grammar.arguments)),
-    ).filter(({ compare }) => compare.name === 'exact')
+    if (!this.#random.chance(0.03)) return [this.#one(false)]
+    const body = Array.from({ length: this.#random.below(6) }, () => this.#one(true))
+    const queued = body.filter(({ compare }) => compare.name === 'exact').map(({ args }) => args)
     const end = this.#random.chance(0.8) ? 'EXEC' : 'DISCARD'
-    return [['MULTI'], ...body.map(({ args }) => args), [end]].map(args => ({ args, compare: EXACT }))
+    return [['MULTI'], ...queued, [end]].map(args => ({ args, compare: EXACT }))
   }
 
-  #one(fits: (grammar: Grammar) => boolean): RandomRequest {
+  #one(inTransaction: boolean): RandomRequest {
     const grammar = this.#random.pick(this.#grammars)
+    if (inTransaction && !isTransactional(grammar)) return this.#one(inTransaction)
     const seldom = EMPTYING.has(grammar.words[0]!) || grammar.flags.has('blocking')
-    if (!fits(grammar) || (seldom && this.#random.chance(0.9))) return this.#one(fits)
+    if (seldom && this.#random.chance(0.9)) return this.#one(inTransaction)
     const args = [...grammar.words, ...grammar.arguments.flatMap(argument => this.#argument(argument, grammar))]
     if (this.#random.chance(0.5)) args[0] = args[0]!.toLowerCase()
     countKeys(grammar, args, this.#random)
-    // A damaged timeout may be 0, which is for ever.
-    if (!grammar.flags.has('blocking') && this.#random.chance(0.15)) this.#damage(args)
+    if (isDamageable(grammar, inTransaction) && this.#random.chance(0.15)) this.#damage(args)
     // Ids that the clock gives differ.
-    if (grammar.words[0] === 'XADD')
-      return { args: args.map(arg => (arg === '*' ? '5-*' : arg)), compare: comparisonOf(grammar) }
-    return { args, compare: comparisonOf(grammar) }
+    const fixed = grammar.words[0] === 'XADD' ? args.map(arg => (arg === '*' ? '5-*' : arg)) : args
+    return { args: fixed, compare: comparisonOf(grammar) }
   }
 
   #damage(args: string[]): void {
@@ -189,7 +187,19 @@ export class RandomRequests {
   }
 }
 
-/** A transaction is for the server of its keys. */
+/** A transaction is for the server of its keys, and its replies come in one. */
+function isTransactional({ tips, flags, arguments: all }: Grammar): boolean {
+  return tips.size === 0 && !flags.has('noscript') && hasKeys(all)
+}
+
+/**
+ * A damaged timeout may be 0, which is for ever. A pool of several servers has cursors of its own. What is wrong with a subcommand the pool
+ * leaves to the server, which a transaction may not have yet: then it is EXEC that fails.
+ */
+function isDamageable({ words, flags }: Grammar, inTransaction: boolean): boolean {
+  return !flags.has('blocking') && words[0] !== 'SCAN' && !(inTransaction && words.length > 1)
+}
+
 function hasKeys(all: readonly Argument[]): boolean {
   return all.some(({ type, arguments: inner }) => type === 'key' || hasKeys(inner))
 }
