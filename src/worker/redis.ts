@@ -5,7 +5,7 @@
 
 import { encodeText } from '../protocol/bytes.ts'
 import { Action, fitsArity } from '../protocol/resp/commands.ts'
-import { splitInline } from '../protocol/resp/inline.ts'
+import { isHttp, splitInline } from '../protocol/resp/inline.ts'
 import { KeyPositions } from '../protocol/resp/key-positions.ts'
 import * as replies from '../protocol/resp/replies.ts'
 import { RespReplyParser } from '../protocol/resp/reply-parser.ts'
@@ -263,6 +263,11 @@ export class RedisProtocol implements Protocol {
 
   private inlineRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
     if (this.pool.config.strict) {
+      client.close(CloseReason.error)
+      return
+    }
+    if (isHttp(buf, parser.start, parser.end)) {
+      this.pool.context.log.warn(`possible attack: c ${client.address} of pool '${this.pool.config.name}' speaks HTTP`)
       client.close(CloseReason.error)
       return
     }

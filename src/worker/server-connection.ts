@@ -217,8 +217,9 @@ export class ServerConnection implements SocketOwner {
   /** The request that was just queued may take longer by so much, or for ever. @param ms -1 = for ever. */
   extendDeadline(ms: number): void {
     const message = this.last!
-    const deadlineMs = message.deadlineMs + ms
-    message.deadlineMs = ms < 0 || deadlineMs > NEVER_MS ? NEVER_MS : deadlineMs
+    // The clock itself passes NEVER_MS some day.
+    if (ms < 0 || ms > NEVER_MS || message.deadlineMs === NEVER_MS) message.deadlineMs = NEVER_MS
+    else message.deadlineMs += ms
   }
 
   /** Queues a request whose bytes are still arriving. */

@@ -1,6 +1,8 @@
 /** Inline requests: a line of words, as a person types it in telnet. Data plane, but rare: it makes strings. */
 
-import { CR, encodeText, LF } from '../bytes.ts'
+import { CR, encodeText, LF, SPACE } from '../bytes.ts'
+
+const COLON = 58
 
 /**
  * Rewrites the line [start, end) of buf as a RESP request. Words are split as Redis splits them (sdssplitargs): spaces, "…" with
@@ -17,6 +19,21 @@ export function splitInline(buf: Uint8Array, start: number, end: number): Uint8A
   let text = `*${words.length}\r\n`
   for (const word of words) text += `$${word.length}\r\n${word}\r\n`
   return encodeText(text)
+}
+
+const HTTP_WORDS: readonly Uint8Array[] = [encodeText('POST'), encodeText('HOST:')]
+
+/**
+ * Whether the line [start, end) of buf is a web browser's: what would follow as the body of its request must not be executed. Redis looks
+ * for the same two words (`securityWarningCommand`).
+ */
+export function isHttp(buf: Uint8Array, start: number, end: number): boolean {
+  return HTTP_WORDS.some(word => {
+    const wordEnd = start + word.length
+    if (wordEnd >= end || buf[wordEnd] > SPACE) return false
+    // Upper case, where it is a letter; ':' stays what it is.
+    return word.every((byte, i) => buf[start + i] === byte || (byte !== COLON && buf[start + i] === byte + 32))
+  })
 }
 
 function isSpace(char: string): boolean {

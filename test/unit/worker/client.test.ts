@@ -296,6 +296,19 @@ describe('the end', () => {
     expect(harness.server.requests.length).toBe(1)
   })
 
+  test('a web browser that is led here executes nothing', async () => {
+    await start()
+    const wire = await harness.wire()
+    const body = 'SET a b\r\nFLUSHALL\r\n'
+    wire.send(Buffer.from(`POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: ${body.length}\r\n\r\n${body}`))
+    expect(String(await wire.untilClosed())).toBe('')
+    const other = await harness.wire()
+    other.send(encode('GET', 'a'))
+    await other.redisReplies(1)
+    expect(harness.server.requests).toEqual([['GET', 'a']])
+    expect(harness.logs.messages().join()).toContain('speaks HTTP')
+  })
+
   test('strict: a refused command that comes in two parts closes at once, and nothing behind it is executed', async () => {
     await start({ pool: { strict: true } })
     const wire = await harness.wire()

@@ -253,6 +253,18 @@ describe('expiry', () => {
     expect(harness.failures(0)).toBe(1)
   })
 
+  test('a deadline can be put off, also when the clock has run for weeks', async () => {
+    const wire = await expired()
+    const { head } = harness.connectionTo(0)
+    head!.deadlineMs = 2_000_000_000
+    harness.connectionTo(0).extendDeadline(5_000)
+    expect(head!.deadlineMs).toBe(2_000_005_000)
+    harness.connectionTo(0).extendDeadline(-1)
+    harness.passTime(10 * TIMEOUT_MS)
+    harness.server.peer.send(bulk('a'))
+    expect(await texts(wire, 1)).toEqual([bulk('a')])
+  })
+
   test('fragments expire with their request, and late replies of theirs are swallowed', async () => {
     await start({ servers: 2, answer: silent, pool: { timeoutMs: TIMEOUT_MS } })
     const wire = await harness.wire()

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { splitInline } from '../../../../src/protocol/resp/inline.ts'
+import { isHttp, splitInline } from '../../../../src/protocol/resp/inline.ts'
 import { Random, runSeed } from '../../../support/random.ts'
 import { decode, encode } from '../../../support/resp.ts'
 import { latin1 } from './feeding.ts'
@@ -70,4 +70,26 @@ test('lines of random bytes are split or refused, and nothing else', () => {
     const words = split(`${line}\n`)
     if (words !== null) expect(Array.isArray(words)).toBe(true)
   }
+})
+
+describe('a web browser', () => {
+  test.each(['POST / HTTP/1.1\r\n', 'post /\r\n', 'Host: localhost:22121\r\n', 'host:\r\n', 'HOST:\tx\n'])(
+    '%j',
+    line => {
+      expect(isHttp(latin1(`x${line}`), 1, 1 + line.length)).toBe(true)
+    },
+  )
+
+  test.each([
+    'POSTS a\r\n',
+    'HOST a\r\n',
+    'HOST::\r\n',
+    'HOSTZ x\r\n',
+    'GET host: post\r\n',
+    'POST',
+    '\r\n',
+    ' POST /\r\n',
+  ])('not %j', line => {
+    expect(isHttp(latin1(line), 0, line.length)).toBe(false)
+  })
 })
