@@ -15,6 +15,7 @@ import type { Client } from './client.ts'
 import { answerFailure, answerLocally } from './delivery.ts'
 import { Failure } from './errno.ts'
 import type { RedisProtocol } from './redis.ts'
+import { gatherRequest } from './redis-gather.ts'
 
 /** What `serverOfKeys` says when no server has all keys. */
 export const NO_SERVER = -1
@@ -28,6 +29,13 @@ export function multiKeyRequest(client: Client, parser: RespRequestParser, buf: 
   if (!protocol.positions.find(command, buf, start, args, argCount)) {
     protocol.forwardKeyless(client, parser, buf)
     return
+  }
+  if (command.action === Action.gatherSets && client.pool.config.crossServer === 'gather') {
+    const servers = severalServers(client, parser, buf)
+    if (servers !== null) {
+      gatherRequest(client, parser, buf, servers)
+      return
+    }
   }
   const server = serverOfKeys(client, parser, buf)
   if (server === NO_SERVER) return
@@ -80,6 +88,21 @@ export function serverOfKeys(client: Client, parser: RespRequestParser, buf: Uin
   if (positions.count === 0) server = protocol.keylessServer
   if (server < 0) answerFailure(client, Failure.refused)
   return server
+}
+
+/** The server of each key in `protocol.positions`; null where they are on one, or where one of them is refused or has no server. */
+function severalServers(client: Client, parser: RespRequestParser, buf: Uint8Array): number[] | null {
+  const { positions, longestKey } = client.pool.protocol as RedisProtocol
+  const { start, args } = parser
+  const servers: number[] = []
+  for (let i = 0; i < positions.count; i++) {
+    const keyStart = start + args[positions.args[i] * 2]
+    const keyEnd = start + args[positions.args[i] * 2 + 1]
+    const server = keyEnd - keyStart > longestKey ? -1 : client.pool.router.route(buf, keyStart, keyEnd)
+    if (server < 0) return null
+    servers.push(server)
+  }
+  return servers.every(server => server === servers[0]) ? null : servers
 }
 
 /**
