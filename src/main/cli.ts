@@ -8,6 +8,7 @@ import { parseExactNumber, parseNumber } from '../config/number.ts'
 import { LOG_LEVEL_DEFAULT, LOG_LEVEL_MAX } from '../log/level.ts'
 import type { LogOptions } from '../shared/messages.ts'
 import { type OptionSpec, parseArguments } from './getopt.ts'
+import { DEFAULT_MEMORY_LIMIT, parseMemoryLimit } from './memory-limit.ts'
 import { describeStatsText, OWN_USAGE_TEXT, USAGE_TEXT, versionText } from './usage.ts'
 import { pistachioVersion } from './version.ts'
 
@@ -39,6 +40,8 @@ export interface Options {
   /** 1..256. */
   readonly workers: number
   readonly logFormat: LogOptions['format']
+  /** Most memory for data that waits, over all workers; 0 = no limit. */
+  readonly memoryLimitBytes: number
   /** Longest time that an orderly end may take; 0 = end at once. */
   readonly drainTimeoutMs: number
   /** So long new clients are still taken once health checks have been told of the end. */
@@ -61,7 +64,7 @@ type Draft = { -readonly [K in keyof Options]: Options[K] }
 
 interface Option extends OptionSpec {
   /** What it takes, for the message when that is missing; '' when it takes nothing. */
-  readonly wants: '' | 'a number' | 'a string' | 'a file name'
+  readonly wants: '' | 'a number' | 'a string' | 'a file name' | 'a size'
   /** Takes the value in. @returns '' or what is wrong with it. */
   readonly set: (draft: Draft, value: string) => string
 }
@@ -91,6 +94,7 @@ const OPTIONS: readonly Option[] = [
   { short: 'm', long: 'mbuf-size', takesValue: true, wants: 'a number', set: setMbufSize },
   ownNumber('workers', 1, WORKERS_MAX, 'workers'),
   { short: '', long: 'log-format', takesValue: true, wants: 'a string', set: setLogFormat },
+  { short: '', long: 'memory-limit', takesValue: true, wants: 'a size', set: setMemoryLimit },
   ownNumber('drain-timeout', 0, 0x7fffffff, 'drainTimeoutMs'),
   ownNumber('drain-delay', 0, 0x7fffffff, 'drainDelayMs'),
   ownNumber('agent-check-port', 1, 65_535, 'agentCheckPort'),
@@ -131,6 +135,7 @@ function defaults(): Draft {
     mbufBytes: 16_384,
     workers: Math.min(availableParallelism(), WORKERS_MAX),
     logFormat: 'nutcracker',
+    memoryLimitBytes: parseMemoryLimit(DEFAULT_MEMORY_LIMIT),
     drainTimeoutMs: 30_000,
     drainDelayMs: 0,
     agentCheckPort: 0,
@@ -213,4 +218,11 @@ function setLogFormat(draft: Draft, value: string): string {
   if (value !== 'nutcracker' && value !== 'json') return 'option --log-format requires nutcracker or json'
   draft.logFormat = value
   return ''
+}
+
+function setMemoryLimit(draft: Draft, value: string): string {
+  draft.memoryLimitBytes = parseMemoryLimit(value)
+  return draft.memoryLimitBytes < 0
+    ? 'option --memory-limit requires 0, a size of at least 16m (with k, m or g), or a percentage'
+    : ''
 }

@@ -40,6 +40,7 @@ class Process {
     this.#primary = new Primary({
       workers: options.workers,
       mbufBytes: options.mbufBytes,
+      memoryLimitBytes: options.memoryLimitBytes,
       statsAddress: options.statsAddr,
       statsPort: options.statsPort,
       agentCheckPort: options.agentCheckPort,

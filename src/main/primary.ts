@@ -40,6 +40,8 @@ import { TableThread } from './table-thread.ts'
 export interface PrimaryOptions {
   readonly workers: number
   readonly mbufBytes: number
+  /** Most memory for data that waits, over all workers; 0 = no limit. */
+  readonly memoryLimitBytes: number
   readonly statsAddress: string
   readonly statsPort: number
   /** HAProxy's agent check on the stats address; 0 = none. */
@@ -262,9 +264,10 @@ export class Primary {
   /** A worker that starts now. What its predecessor left in older memory is final. */
   #birthOf(worker: number): WorkerData {
     const { workers, mbufBytes, workerLog } = this.#options
+    const memoryLimitBytes = Math.trunc(this.#options.memoryLimitBytes / workers)
     const current = this.#current!
     this.#workerAdopted(worker, current.generation)
-    return { workerIndex: worker, workers, mbufBytes, log: workerLog, current: forWorkers(current) }
+    return { workerIndex: worker, workers, mbufBytes, memoryLimitBytes, log: workerLog, current: forWorkers(current) }
   }
 
   #workerGone(worker: number): void {

@@ -40,6 +40,7 @@ export const OWN_USAGE_TEXT = [
   'Options that nutcracker does not have:\n',
   '      --workers=N        : set number of worker threads (default: one per core, min: 1, max: 256)\n',
   '      --log-format=S     : set format of log lines: nutcracker or json (default: nutcracker)\n',
+  '      --memory-limit=S   : set most memory for data that waits, all workers: bytes, k, m, g or %, 0 for none (default: 50%)\n',
   '      --drain-timeout=N  : set longest time of an orderly end in msec (default: 30000 msec)\n',
   '      --drain-delay=N    : set time of it in which clients are still accepted in msec (default: 0 msec)\n',
   '      --agent-check-port=N : set port of HAProxy agent check on the stats addr (default: off)\n',

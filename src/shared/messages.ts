@@ -22,6 +22,8 @@ export interface WorkerData {
   readonly workers: number
   /** Size of nutcracker's mbuf: only its limit on key length remains, `mbufBytes - 49`. */
   readonly mbufBytes: number
+  /** This worker's share of `--memory-limit`, bytes; 0 = no limit. */
+  readonly memoryLimitBytes: number
   readonly log: LogOptions
   readonly current: Generation
 }

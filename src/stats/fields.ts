@@ -18,6 +18,7 @@ export const PROCESS_FIELDS = [
   field('total_connections', 'counter', '# connections ever created'),
   field('curr_connections', 'gauge', '# connections now'),
   field('worker_crashes', 'counter', '# workers that died and were replaced', true),
+  field('memory_pauses', 'counter', '# times a worker stopped reading clients for want of memory', true),
 ] as const
 
 export const POOL_FIELDS = [
@@ -32,6 +33,7 @@ export const POOL_FIELDS = [
   field('client_idle', 'counter', '# clients closed by the idle timeout', true),
   field('partial_replies', 'counter', '# multi-gets answered without some of their servers', true),
   field('local_requests', 'counter', '# requests answered by the proxy itself', true),
+  field('client_memory', 'counter', '# clients closed for want of memory', true),
 ] as const
 
 export const SERVER_FIELDS = [
@@ -53,7 +55,7 @@ export const SERVER_FIELDS = [
 ] as const
 
 /** Index of a process field in a row. */
-export const ProcessStat = { totalConnections: 0, currConnections: 1, workerCrashes: 2 } as const
+export const ProcessStat = { totalConnections: 0, currConnections: 1, workerCrashes: 2, memoryPauses: 3 } as const
 
 /** Offset of a pool field from the pool's base in a row. */
 export const PoolStat = {
@@ -68,6 +70,7 @@ export const PoolStat = {
   clientIdle: 8,
   partialReplies: 9,
   localRequests: 10,
+  clientMemory: 11,
 } as const
 
 /** Offset of a server field from the server's base in a row. */

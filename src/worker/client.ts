@@ -12,6 +12,7 @@ import { Parsed } from '../protocol/result.ts'
 import { PoolStat } from '../stats/fields.ts'
 import { answerLocally, leaveClient } from './delivery.ts'
 import { holdBytes } from './hold.ts'
+import { MESSAGE_BYTES } from './memory.ts'
 import { type Message, MessageKind, takeMessage } from './message.ts'
 import type { Pool } from './pool.ts'
 import type { ClientSession, RequestParser } from './protocol.ts'
@@ -150,7 +151,12 @@ export class Client implements SocketOwner {
   }
 
   private updateWindow(): void {
-    const { clientQueueBytes, clientMaxPending } = this.pool.config
+    const { config, context } = this.pool
+    if (context.memory.pressed) {
+      this.window = 0
+      return
+    }
+    const { clientQueueBytes, clientMaxPending } = config
     const fit = Math.trunc(clientQueueBytes / (this.replyBytes + 64))
     this.window = fit < LEAST_WINDOW ? LEAST_WINDOW : fit > clientMaxPending ? clientMaxPending : fit
   }
@@ -210,6 +216,7 @@ export class Client implements SocketOwner {
     if (this.tail === null && this.upload === null) this.pauseMs = nowMs - this.activeMs
     this.activeMs = nowMs
     if (this.closing >= 0) return
+    this.pool.context.memory.check()
     if (this.blocked) {
       this.keepBlocked(buf, length)
       return
@@ -406,6 +413,35 @@ export class Client implements SocketOwner {
       this.resuming = true
       this.pool.context.resumeLater(this)
     }
+  }
+
+  /** Memory is short: the client is not read until `goOn`. What is passing through, with its own bound, goes on. */
+  holdBack(): void {
+    this.updateWindow()
+    if (this.upload === null && this.closing < 0) this.block()
+  }
+
+  goOn(): void {
+    this.updateWindow()
+    if (!this.blocked || this.resuming || this.full) return
+    this.resuming = true
+    this.pool.context.resumeLater(this)
+  }
+
+  /** What the client's input, output and requests take, bytes. */
+  get memoryBytes(): number {
+    const tailBytes = this.tail === null ? 0 : this.tail.buf.length
+    return tailBytes + this.socket.pendingBytes + this.heldBytes + this.pending * MESSAGE_BYTES
+  }
+
+  closeForMemory(): void {
+    const { config, context, row, statBase } = this.pool
+    context.log.notice(
+      `c ${this.address} of pool '${config.name}' closed for want of memory: it takes ${this.memoryBytes} bytes`,
+    )
+    row[statBase + PoolStat.clientMemory]++
+    this.socket.reset()
+    this.close(CloseReason.error)
   }
 
   /** Goes on with the input that waited. Called at the end of the turn. */

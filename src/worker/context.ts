@@ -8,6 +8,7 @@ import type { FromWorker, Generation } from '../shared/messages.ts'
 import { PoolStat, ProcessStat } from '../stats/fields.ts'
 import { type Client, CloseReason } from './client.ts'
 import { Drain } from './drain.ts'
+import { MemoryGuard } from './memory-guard.ts'
 import { Pool } from './pool.ts'
 import type { ProxyGreeting } from './proxy-greeting.ts'
 import type { Server } from './server.ts'
@@ -22,6 +23,8 @@ export interface ContextOptions {
   readonly workerIndex: number
   readonly workers: number
   readonly mbufBytes: number
+  /** This worker's share of the memory for data, bytes; 0 = no limit. */
+  readonly memoryLimitBytes: number
   readonly log: Logger
   /** Sends a message to the primary. */
   readonly post: (message: FromWorker) => void
@@ -34,6 +37,7 @@ export class Context {
   readonly mbufBytes: number
   readonly log: Logger
   readonly post: (message: FromWorker) => void
+  readonly memory: MemoryGuard
   pools: Pool[] = []
   /** Pools that are no longer configured and still have clients or requests. */
   private retired: Pool[] = []
@@ -61,6 +65,7 @@ export class Context {
     this.mbufBytes = options.mbufBytes
     this.log = options.log
     this.post = options.post
+    this.memory = new MemoryGuard(this, options.memoryLimitBytes)
     this.turn.hooks = this
   }
 
@@ -80,6 +85,7 @@ export class Context {
 
   end(): void {
     this.slot[WorkerSlot.turns]++
+    this.memory.check()
   }
 
   /** The client goes on with its input once this turn's replies are all in. */
@@ -142,6 +148,7 @@ export class Context {
     for (const client of this.writeWaits) if (!client.checkWrites(nowMs)) this.writeWaits.delete(client)
     for (const greeting of this.greetings) if (!greeting.checkTime(nowMs)) this.greetings.delete(greeting)
     let busy = this.lingering.size + this.uploadWaits.size + this.writeWaits.size + this.greetings.size > 0
+    if (this.memory.tick(nowMs)) busy = true
     if (this.drainPolicy !== null) {
       busy = true
       setImmediate(this.onDrainCheck)
@@ -159,6 +166,11 @@ export class Context {
     this.retired = this.retired.filter(pool => this.checkPool(pool, nowMs, checkIdle) || pool.clients.size > 0)
     if (this.retired.length > 0) busy = true
     if (busy) this.armTimer()
+  }
+
+  /** The configured pools, and those that are on their way out. */
+  allPools(): Pool[] {
+    return [...this.pools, ...this.retired]
   }
 
   /** @returns true when the pool may have more deadlines. */
@@ -236,7 +248,7 @@ export class Context {
 
   private readonly onDrainCheck = (): void => {
     this.turn.begin()
-    this.drainPolicy!.check([...this.pools, ...this.retired], this.turn.nowMs)
+    this.drainPolicy!.check(this.allPools(), this.turn.nowMs)
   }
 
   /** Tells the primary once. A client that was on its way meanwhile is drained where it arrives. */

@@ -16,6 +16,7 @@ export const Failure = {
   tooManyFiles: 11,
   noAddress: 12,
   other: 13,
+  noMemory: 14,
 } as const
 export type FailureCode = (typeof Failure)[keyof typeof Failure]
 
@@ -34,6 +35,7 @@ export const FAILURE_TEXTS: readonly string[] = [
   'Too many open files',
   'Cannot assign requested address',
   'Input/output error',
+  'Cannot allocate memory',
 ]
 
 /** libuv's codes are negative errno values on Linux (errno.h). */
@@ -50,6 +52,7 @@ const BY_ERRNO: ReadonlyMap<number, FailureCode> = new Map([
   [-13, Failure.accessDenied],
   [-24, Failure.tooManyFiles],
   [-99, Failure.noAddress],
+  [-12, Failure.noMemory],
 ])
 
 /** @param errno negative libuv code. */

@@ -3,12 +3,15 @@
  * Data plane; one arena a thread.
  */
 
-import { copyBytes } from './slab.ts'
+import { countBytes } from './memory.ts'
+import { BLOCK_BYTES, copyBytes } from './slab.ts'
 
-const CHUNK_BYTES = 65_536
+const CHUNK_BYTES = BLOCK_BYTES
 /** Replies above this get a buffer of their own, which later goes out without a copy. */
 const OWN_BUFFER_BYTES = 16_384
-const KEPT_CHUNKS = 64
+const KEPT_CHUNKS = 32
+/** As many as are kept when the thread has grown quiet after a burst. */
+const QUIET_CHUNKS = 2
 
 export class HoldChunk {
   buf: Buffer
@@ -25,6 +28,7 @@ export class HoldChunk {
 }
 
 let current = new HoldChunk(CHUNK_BYTES, false)
+countBytes(CHUNK_BYTES)
 const kept: HoldChunk[] = []
 
 /** Copies [start, end) of buf. @returns the chunk, with one more reference; the copy ends at its `used`. */
@@ -34,11 +38,13 @@ export function holdBytes(buf: Uint8Array, start: number, end: number): HoldChun
     const own = new HoldChunk(length, true)
     own.used = copyBytes(buf, start, end, own.buf, 0)
     own.refs = 1
+    countBytes(length)
     return own
   }
   if (current.used + length > CHUNK_BYTES) {
     // The full chunk lives on in the messages that refer to it.
     current = kept.pop() ?? new HoldChunk(CHUNK_BYTES, false)
+    countBytes(CHUNK_BYTES)
   }
   const chunk = current
   chunk.used = copyBytes(buf, start, end, chunk.buf, chunk.used)
@@ -52,12 +58,24 @@ export function holdOwned(buf: Buffer, end: number): HoldChunk {
   own.buf = buf
   own.used = end
   own.refs = 1
+  countBytes(buf.length)
   return own
 }
 
 export function releaseHold(chunk: HoldChunk): void {
   chunk.refs--
-  if (chunk.refs > 0 || chunk.single) return
+  if (chunk.refs > 0) return
+  if (chunk.single) {
+    countBytes(-chunk.buf.length)
+    return
+  }
   chunk.used = 0
-  if (chunk !== current && kept.length < KEPT_CHUNKS) kept.push(chunk)
+  if (chunk === current) return
+  countBytes(-CHUNK_BYTES)
+  if (kept.length < KEPT_CHUNKS) kept.push(chunk)
+}
+
+/** Leaves most of the kept chunks to the garbage collector. */
+export function trimHolds(): void {
+  if (kept.length > QUIET_CHUNKS) kept.length = QUIET_CHUNKS
 }

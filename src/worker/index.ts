@@ -30,6 +30,7 @@ const context = new Context({
   workerIndex: data.workerIndex,
   workers: data.workers,
   mbufBytes: data.mbufBytes,
+  memoryLimitBytes: data.memoryLimitBytes,
   log,
   post,
 })

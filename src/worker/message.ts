@@ -8,6 +8,7 @@
 import type { Client } from './client.ts'
 import type { FragmentGroup } from './fragment.ts'
 import { type HoldChunk, releaseHold } from './hold.ts'
+import { countMessage } from './memory.ts'
 
 export const MessageKind = {
   /** Forwarded whole; the reply goes to the client as it is. */
@@ -70,6 +71,7 @@ const KEPT_MESSAGES = 16_384
 const kept: Message[] = []
 
 export function takeMessage(client: Client | null, kind: number): Message {
+  countMessage(1)
   const message = kept.length > 0 ? kept.pop()! : new Message()
   message.client = client
   message.kind = kind
@@ -78,6 +80,7 @@ export function takeMessage(client: Client | null, kind: number): Message {
 
 /** Gives a message back. It must be in neither list. */
 export function giveMessage(message: Message): void {
+  countMessage(-1)
   if (message.hold !== null) {
     releaseHold(message.hold)
     message.hold = null
@@ -96,4 +99,9 @@ export function giveMessage(message: Message): void {
   message.joined = 0
   message.tag = 0
   if (kept.length < KEPT_MESSAGES) kept.push(message)
+}
+
+/** Leaves the kept messages to the garbage collector. */
+export function trimMessages(): void {
+  kept.length = 0
 }

@@ -138,6 +138,11 @@ export class Pool {
     this.context.clientGone()
   }
 
+  /** The configured servers, and those that are on their way out. */
+  allServers(): Server[] {
+    return [...this.servers, ...this.leaving]
+  }
+
   checkDeadlines(nowMs: number): void {
     if (this.router.epoch !== this.checkedEpoch) {
       this.checkedEpoch = this.router.epoch

@@ -16,6 +16,7 @@ import { type Client, CloseReason } from './client.ts'
 import { deliver, deliverFailure, emitReady } from './delivery.ts'
 import { Failure, type FailureCode, failureOf } from './errno.ts'
 import type { GetQueue } from './memcache-gets.ts'
+import { MESSAGE_BYTES } from './memory.ts'
 import { giveMessage, type Message, MessageKind } from './message.ts'
 import { type ReplyParser, Verdict } from './protocol.ts'
 import type { Server } from './server.ts'
@@ -557,6 +558,20 @@ export class ServerConnection implements SocketOwner {
   onDrain(): void {
     this.release()
     this.upload?.resume()
+  }
+
+  /** What the connection's unsent requests, its queue and an incomplete reply take, bytes. */
+  get memoryBytes(): number {
+    const tailBytes = this.tail === null ? 0 : this.tail.buf.length
+    return tailBytes + this.socket.pendingBytes + (this.requests + this.expiredRequests) * MESSAGE_BYTES
+  }
+
+  closeForMemory(): void {
+    const { config, pool } = this.server
+    pool.context.log.notice(
+      `a connection to server '${config.pname}' of pool '${pool.config.name}' closed for want of memory: it takes ${this.memoryBytes} bytes`,
+    )
+    this.close(Failure.noMemory)
   }
 
   /** Ends the connection for a reason that counts: as an error, and for ejection. */

@@ -78,12 +78,12 @@ export class Server {
   }
 
   private countGauges(sign: number): void {
-    for (const connection of this.connections) connection.countGauges(sign)
-    for (const connection of this.connections3) connection.countGauges(sign)
-    for (const connection of this.held.connections) connection.countGauges(sign)
-    for (const connection of this.leavingConnections) connection.countGauges(sign)
-    for (const connection of this.bulk) connection.countGauges(sign)
-    for (const connection of this.parked) connection.countGauges(sign)
+    for (const connection of this.allConnections()) connection.countGauges(sign)
+  }
+
+  allConnections(): ServerConnection[] {
+    const { connections, connections3, leavingConnections, bulk, parked, held } = this
+    return [...connections, ...connections3, ...held.connections, ...leavingConnections, ...bulk, ...parked]
   }
 
   /** No connection of today takes another request; each closes when it has answered what it has. */

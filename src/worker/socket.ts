@@ -13,6 +13,7 @@
 
 import { writeSync } from 'node:fs'
 import { assert } from '../shared/assert.ts'
+import { countBytes } from './memory.ts'
 import { bindings, type ConnectRequest, type RawHandle, UV_EOF, type WriteRequest } from './raw-handle.ts'
 import { copyBytes, giveSlab, SLAB_BYTES, takeSlab } from './slab.ts'
 import type { Turn } from './turn.ts'
@@ -48,6 +49,8 @@ interface OwnedWrite extends WriteRequest {
   /** What is being written, kept from the garbage collector; and the slabs among it, which go back to the pool afterwards. */
   buffer: Uint8Array | readonly Uint8Array[] | null
   slabs: Buffer[]
+  /** Bytes among it that are nobody's but the socket's. */
+  ownedBytes: number
 }
 
 const NO_SLABS: Buffer[] = []
@@ -79,6 +82,8 @@ function onWritten(this: OwnedWrite, status: number): void {
   this.buffer = null
   giveSlabs(this.slabs)
   this.slabs = NO_SLABS
+  countBytes(-this.ownedBytes)
+  this.ownedBytes = 0
   if (socket === null) return
   socket.turn.begin()
   socket.written(status)
@@ -101,6 +106,8 @@ export class Socket {
   queue: Uint8Array[] = []
   /** The slabs that lie in `queue`. */
   private queuedSlabs: Buffer[] = NO_SLABS
+  /** Bytes in `queue` that came by `appendOwned`. */
+  private ownedBytes = 0
   /** Bytes not yet taken by the kernel: the write under way and `queue`, not the slab. */
   queuedBytes = 0
   /** Bytes of the write under way. */
@@ -222,6 +229,8 @@ export class Socket {
     this.spill()
     this.queue.push(buf.subarray(start, end))
     this.queuedBytes += end - start
+    this.ownedBytes += end - start
+    countBytes(end - start)
     if (!this.dirty) this.markDirty()
   }
 
@@ -314,6 +323,8 @@ export class Socket {
     if (this.outLength > 0) this.queueSlab()
     const slabs = this.queuedSlabs
     this.queuedSlabs = NO_SLABS
+    const owned = this.ownedBytes
+    this.ownedBytes = 0
     const chunks = this.queue
     this.queue = []
     const bytes = this.queuedBytes
@@ -321,16 +332,19 @@ export class Socket {
     const request = this.takeRequest()
     const status =
       chunks.length === 1 ? this.handle!.writeBuffer(request, chunks[0]) : this.handle!.writev(request, chunks, true)
-    if (status !== 0) {
-      giveSlabs(slabs)
-      this.failLater(status)
-    } else if (streamState[lastWriteWasAsync] !== 0) {
+    if (status === 0 && streamState[lastWriteWasAsync] !== 0) {
       this.wait(request, chunks, slabs, bytes)
-    } else {
-      this.flowing = true
-      giveSlabs(slabs)
-      this.owner!.onDrain()
+      request.ownedBytes = owned
+      return
     }
+    giveSlabs(slabs)
+    countBytes(-owned)
+    if (status !== 0) {
+      this.failLater(status)
+      return
+    }
+    this.flowing = true
+    this.owner!.onDrain()
   }
 
   /** A request object serves any number of writes that end at once; one that waits is spent. */
@@ -342,6 +356,7 @@ export class Socket {
       request.socket = this
       request.buffer = null
       request.slabs = NO_SLABS
+      request.ownedBytes = 0
       this.request = request
     }
     return request
@@ -408,6 +423,8 @@ export class Socket {
     this.queuedSlabs = NO_SLABS
     this.queuedBytes = 0
     this.writingBytes = 0
+    countBytes(-this.ownedBytes)
+    this.ownedBytes = 0
     if (this.handle !== null) {
       this.handle.pistachio = null
       this.handle.close()

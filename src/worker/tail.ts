@@ -5,6 +5,7 @@
  * large the message; and it takes no more than that message where its size is known, so that what follows is parsed in place.
  */
 
+import { countBytes } from './memory.ts'
 import { copyBytes } from './slab.ts'
 
 const FIRST_BYTES = 512
@@ -21,12 +22,20 @@ export class Tail {
   length = 0
 
   static take(): Tail {
-    return kept.pop() ?? new Tail()
+    const tail = kept.pop() ?? new Tail()
+    countBytes(tail.buf.length)
+    return tail
+  }
+
+  /** Leaves the kept tails to the garbage collector. */
+  static trim(): void {
+    kept.length = 0
   }
 
   /** Returns the tail to the pool. */
   give(): void {
     this.length = 0
+    countBytes(-this.buf.length)
     if (kept.length < KEPT_TAILS && this.buf.length <= KEPT_BYTES) kept.push(this)
   }
 
@@ -55,6 +64,7 @@ export class Tail {
     const buf = this.buf
     this.buf = Buffer.allocUnsafeSlow(FIRST_BYTES)
     this.length = 0
+    countBytes(FIRST_BYTES - buf.length)
     return buf
   }
 
@@ -63,6 +73,7 @@ export class Tail {
     // Within a list, `need` is the end of the next value only: never less than doubling, or a long list is copied once a value.
     const size = need > double ? Math.min(need, Math.max(double, TRUSTED_BYTES)) : double
     const bigger = Buffer.allocUnsafeSlow(size)
+    countBytes(size - this.buf.length)
     this.buf.copy(bigger, 0, 0, this.length)
     this.buf = bigger
   }

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { describe, expect, it } from 'vitest'
 import { type Options, parseCommandLine } from '../../../src/main/cli.ts'
+import { availableMemoryBytes } from '../../../src/main/memory-limit.ts'
 import { USAGE_TEXT } from '../../../src/main/usage.ts'
 import { POOL_FIELDS, SERVER_FIELDS } from '../../../src/stats/fields.ts'
 
@@ -46,6 +47,7 @@ describe('defaults', () => {
       mbufBytes: 16_384,
       workers: Math.min(availableParallelism(), 256),
       logFormat: 'nutcracker',
+      memoryLimitBytes: Math.trunc(availableMemoryBytes() / 2),
       drainTimeoutMs: 30_000,
       drainDelayMs: 0,
       agentCheckPort: 0,
@@ -77,6 +79,11 @@ describe('values', () => {
     [['--workers', '3'], { workers: 3 }],
     [['--workers=256'], { workers: 256 }],
     [['--log-format=json'], { logFormat: 'json' }],
+    [['--memory-limit', '0'], { memoryLimitBytes: 0 }],
+    [['--memory-limit=16777216'], { memoryLimitBytes: 16_777_216 }],
+    [['--memory-limit', '512m'], { memoryLimitBytes: 536_870_912 }],
+    [['--memory-limit', '2GB'], { memoryLimitBytes: 2_147_483_648 }],
+    [['--memory-limit', '100%'], { memoryLimitBytes: availableMemoryBytes() }],
     [['--drain-timeout', '0'], { drainTimeoutMs: 0 }],
     [['--drain-delay=2000'], { drainDelayMs: 2_000 }],
     [['--agent-check-port', '22225'], { agentCheckPort: 22_225 }],

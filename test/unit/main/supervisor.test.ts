@@ -46,7 +46,14 @@ async function rigOf(behaviour: FakeBehaviour = {}, entryFor: () => URL = () => 
       return entryFor()
     },
     workers: WORKERS,
-    dataFor: workerIndex => ({ workerIndex, workers: WORKERS, mbufBytes: 16_384, log, current: generation }),
+    dataFor: workerIndex => ({
+      workerIndex,
+      workers: WORKERS,
+      mbufBytes: 16_384,
+      memoryLimitBytes: 0,
+      log,
+      current: generation,
+    }),
     onReady: worker => ready.push(worker),
     onGone: worker => gone.push(worker),
     onMessage: (worker, message) => messages.push({ worker, message }),

@@ -33,6 +33,8 @@ export interface HarnessOptions {
   /** How many servers; they are named s0, s1 … Default 1. */
   readonly servers?: number
   readonly answer?: Answer
+  /** Of the one worker; default 0, no limit. */
+  readonly memoryLimitBytes?: number
   /** Serves the servers' connections in place of `answer`. */
   readonly sockets?: (socket: Socket) => void
 }
@@ -65,6 +67,7 @@ export class Harness {
       workerIndex: 0,
       workers: WORKERS,
       mbufBytes: 16_384,
+      memoryLimitBytes: options.memoryLimitBytes ?? 0,
       log: this.logs.log,
       post: message => void this.posts.push(message),
     })

@@ -9,6 +9,7 @@
  */
 
 import type { HoldChunk } from '../../../src/worker/hold.ts'
+import { lentBytes } from '../../../src/worker/memory.ts'
 import type { Message } from '../../../src/worker/message.ts'
 import type { Tail } from '../../../src/worker/tail.ts'
 
@@ -23,6 +24,7 @@ const tails = new Set<Tail>()
 const holds = new Map<HoldChunk, number>()
 /** What went wrong, in words; such a thing must fail the test even where the worker lives on. */
 const faults: string[] = []
+let bytesAtRest = 0
 
 /** What is lent at the moment, and what went wrong; all empty when the worker is at rest. */
 export interface Balance {
@@ -30,15 +32,18 @@ export interface Balance {
   readonly slabs: number
   readonly tails: number
   readonly heldReplies: number
+  /** As the worker itself counts. */
+  readonly bytes: number
   readonly faults: readonly string[]
 }
 
-export const AT_REST: Balance = { messages: 0, slabs: 0, tails: 0, heldReplies: 0, faults: [] }
+export const AT_REST: Balance = { messages: 0, slabs: 0, tails: 0, heldReplies: 0, bytes: 0, faults: [] }
 
 export function balance(): Balance {
   let heldReplies = 0
   for (const refs of holds.values()) heldReplies += refs
-  return { messages: messages.size, slabs: slabs.size, tails: tails.size, heldReplies, faults: [...faults] }
+  const bytes = lentBytes() - bytesAtRest
+  return { messages: messages.size, slabs: slabs.size, tails: tails.size, heldReplies, bytes, faults: [...faults] }
 }
 
 function fault(what: string): void {
@@ -135,4 +140,5 @@ export function resetLedger(): void {
   tails.clear()
   holds.clear()
   faults.length = 0
+  bytesAtRest = lentBytes()
 }
