@@ -17,7 +17,7 @@
  * `blocked 1` waits until so many clients are blocked on the servers. `A!` closes the connection of client A.
  *
  * Flags: `resp2`, `resp3` (only with that protocol), `danger` (never sent to a server directly: the subject must refuse it), `refused`,
- * `many refused` (what the pool is known to refuse, behind one server or only behind several).
+ * `many refused` (what the pool is known to refuse, always or only behind several servers), `gathered` (then not with `cross_server: gather`).
  */
 
 import { readdirSync, readFileSync } from 'node:fs'

@@ -3,9 +3,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Case, parseCases, readCases } from './case-file.ts'
 import { sameValue } from './compare.ts'
-import { startTargets, type Targets } from './target.ts'
+import { SUBJECTS, type SubjectName, startTargets, type Targets } from './target.ts'
 import { readValue } from './value.ts'
-import { type Judged, judgeAll, type Verdict } from './verdict.ts'
+import { type Judged, judgeAll, type VerdictName } from './verdict.ts'
 
 let targets: Targets
 let judged: Judged[]
@@ -17,17 +17,24 @@ beforeAll(async () => {
 
 afterAll(() => targets.stop())
 
-function told(one: Judged, where: string, verdict: Verdict): string {
-  return `${one.case.command} | ${one.case.form} (RESP${one.protocol}, ${where}, ${one.case.place}): ${verdict.note}`
+function told(one: Judged, subject: SubjectName): string {
+  const { command, form, place } = one.case
+  return `${command} | ${form} (RESP${one.protocol}, ${subject}, ${place}): ${one.verdicts[subject].note}`
 }
 
-function sides(one: Judged): [string, Verdict, boolean][] {
-  const { flags } = one.case
-  const refused = flags.has('refused')
-  return [
-    ['one server', one.one, refused],
-    ['several servers', one.many, refused || flags.has('many refused')],
-  ]
+/** Whether the case says that this subject refuses it. */
+function mayRefuse({ flags }: Case, subject: SubjectName): boolean {
+  if (flags.has('refused')) return true
+  return flags.has('many refused') && (subject === 'many' || (subject === 'gather' && !flags.has('gathered')))
+}
+
+/** What was judged so, as text. */
+function allOf(name: VerdictName, fits: (one: Judged, subject: SubjectName) => boolean): string[] {
+  return judged.flatMap(one =>
+    SUBJECTS.filter(subject => one.verdicts[subject].name === name && fits(one, subject)).map(subject =>
+      told(one, subject),
+    ),
+  )
 }
 
 test('no case promises what a server does not do', () => {
@@ -35,34 +42,28 @@ test('no case promises what a server does not do', () => {
 })
 
 test('no answer is wrong', () => {
-  const wrong = judged.flatMap(one =>
-    sides(one).flatMap(([where, verdict]) => (verdict.name === 'wrong' ? [told(one, where, verdict)] : [])),
-  )
-  expect(wrong).toEqual([])
+  expect(allOf('wrong', () => true)).toEqual([])
 })
 
-test('nothing is refused but what the cases say', () => {
-  const refused = judged.flatMap(one =>
-    sides(one).flatMap(([where, verdict, known]) =>
-      verdict.name === 'refused' && !known ? [told(one, where, verdict)] : [],
-    ),
-  )
-  expect(refused).toEqual([])
+test('nothing is refused but what the cases say, and that is', () => {
+  expect(allOf('refused', (one, subject) => !mayRefuse(one.case, subject))).toEqual([])
+  expect(allOf('right', (one, subject) => mayRefuse(one.case, subject))).toEqual([])
 })
 
 test('every command of the server has a case', async () => {
   const [[list]] = (await targets.direct.tellServers(['COMMAND', 'LIST'])) as [[string]]
-  const covered = new Set(readCases().map(one => one.command.split(' ')[0]!.toLowerCase()))
+  const commands = readCases().map(one => one.command.toLowerCase().replace(' ', '|'))
+  const covered = new Set(commands.flatMap(command => [command, command.split('|')[0]!]))
   const names = list.slice(1, -1).split(' ')
   expect(names.length).toBeGreaterThan(200)
   expect(names.filter(name => !covered.has(name))).toEqual([])
 })
 
 test('the keys of several servers are on several servers', async () => {
-  await targets.many.reset()
+  await targets.subjects.many.reset()
   const setAll = parseCases('here', '== MSET | all\nMSET one 1 news 2 three 3')
   await judgeAll(targets, setAll)
-  expect(await targets.many.tellServers(['DBSIZE'])).toEqual([['1'], ['1'], ['1']])
+  expect(await targets.subjects.many.tellServers(['DBSIZE'])).toEqual([['1'], ['1'], ['1']])
 })
 
 describe('the comparison itself', () => {
@@ -87,8 +88,8 @@ describe('the comparison itself', () => {
 
   test('tells refused from wrong', async () => {
     const judge = async (text: string): Promise<Judged> => (await judgeAll(targets, parseCases('here', text)))[0]!
-    expect((await judge('== TYPE | a different reply\nCLIENT ID')).one.name).toBe('wrong')
-    expect((await judge('== SELECT | refused\nSELECT 1')).one.name).toBe('refused')
+    expect((await judge('== TYPE | a different reply\nCLIENT ID')).verdicts.one.name).toBe('wrong')
+    expect((await judge('== SELECT | refused\nSELECT 1')).verdicts.one.name).toBe('refused')
     expect((await judge('== GET | promises too much\nGET k ;; error')).mistake).toContain('GET k')
   })
 

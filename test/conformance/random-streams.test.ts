@@ -17,7 +17,7 @@ import { readValue, textOf, valueEnd } from './value.ts'
 import { REFUSALS } from './verdict.ts'
 
 const REQUESTS = 8_000
-const REQUESTS_OVER_SEVERAL = 5_000
+const REQUESTS_OVER_SEVERAL = 4_000
 const SELF_CHECK_REQUESTS = 3_000
 const REPLY_TIMEOUT_MS = 20_000
 const HISTORY = 8
@@ -26,19 +26,26 @@ const seed = runSeed()
 let direct: Target
 let pool: Target
 let several: Target
+let gathering: Target
 let grammars: Grammar[]
 
 beforeAll(async () => {
-  const started = await Promise.all([Target.direct(), Target.pool('one', 1, 2), Target.pool('many', 3, 2)])
+  const started = await Promise.all([
+    Target.direct(),
+    Target.pool('one', 1, 2),
+    Target.pool('many', 3, 2),
+    Target.pool('gather', 3, 2, { cross_server: 'gather' }),
+  ])
   direct = started[0]
   pool = started[1]
   several = started[2]
+  gathering = started[3]
   const [docs, info] = await ask(direct.servers[0]!, ['COMMAND', 'DOCS'], ['COMMAND'])
   grammars = readGrammars(docs!, info!)
 })
 
 afterAll(async () => {
-  for (const target of [direct, pool, several]) target.close()
+  for (const target of [direct, pool, several, gathering]) target.close()
   await stopAll()
 })
 
@@ -127,12 +134,17 @@ async function contents(target: Target): Promise<string[]> {
  * One request (or transaction) at a time, first to the subject: what it refuses, the server is not asked, so that a refusal must not have
  * done anything. @returns the first difference as text, and how many requests were answered.
  */
-async function firstWrongReply(random: Random, protocol: Protocol, count: number): Promise<[string, number]> {
-  await Promise.all([direct.reset(), several.reset()])
+async function firstWrongReply(
+  subject: Target,
+  random: Random,
+  protocol: Protocol,
+  count: number,
+): Promise<[string, number]> {
+  await Promise.all([direct.reset(), subject.reset()])
   // One server knows the scripts that it has run; a pool those that were loaded, on all servers.
   const load = SCRIPTS.map(script => ['SCRIPT', 'LOAD', script])
-  await Promise.all([direct.tellServers(...load), several.tellServers(...load)])
-  const [left, right] = await Promise.all([open(direct, protocol), open(several, protocol)])
+  await Promise.all([direct.tellServers(...load), subject.tellServers(...load)])
+  const [left, right] = await Promise.all([open(direct, protocol), open(subject, protocol)])
   const requests = new RandomRequests(random, grammars, ['SCRIPT FLUSH'])
   let answered = 0
   try {
@@ -169,14 +181,20 @@ describe('a pool answers as one server', () => {
     120_000,
   )
 
-  test.each([2, 3] as const)(
-    `${REQUESTS_OVER_SEVERAL} random requests over three servers with RESP%i are right or refused`,
-    async protocol => {
-      const random = new Random(seed).fork(20 + protocol)
-      const [different, answered] = await firstWrongReply(random, protocol, REQUESTS_OVER_SEVERAL)
+  test.each([
+    [2, 'many'],
+    [3, 'many'],
+    [2, 'gather'],
+    [3, 'gather'],
+  ] as const)(
+    `${REQUESTS_OVER_SEVERAL} random requests over three servers with RESP%i (%s) are right or refused`,
+    async (protocol, name) => {
+      const subject = name === 'many' ? several : gathering
+      const random = new Random(seed).fork(20 + protocol + name.length)
+      const [different, answered] = await firstWrongReply(subject, random, protocol, REQUESTS_OVER_SEVERAL)
       expect(different, `seed ${seed}`).toBe('')
       expect(answered).toBeGreaterThan(REQUESTS_OVER_SEVERAL / 2)
-      expect(await contents(several), `data, seed ${seed}`).toEqual(await contents(direct))
+      expect(await contents(subject), `data, seed ${seed}`).toEqual(await contents(direct))
     },
     120_000,
   )

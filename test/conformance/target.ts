@@ -86,32 +86,31 @@ export class Target {
     )
   }
 
-  /** Whether a client may ask for RESP3. */
-  async speaks3(): Promise<boolean> {
-    const wire = await Wire.open(this.address)
-    wire.send(encode('HELLO', '3'))
-    const [reply] = await wire.replies(1, valueEnd)
-    wire.destroy()
-    return reply![0] === '%'.charCodeAt(0)
-  }
-
   close(): void {
     for (const control of this.#controls) control.destroy()
   }
 }
 
+/** Behind one server; behind three; behind three with `cross_server: gather`. */
+export const SUBJECTS = ['one', 'many', 'gather'] as const
+export type SubjectName = (typeof SUBJECTS)[number]
+
 export interface Targets {
   readonly direct: Target
-  readonly one: Target
-  readonly many: Target
+  readonly subjects: Readonly<Record<SubjectName, Target>>
   stop(): Promise<void>
 }
 
 export async function startTargets(): Promise<Targets> {
-  const [direct, one, many] = await Promise.all([Target.direct(), Target.pool('one', 1, 2), Target.pool('many', 3, 2)])
+  const [direct, one, many, gather] = await Promise.all([
+    Target.direct(),
+    Target.pool('one', 1, 2),
+    Target.pool('many', 3, 2),
+    Target.pool('gather', 3, 2, { cross_server: 'gather' }),
+  ])
   const stop = async (): Promise<void> => {
-    for (const target of [direct, one, many]) target.close()
+    for (const target of [direct, one, many, gather]) target.close()
     await stopAll()
   }
-  return { direct, one, many, stop }
+  return { direct, subjects: { one, many, gather }, stop }
 }

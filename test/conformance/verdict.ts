@@ -3,7 +3,7 @@
 import type { Case } from './case-file.ts'
 import { holdsDirectly, sameValue } from './compare.ts'
 import { converse, type Outcome } from './conversation.ts'
-import type { Protocol, Target, Targets } from './target.ts'
+import { type Protocol, SUBJECTS, type SubjectName, type Targets } from './target.ts'
 import { fingerprint, isError, textOf, type Value } from './value.ts'
 
 /**
@@ -21,8 +21,7 @@ export interface Verdict {
 export interface Judged {
   readonly case: Case
   readonly protocol: Protocol
-  readonly one: Verdict
-  readonly many: Verdict
+  readonly verdicts: Readonly<Record<SubjectName, Verdict>>
   /** What is wrong with the case itself: it promises what the server does not do. '' = nothing. */
   readonly mistake: string
 }
@@ -39,21 +38,20 @@ export const REFUSALS =
 
 /** Runs a case against all targets, each emptied before. */
 export async function judge(targets: Targets, one: Case, protocol: Protocol): Promise<Judged> {
-  const { direct } = targets
+  const { direct, subjects } = targets
   const danger = one.flags.has('danger')
-  await Promise.all([direct.reset(), targets.one.reset(), targets.many.reset()])
-  const [expected, withOne, withMany] = await Promise.all([
-    danger ? [] : converse(direct, one, protocol),
-    converse(targets.one, one, protocol),
-    converse(targets.many, one, protocol),
-  ])
-  const verdict = (outcomes: readonly Outcome[]): Verdict =>
-    danger ? refusalOf(outcomes) : compare(one, expected, outcomes)
+  await Promise.all([direct, ...Object.values(subjects)].map(target => target.reset()))
+  const expecting = danger ? Promise.resolve([]) : converse(direct, one, protocol)
+  const running = SUBJECTS.map(name => converse(subjects[name], one, protocol))
+  const expected = await expecting
+  const verdicts = (await Promise.all(running)).map(outcomes =>
+    danger ? refusalOf(outcomes) : compare(one, expected, outcomes),
+  )
+  const [behindOne, behindMany, gathering] = verdicts as [Verdict, Verdict, Verdict]
   return {
     case: one,
     protocol,
-    one: verdict(withOne),
-    many: verdict(withMany),
+    verdicts: { one: behindOne, many: behindMany, gather: gathering },
     mistake: danger ? '' : mistake(one, expected),
   }
 }
@@ -111,19 +109,14 @@ function mistake(one: Case, expected: readonly Outcome[]): string {
   return ''
 }
 
-/** Runs every case, in RESP3 too where the target lets clients ask for it. */
+/** Runs every case, with RESP2 and with RESP3. */
 export async function judgeAll(targets: Targets, cases: readonly Case[]): Promise<Judged[]> {
-  const protocols: readonly Protocol[] = (await speaksAll3([targets.one, targets.many])) ? [2, 3] : [2]
   const judged: Judged[] = []
-  for (const protocol of protocols) {
+  for (const protocol of [2, 3] as const) {
     for (const one of cases) {
       if (one.flags.has(protocol === 2 ? 'resp3' : 'resp2')) continue
       judged.push(await judge(targets, one, protocol))
     }
   }
   return judged
-}
-
-async function speaksAll3(targets: readonly Target[]): Promise<boolean> {
-  return (await Promise.all(targets.map(target => target.speaks3()))).every(Boolean)
 }

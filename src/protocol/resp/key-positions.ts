@@ -83,8 +83,8 @@ export class KeyPositions {
         arg += 2
       } else arg++
     }
-    if (stored >= argCount) return false
-    if (stored > 0) this.add(stored)
+    // A STORE without its key is an error, of which the first key's server knows the words.
+    if (stored > 0 && stored < argCount) this.add(stored)
     return true
   }
 

@@ -57,7 +57,10 @@ export function wrongArguments(name: string): Uint8Array {
 
 /** @param container upper case. */
 export function unknownSubcommand(container: string, name: string): Uint8Array {
-  const shown = name.slice(0, ECHOED_BYTES).replace(/[\r\n]/g, ' ')
+  const shown = name
+    .split('\0', 1)[0]
+    .slice(0, ECHOED_BYTES)
+    .replace(/[\r\n]/g, ' ')
   return encodeText(`-ERR unknown subcommand '${shown}'. Try ${container} HELP.\r\n`)
 }
 
