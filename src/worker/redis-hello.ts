@@ -22,7 +22,8 @@ import { isClientText, NAME_REFUSED, settle, stateOf } from './redis-state.ts'
 const NOPROTO = encodeText('-NOPROTO unsupported protocol version\r\n')
 const BAD_VERSION = encodeText('-ERR Protocol version is not an integer or out of range\r\n')
 const NOT_AUTHENTICATED = encodeText(
-  '-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time\r\n',
+  '-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option ' +
+    'can be used to authenticate the client and select the RESP protocol version at the same time\r\n',
 )
 const BUSY = encodeText('-ERR HELLO cannot change the protocol within a transaction or subscription\r\n')
 const ASK_VERSION = wireRequest('INFO', 'server')
