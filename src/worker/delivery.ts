@@ -117,7 +117,7 @@ function finishWith(message: Message, reply: Uint8Array): void {
 /** Writes every finished message at the head of the client's queue. */
 export function emitReady(client: Client): void {
   let message = client.head
-  while (message !== null && message.done) {
+  while (message?.done) {
     if (message.kind === MessageKind.parent) {
       client.heldBytes -= message.group!.heldBytes
       emitParent(client, message)
