@@ -20,6 +20,8 @@ export interface TurnHooks {
 export class Turn {
   /** Milliseconds since the thread began, read at the turn's first event. */
   nowMs = 0
+  /** Events so far, of all kinds. */
+  events = 0
   hooks: TurnHooks | null = null
   private open = false
   private dirty: Socket[] = []
@@ -31,13 +33,9 @@ export class Turn {
     this.runEnd = () => this.end()
   }
 
-  /** No event has come in this turn of the loop. For immediates that were set in the turn before: those run ahead of the turn's end. */
-  get quiet(): boolean {
-    return !this.open
-  }
-
   /** Every callback from the event loop calls this first. */
   begin(): void {
+    this.events++
     if (this.open) return
     this.open = true
     this.nowMs = Math.trunc(performance.now())

@@ -53,13 +53,18 @@ export class ReconnectingClient {
         continue
       }
       this.connections++
+      let reported = false
       for (let i = 0; i < requests && !this.#stopping && !connection.ended; i++) {
         const reply = await connection.exchange(this.#request)
-        if (reply === `:${this.answered + 1}\r\n`) this.answered++
-        else this.failures.push(reply)
+        if (reply === `:${this.answered + 1}\r\n`) {
+          this.answered++
+        } else {
+          this.failures.push(reply)
+          reported = true
+        }
         if (pauseMs > 0) await delay(pauseMs)
       }
-      if (connection.problem !== '') this.failures.push(connection.problem)
+      if (connection.problem !== '' && !reported) this.failures.push(connection.problem)
       connection.close()
     }
   }
