@@ -3,8 +3,8 @@
  *
  * A cursor of SCAN carries the server: `server's cursor × 65,536 + server's index`. The servers are walked in their order; when one is done,
  * the next begins with its cursor 0, in the same step while keys are wanted. So the whole walk has what each server's has: every key that is
- * there all the time comes, and more than once only where a server repeats it. Keys that lie on a server to which the ring does not lead (left over from another configuration) are
- * not shown, as GET would not find them.
+ * there all the time comes, and more than once only where a server repeats it. Keys that lie on a server to which the ring does not lead
+ * (left over from another configuration) are not shown, as GET would not find them.
  */
 
 import { CR, encodeText, MINUS, readDecimal } from '../protocol/bytes.ts'
