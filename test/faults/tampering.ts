@@ -107,6 +107,8 @@ class TamperedConnection {
   readonly #exchanges: Exchange[] = []
   readonly #reads = new Map<string, Buffer>()
   #count = 0
+  /** The key whose writes are lost, all of them: a later one that came through would hide the loss. */
+  #lostKey: string | null = null
   /** A reply that goes out behind the next one. */
   #late: Buffer | null = null
   /** Replies wait for the one that was exchanged. */
@@ -143,8 +145,9 @@ class TamperedConnection {
     const [, , name = '', , key = ''] = request.toString('latin1').split('\r\n')
     const tamperer = this.#tamperer
     const due = this.#count > AFTER
-    if (due && name === 'SET' && tamperer.wants('lose-write')) {
+    if (due && name === 'SET' && (tamperer.wants('lose-write') || key === this.#lostKey)) {
       tamperer.done = true
+      this.#lostKey = key
       // PING keeps the place in the order of the replies.
       this.#upstream.write(encode('PING'))
       this.#exchanges.push({ name, key, fate: 'swallow' })
