@@ -35,6 +35,8 @@ const BLOCKED_INPUT_BYTES = 262_144
  * an announcement alone must not cost it anything.
  */
 const UPLOAD_START_BYTES = 65_536
+/** Fewer bytes at once of a request that has begun are no sign of life: who sends it byte by byte would else never be idle. */
+const TRICKLE_BYTES = 256
 /** How long a large request waits for a client that does not read, before it is gathered instead, ms. */
 const UPLOAD_PATIENCE_MS = 200
 /** No client has fewer requests under way than this, however large its replies. */
@@ -214,7 +216,7 @@ export class Client implements SocketOwner {
   onData(buf: Uint8Array, length: number): void {
     const nowMs = this.socket.turn.nowMs
     if (this.tail === null && this.upload === null) this.pauseMs = nowMs - this.activeMs
-    this.activeMs = nowMs
+    if (this.tail === null || length >= TRICKLE_BYTES) this.activeMs = nowMs
     if (this.closing >= 0) return
     this.pool.context.memory.check()
     if (this.blocked) {

@@ -15,7 +15,7 @@ import { writeSync } from 'node:fs'
 import { assert } from '../shared/assert.ts'
 import { countBytes } from './memory.ts'
 import { bindings, type ConnectRequest, type RawHandle, UV_EOF, type WriteRequest } from './raw-handle.ts'
-import { copyBytes, giveSlab, SLAB_BYTES, takeSlab } from './slab.ts'
+import { BLOCK_BYTES, copyBytes, giveSlab, SLAB_BYTES, takeSlab } from './slab.ts'
 import type { Turn } from './turn.ts'
 
 /**
@@ -222,7 +222,9 @@ export class Socket {
   /** Queues bytes [start, end) of buf without a copy. The buffer is the socket's from now on: nobody changes it. */
   appendOwned(buf: Uint8Array, start: number, end: number): void {
     if (this.closed) return
-    if (end - start < OWNED_CHUNK_BYTES) {
+    // What has to wait waits in slabs, unless it is large: buffers of middling size would stay with the C library for good.
+    const least = this.queuedBytes > 0 ? BLOCK_BYTES : OWNED_CHUNK_BYTES
+    if (end - start < least) {
       this.append(buf, start, end)
       return
     }
