@@ -193,11 +193,11 @@ function isTransactional({ tips, flags, arguments: all }: Grammar): boolean {
 }
 
 /**
- * A damaged timeout may be 0, which is for ever. A pool of several servers has cursors of its own. What is wrong with a subcommand the pool
- * leaves to the server, which a transaction may not have yet: then it is EXEC that fails.
+ * A damaged timeout may be 0, which is for ever. A pool of several servers has cursors of its own. In a transaction whose server is not known
+ * yet, or that is lost already, what is wrong with a request may be told by EXEC only.
  */
 function isDamageable({ words, flags }: Grammar, inTransaction: boolean): boolean {
-  return !flags.has('blocking') && words[0] !== 'SCAN' && !(inTransaction && words.length > 1)
+  return !inTransaction && !flags.has('blocking') && words[0] !== 'SCAN'
 }
 
 function hasKeys(all: readonly Argument[]): boolean {
