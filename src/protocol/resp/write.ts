@@ -28,11 +28,6 @@ export class ReplyWriter {
     return Buffer.from(this.text, 'latin1')
   }
 
-  /** `+<text>`, which has no line end. */
-  simple(text: string): this {
-    return this.line('+', text)
-  }
-
   integer(value: number | bigint): this {
     return this.line(':', `${value}`)
   }
