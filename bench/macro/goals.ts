@@ -28,32 +28,31 @@ export interface GoalResult {
 }
 
 /**
- * Alarms are at half of the rate that the first version was required to have (1, 2.5 and 4 times nutcracker's at
- * pipeline 1, 16 and 100), for two measurements of the same thing on a busy machine have been seen to differ by that
- * much. Memcached's are lower: `bench/notes.md` says why. Tails and absolute figures depend on the machine too much to
- * fail a build.
+ * Alarms are at about a quarter of what a quiet machine shows: two measurements of the same thing on a busy one have been
+ * seen to differ by a factor of three. Memcached's are lower: `bench/notes.md` says why. Tails and absolute figures
+ * depend on the machine too much to fail a build.
  */
 export const GOALS: readonly Goal[] = [
   ...['get-p1', 'set-p1', 'mc-get-p1', 'mc-set-p1'].flatMap(scenario => [
-    rateGoal(scenario, 1.15, 0.5),
+    rateGoal(scenario, 1.15, 0.3),
     goal(scenario, 'cpuUs', 'at most', 0.75, 2),
     goal(scenario, 'p99Ms', 'at most', 1),
   ]),
-  ...['get-p16', 'set-p16'].map(scenario => rateGoal(scenario, 3.5, 1.25)),
-  ...['mc-get-p16', 'mc-set-p16'].map(scenario => rateGoal(scenario, 3.5, 0.75)),
+  ...['get-p16', 'set-p16'].map(scenario => rateGoal(scenario, 3.5, 0.6)),
+  ...['mc-get-p16', 'mc-set-p16'].map(scenario => rateGoal(scenario, 3.5, 0.4)),
   ...['get-p100', 'set-p100'].flatMap(scenario => [
-    rateGoal(scenario, 5, 2),
-    goal(scenario, 'cpuUs', 'at most', 0.1, 0.3),
+    rateGoal(scenario, 5, 1),
+    goal(scenario, 'cpuUs', 'at most', 0.1, 0.6),
   ]),
-  { ...rateGoal('rb-get-p100', 0.95, 0.4), versus: 'direct' },
-  ...['mget-20', 'mset-20'].map(scenario => rateGoal(scenario, 2, 1)),
-  ...['mc-mget-20', 'mc-mget-20-p16'].map(scenario => rateGoal(scenario, 2, 0.75)),
-  ...['get-16k', 'set-16k'].map(scenario => rateGoal(scenario, 1.15, 0.5)),
+  { ...rateGoal('rb-get-p100', 0.95, 0.2), versus: 'direct' },
+  ...['mget-20', 'mset-20'].map(scenario => rateGoal(scenario, 2, 0.5)),
+  ...['mc-mget-20', 'mc-mget-20-p16'].map(scenario => rateGoal(scenario, 2, 0.4)),
+  ...['get-16k', 'set-16k'].map(scenario => rateGoal(scenario, 1.15, 0.3)),
   ...['get-1m', 'set-1m'].flatMap(scenario => [
-    rateGoal(scenario, 1.2, 0.5),
+    rateGoal(scenario, 1.2, 0.25),
     goal(scenario, 'peakBytes', 'at most', 0.5),
   ]),
-  { ...rateGoal('connect', 1, 0.4), contender: 'pistachio-N' },
+  { ...rateGoal('connect', 1, 0.2), contender: 'pistachio-N' },
   { ...goal('get-fixed', 'cpuUs', 'at most', 1.1), contender: 'pistachio-N', versus: 'pistachio-1' },
   { ...goal('idle', 'connectionBytes', 'at most', 8192), versus: '' },
   { ...goal('start', 'startMs', 'at most', 300), versus: '' },

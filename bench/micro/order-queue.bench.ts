@@ -15,7 +15,7 @@ const REPLY = Buffer.from(`$32\r\n${'v'.repeat(32)}\r\n`, 'latin1')
 /** A client without a connection: its output gathers and is thrown away by each task. */
 function newClient(): Client {
   const turn = { nowMs: 0, addDirty: () => {} }
-  return new Client({ context: { turn }, config: poolOf('bench') } as unknown as Pool)
+  return new Client({ context: { turn, memory: { pressed: false } }, config: poolOf('bench') } as unknown as Pool)
 }
 
 /** @param depth requests under way at a time. */

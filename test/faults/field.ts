@@ -14,17 +14,18 @@ import { memcacheReplyEnd } from '../support/memcache-wire.ts'
 import { MemoryWatch, MIB } from '../support/memory-watch.ts'
 import { poolYml, type RunningProxy, startProxy } from '../support/proxy.ts'
 import type { Random } from '../support/random.ts'
-import { encode, replyEnd } from '../support/resp.ts'
+import { replyEnd } from '../support/resp.ts'
 import { waitUntil } from '../support/wait.ts'
-import { Wire } from '../support/wire.ts'
 import { Actor } from './actor.ts'
 import { FaultyRelay } from './faulty-relay.ts'
 import { Ledger } from './ledger.ts'
+import { locate } from './locate.ts'
 import { MemcacheWork } from './memcache-work.ts'
 import type { Work } from './operation.ts'
 import { Probe, quantile } from './probe.ts'
 import { RedisWork } from './redis-work.ts'
 import { FaultyServer, type Kind } from './servers.ts'
+import { FAULT_MS } from './settings.ts'
 import { StallWatch } from './stall-watch.ts'
 
 /** The server that faults happen to. */
@@ -34,6 +35,8 @@ const ACTORS = 8
 /** What the proxy may grow by while a scenario of small values runs, MiB. */
 const GROWTH_MIB = 96
 const SLOWDOWN = 3
+/** Short bursts on a machine that is busy with other tests tell less: the short form allows more. */
+const ALLOWED_SLOWDOWN = FAULT_MS < 5_000 ? 6 : SLOWDOWN
 /** Below these a latency says more about this machine than about the proxy, ms. */
 const MEDIAN_FLOOR_MS = 1
 const TAIL_FLOOR_MS = 12
@@ -119,7 +122,7 @@ export class Field {
     const proxy = await startProxy({ kind: 'pistachio', yml, workers, env, flags })
     const field = new Field(options, servers, relay, yml, proxy)
     for (const actor of [field.#probeActor, ...field.actors]) await actor.begin()
-    await field.#locate()
+    expect(await locate(field.ledger.keys, servers)).toEqual([])
     expect(field.ledger.violations).toEqual([])
     return field
   }
@@ -172,8 +175,8 @@ export class Field {
     expect(ledger.checked).toBeGreaterThan(this.actors.length * 20)
     expect(memory.growthBytes / MIB).toBeLessThan(this.#options.growthMiB ?? GROWTH_MIB)
     if (this.#slowdowns.length > 0) {
-      expect(this.#best('median'), 'slowdown of the median').toBeLessThan(SLOWDOWN)
-      expect(this.#best('tail'), 'slowdown of the tail').toBeLessThan(SLOWDOWN)
+      expect(this.#best('median'), 'slowdown of the median').toBeLessThan(ALLOWED_SLOWDOWN)
+      expect(this.#best('tail'), 'slowdown of the tail').toBeLessThan(ALLOWED_SLOWDOWN)
     }
   }
 
@@ -206,22 +209,6 @@ export class Field {
   #actor(name: string, work: Work, label: number): Actor {
     const random = this.#options.random.fork(1_000 + label)
     return new Actor({ name, work, ledger: this.ledger, random, address: () => this.address })
-  }
-
-  /** Finds out where each key lies, from the servers themselves. */
-  async #locate(): Promise<void> {
-    const { keys } = this.ledger
-    const redis = this.#options.kind !== 'memcache'
-    for (const server of this.servers) {
-      const wire = await Wire.open({ port: server.port })
-      for (const key of keys) wire.send(redis ? encode('EXISTS', key.name) : Buffer.from(`mg ${key.name}\r\n`))
-      const replies = redis ? await wire.redisReplies(keys.length) : await wire.memcacheReplies(keys.length)
-      for (const [i, reply] of replies.entries()) {
-        if (`${reply}` === (redis ? ':1\r\n' : 'HD\r\n')) keys[i]!.server = server.name
-      }
-      wire.destroy()
-    }
-    expect(keys.filter(key => key.server === '')).toEqual([])
   }
 
   /** Every key must at last have an admissible value again. */
