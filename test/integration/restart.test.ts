@@ -89,10 +89,10 @@ test('no connection is refused and no reply lost while processes take over from 
   await Promise.all(all.map(client => client.stop()))
   expect([...byPath, ...kept].flatMap(client => client.failures)).toEqual([])
   const failures = arrivals.flatMap(client => client.failures)
-  // The kernel resets whom it connects between a listener's last look at its queue and its close, some microseconds later; with the sysctl
-  // tcp_migrate_req it does not. Nothing of such a client was read, so a connection has failed, and not a request: see the values below.
+  // Where the kernel does not hand them over, it resets whom it connects between a listener's last look at its queue and its close, some
+  // microseconds later. Nothing of such a client was read, so a connection has failed, and not a request: see the values below.
   expect(failures.filter(failure => !failure.startsWith('ECONNRESET'))).toEqual([])
-  expect(failures.length).toBeLessThan(answered(arrivals) / 500)
+  expect(failures.length).toBeLessThanOrEqual(kernelMigrates() ? 0 : answered(arrivals) / 500)
   for (const { key, connections } of kept) expect(connections, key).toBeGreaterThan(3)
   for (const { key, answered } of all) {
     expect(String(await ask(redis, ['GET', key])), key).toBe(`$${`${answered}`.length}\r\n${answered}\r\n`)
@@ -138,6 +138,11 @@ async function busyClientOf(deployment: Deployment, child: Child): Promise<Wire>
 async function underWay({ statsPort }: Deployment): Promise<number> {
   const { a } = JSON.parse(await answerOf(statsPort)).tcp
   return a.in_queue + a.out_queue
+}
+
+function kernelMigrates(): boolean {
+  const sysctl = '/proc/sys/net/ipv4/tcp_migrate_req'
+  return existsSync(sysctl) && readFileSync(sysctl, 'latin1').trim() === '1'
 }
 
 function clients(count: number, make: (index: number) => ReconnectingClient): ReconnectingClient[] {
