@@ -3,6 +3,11 @@
 /** Silence after a line that was written. */
 const INTERVAL_MS = 10_000
 
+/** What a line that is written says of those that were not. @param unwritten 0 and up. */
+export function andMore(unwritten: number): string {
+  return unwritten > 0 ? ` (and ${unwritten} more since the last such line)` : ''
+}
+
 export class LogThrottle {
   private writtenMs = -INTERVAL_MS
   private unwritten = 0

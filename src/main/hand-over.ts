@@ -8,6 +8,8 @@
 
 import type { Config, PoolConfig } from '../config/types.ts'
 import type { Logger } from '../log/log.ts'
+import { andMore, LogThrottle } from '../log/throttle.ts'
+import { peerName } from '../shared/peer-name.ts'
 import type { ClientCensus } from './client-census.ts'
 import { type DescriptorBudget, RESERVE_DESCRIPTORS } from './descriptors.ts'
 import { type AcceptedClient, socketOf } from './listener.ts'
@@ -19,8 +21,6 @@ const REFUSAL_MEMCACHE = 'SERVER_ERROR max number of clients reached\r\n'
 const LINGER_MS = 1_000
 /** Refused clients that may linger at once; each holds a descriptor of the reserve. */
 const MAX_LINGERING = 4
-/** At most one log line about refusals of a pool in this time. */
-const LOG_INTERVAL_MS = 10_000
 
 /** What hand-over needs of the supervisor. */
 export interface HandOverTarget {
@@ -40,11 +40,6 @@ export interface HandOverOptions {
   readonly nowMs?: () => number
 }
 
-interface RefusalLog {
-  lastMs: number
-  unlogged: number
-}
-
 export class HandOver {
   readonly #target: HandOverTarget
   readonly #census: ClientCensus
@@ -55,7 +50,8 @@ export class HandOver {
   #budget: DescriptorBudget | null = null
   #next = 0
   #lingering = 0
-  readonly #refusals = new Map<string, RefusalLog>()
+  /** By name of the pool: what is said about refusals. */
+  readonly #refusals = new Map<string, LogThrottle>()
 
   constructor(options: HandOverOptions) {
     this.#target = options.target
@@ -121,7 +117,7 @@ export class HandOver {
   #refuse(pool: number, client: AcceptedClient, reason: string, mayLinger: boolean): void {
     const poolConfig = this.#config.pools[pool]
     this.#countRefused(pool)
-    this.#logRefusal(poolConfig, reason)
+    this.#logRefusal(poolConfig, client, reason)
     const socket = socketOf(client)
     // A client that is gone already is no news.
     socket.on('error', () => {})
@@ -141,20 +137,16 @@ export class HandOver {
     socket.end(line)
   }
 
-  #logRefusal(pool: PoolConfig, reason: string): void {
-    let log = this.#refusals.get(pool.name)
-    if (log === undefined) {
-      log = { lastMs: -Infinity, unlogged: 0 }
-      this.#refusals.set(pool.name, log)
+  #logRefusal(pool: PoolConfig, client: AcceptedClient, reason: string): void {
+    let throttle = this.#refusals.get(pool.name)
+    if (throttle === undefined) {
+      throttle = new LogThrottle()
+      this.#refusals.set(pool.name, throttle)
     }
-    const nowMs = this.#nowMs()
-    if (nowMs - log.lastMs < LOG_INTERVAL_MS) {
-      log.unlogged++
-      return
-    }
-    const more = log.unlogged > 0 ? ` (and ${log.unlogged} more since the last such line)` : ''
-    this.#log.notice(`refused a client of pool '${pool.name}': ${reason}${more}`)
-    log.lastMs = nowMs
-    log.unlogged = 0
+    const unwritten = throttle.take(this.#nowMs())
+    if (unwritten < 0) return
+    const address = peerName(client)
+    const who = address === '' ? 'a client' : `c ${address}`
+    this.#log.notice(`refused ${who} of pool '${pool.name}': ${reason}${andMore(unwritten)}`)
   }
 }

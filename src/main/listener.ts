@@ -11,13 +11,14 @@ import { existsSync } from 'node:fs'
 import { createServer, type Server, Socket } from 'node:net'
 import { dirname } from 'node:path'
 import { setImmediate as loopTurn } from 'node:timers/promises'
+import type { NamedHandle } from '../shared/peer-name.ts'
 import { errorName, strerror } from '../shared/strerror.ts'
 
 /** `closeWhenQuiet` waits so long at most while clients keep coming. */
 const QUIET_PATIENCE_MS = 1_000
 
 /** An accepted connection: transferable to a worker, not reading, owned by whoever was given it last. */
-export interface AcceptedClient {
+export interface AcceptedClient extends NamedHandle {
   /** Descriptor number; the system gives the lowest that is free, so it tells how full the table is. -1 where unknown. */
   readonly fd: number
   close(): void

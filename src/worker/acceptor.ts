@@ -87,6 +87,7 @@ export class Acceptor {
     start(client, handle, refused ? client : ownerOf(client))
     if (refused) {
       pool.row[pool.statBase + PoolStat.clientRefused]++
+      pool.logRefused(client, `client_connections is ${limit}`)
       answerLocally(client, pool.protocol.tooManyClients)
       client.closeAfterReplies(CloseReason.error)
     }

@@ -1,7 +1,7 @@
 /** One pool, as one worker sees it: its servers, its router, its clients, its statistics. Data plane. */
 
 import type { PoolConfig, ServerConfig } from '../config/types.ts'
-import { LogThrottle } from '../log/throttle.ts'
+import { andMore, LogThrottle } from '../log/throttle.ts'
 import { PoolRouter } from '../routing/pool-router.ts'
 import type { SharedLayout } from '../shared/layout.ts'
 import { PoolStat, ServerStat } from '../stats/fields.ts'
@@ -37,8 +37,7 @@ export class Pool {
   /** Scratch for splitting one request. */
   split: KeySplit
   readonly clients: Set<Client> = new Set()
-  /** Lines about clients without a proper PROXY header. */
-  readonly refusals: LogThrottle = new LogThrottle()
+  private readonly refusals: LogThrottle = new LogThrottle()
   /** Servers that are no longer in the configuration and still have requests to answer. */
   private readonly leaving: Server[] = []
   private abandoned = false
@@ -114,6 +113,13 @@ export class Pool {
   /** With `eject_keep_ring` the ring still names servers that are out. */
   isDown(server: Server): boolean {
     return this.config.ejectKeepRing && server.ejected
+  }
+
+  /** Says in the log why a client is not served; one line in a while. */
+  logRefused(client: Client, reason: string): void {
+    const unwritten = this.refusals.take(this.context.turn.nowMs)
+    if (unwritten < 0) return
+    this.context.log.notice(`refused c ${client.address} of pool '${this.config.name}': ${reason}${andMore(unwritten)}`)
   }
 
   admit(client: Client): void {

@@ -63,12 +63,7 @@ export class ProxyGreeting implements SocketOwner {
   }
 
   private refuse(problem: string): void {
-    const { pool, address, socket } = this.client
-    const unwritten = pool.refusals.take(socket.turn.nowMs)
-    if (unwritten >= 0) {
-      const more = unwritten > 0 ? ` (and ${unwritten} more since the last such line)` : ''
-      pool.context.log.notice(`refused c ${address} of pool '${pool.config.name}': ${problem}${more}`)
-    }
+    this.client.pool.logRefused(this.client, problem)
     this.close(CloseReason.error)
   }
 

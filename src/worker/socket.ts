@@ -13,6 +13,7 @@
 
 import { writeSync } from 'node:fs'
 import { assert } from '../shared/assert.ts'
+import { peerName } from '../shared/peer-name.ts'
 import { countBytes } from './memory.ts'
 import { bindings, type ConnectRequest, type RawHandle, UV_EOF, type WriteRequest } from './raw-handle.ts'
 import { BLOCK_BYTES, copyBytes, giveSlab, SLAB_BYTES, takeSlab } from './slab.ts'
@@ -175,14 +176,9 @@ export class Socket {
     this.handle!.readStop()
   }
 
-  /** Address of the other end, for the log: `10.0.0.7:51234` or `[2001:db8::1]:51234`; '' where it has none. */
+  /** Address of the other end, for the log; '' where it has none. */
   peerName(): string {
-    const { handle } = this
-    const name: { address?: string; port?: number } = {}
-    if (handle === null || handle.getpeername === undefined || handle.getpeername(name) !== 0) return ''
-    const { address = '', port } = name
-    if (!address.includes(':')) return `${address}:${port}`
-    return address.startsWith('::ffff:') ? `${address.slice(7)}:${port}` : `[${address}]:${port}`
+    return this.handle === null ? '' : peerName(this.handle)
   }
 
   setNoDelay(): void {
