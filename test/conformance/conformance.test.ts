@@ -1,6 +1,7 @@
 /** The cases of `cases/` in short: nothing that a pool answers may be wrong, and it refuses only what a case says that it refuses. */
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { COMMANDS } from '../../src/protocol/resp/commands.ts'
 import { type Case, parseCases, readCases } from './case-file.ts'
 import { sameValue } from './compare.ts'
 import { SUBJECTS, type SubjectName, startTargets, type Targets } from './target.ts'
@@ -57,6 +58,11 @@ test('every command of the server has a case', async () => {
   const names = list.slice(1, -1).split(' ')
   expect(names.length).toBeGreaterThan(200)
   expect(names.filter(name => !covered.has(name))).toEqual([])
+})
+
+test('every command of the proxy has a case', () => {
+  const covered = new Set(readCases().map(one => one.command.split(' ')[0]!))
+  expect(COMMANDS.map(command => command.name).filter(name => !covered.has(name))).toEqual([])
 })
 
 test('the keys of several servers are on several servers', async () => {
