@@ -133,9 +133,9 @@ export class Actor {
       return
     }
     ledger.closes++
+    if (first!.mayBreakOff && ledger.mayFail(first!.keys, sentAtMs)) return
     if (this.#replies === 0 && !ledger.freshMayClose) this.#complain(`a new connection was closed with ${what}`)
-    const brokeOff = first!.mayBreakOff && ledger.mayFail(first!.keys, sentAtMs)
-    if (!brokeOff && !ledger.mayClose(sentAtMs)) this.#complain(`the connection was closed with ${what}`)
+    if (!ledger.mayClose(sentAtMs)) this.#complain(`the connection was closed with ${what}`)
   }
 
   /** The connection, made anew where it was lost; null when it was refused. */

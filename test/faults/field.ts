@@ -33,7 +33,7 @@ export const VICTIM = 'b'
 const NAMES = ['a', VICTIM, 'c']
 const ACTORS = 8
 /** What the proxy may grow by while a scenario of small values runs, MiB. */
-const GROWTH_MIB = 96
+const GROWTH_MIB = 192
 const SLOWDOWN = 3
 /** Short bursts on a machine that is busy with other tests tell less: the short form allows more. */
 const ALLOWED_SLOWDOWN = FAULT_MS < 5_000 ? 6 : SLOWDOWN
