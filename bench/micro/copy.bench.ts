@@ -1,13 +1,13 @@
-/** Copies of a request or reply into an output slab, by length: where the byte loop ends and `Buffer.copy` begins. Run by `run.ts`. */
+/** Copies of a request or reply into an output slab, by length: where words end and `Buffer.copy` begins. Run by `run.ts`. */
 
-import { copyBytes } from '../../src/worker/slab.ts'
+import { copyBytes, newWordBuffer } from '../../src/worker/copy.ts'
 import { BATCH, type Suite, sink } from './suite.ts'
 
-const LENGTHS = [5, 16, 32, 33, 64, 256, 4096, 16_384]
+const LENGTHS = [5, 8, 16, 32, 38, 64, 256, 512, 4096, 16_384]
 
 function copyTask(bytes: number): () => void {
-  const from = Buffer.alloc(65_536, 7)
-  const to = Buffer.alloc(32_768)
+  const from = newWordBuffer(65_536).fill(7)
+  const to = newWordBuffer(32_768)
   return () => {
     let end = 0
     for (let i = 0; i < BATCH; i++) end += copyBytes(from, i, i + bytes, to, i & 1023)
@@ -16,6 +16,6 @@ function copyTask(bytes: number): () => void {
 }
 
 export const suite: Suite = {
-  name: 'worker/slab',
+  name: 'worker/copy',
   tasks: LENGTHS.map(bytes => ({ name: `copy ${bytes} bytes`, batch: BATCH, fn: copyTask(bytes) })),
 }

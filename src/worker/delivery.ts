@@ -7,6 +7,7 @@
 
 import { PoolStat } from '../stats/fields.ts'
 import { type Client, CloseReason } from './client.ts'
+import type { WordBuffer } from './copy.ts'
 import type { FailureCode } from './errno.ts'
 import { type FragmentGroup, NO_FAILURE } from './fragment.ts'
 import { holdBytes, holdOwned } from './hold.ts'
@@ -35,7 +36,7 @@ export function deliver(message: Message, buf: Uint8Array, start: number, end: n
     emitReady(client)
     return
   }
-  if (owned && end - start > OWNED_CHUNK_BYTES) message.keepReply(holdOwned(buf as Buffer, end), end - start)
+  if (owned && end - start > OWNED_CHUNK_BYTES) message.keepReply(holdOwned(buf as WordBuffer, end), end - start)
   else message.keepReply(holdBytes(buf, start, end), end - start)
   message.done = true
   client.heldBytes += end - start

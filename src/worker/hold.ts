@@ -3,8 +3,9 @@
  * Data plane; one arena a thread.
  */
 
+import { copyBytes, newWordBuffer, type WordBuffer } from './copy.ts'
 import { countBytes } from './memory.ts'
-import { BLOCK_BYTES, copyBytes } from './slab.ts'
+import { BLOCK_BYTES } from './slab.ts'
 
 const CHUNK_BYTES = BLOCK_BYTES
 /** Replies above this get a buffer of their own, which later goes out without a copy. */
@@ -14,7 +15,7 @@ const KEPT_CHUNKS = 32
 const QUIET_CHUNKS = 2
 
 export class HoldChunk {
-  buf: Buffer
+  buf: WordBuffer
   used = 0
   /** Replies in it that still wait. */
   refs = 0
@@ -22,7 +23,7 @@ export class HoldChunk {
   single: boolean
 
   constructor(bytes: number, single: boolean) {
-    this.buf = Buffer.allocUnsafeSlow(bytes)
+    this.buf = newWordBuffer(bytes)
     this.single = single
   }
 }
@@ -53,7 +54,7 @@ export function holdBytes(buf: Uint8Array, start: number, end: number): HoldChun
 }
 
 /** Takes a whole buffer as a held reply, without a copy. */
-export function holdOwned(buf: Buffer, end: number): HoldChunk {
+export function holdOwned(buf: WordBuffer, end: number): HoldChunk {
   const own = new HoldChunk(0, true)
   own.buf = buf
   own.used = end

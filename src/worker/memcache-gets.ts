@@ -16,11 +16,12 @@ import { END } from '../protocol/memcache/replies.ts'
 import { ERROR_KINDS, ReplyKind } from '../protocol/memcache/reply-kind.ts'
 import { MAX_LINE_BYTES } from '../protocol/memcache/request-parser.ts'
 import { isValueOf, valueEnd } from '../protocol/memcache/values.ts'
+import { copyBytes, newWordBuffer, type WordBuffer } from './copy.ts'
 import { noteKind } from './memcache-message.ts'
 import type { Message } from './message.ts'
 import { Verdict } from './protocol.ts'
 import { ConnectionState, type ServerConnection } from './server-connection.ts'
-import { copyBytes, SLAB_BYTES } from './slab.ts'
+import { SLAB_BYTES } from './slab.ts'
 
 /** Larger values come one by one: each can go out while the next is still read. */
 const JOINED_VALUE_BYTES = 4096
@@ -30,7 +31,7 @@ const FIRST_MESSAGES = 64
 /** The `get` requests of one server connection that have no answer yet. */
 export class GetQueue {
   /** Their keys in order, each behind a byte with its length: [head, tail) of `keys`. */
-  private keys: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES)
+  private keys: WordBuffer = newWordBuffer(FIRST_BYTES)
   private head = 0
   private tail = 0
   /** First message of the line that can still grow, and where in the socket's slab the line ends. */
@@ -109,7 +110,7 @@ export class GetQueue {
   private makeRoom(bytes: number): void {
     const used = this.tail - this.head
     if (used + bytes > this.keys.length / 2) {
-      const bigger = Buffer.allocUnsafeSlow(this.keys.length * 2)
+      const bigger = newWordBuffer(this.keys.length * 2)
       this.keys.copy(bigger, 0, this.head, this.tail)
       this.keys = bigger
     } else {
@@ -216,7 +217,7 @@ export class GetQueue {
       const byte2 = buf[to + 2]
       const byte3 = buf[to + 3]
       const byte4 = buf[to + 4]
-      copyBytes(END, 0, END.length, buf as Buffer, to)
+      copyBytes(END, 0, END.length, buf as WordBuffer, to)
       connection.settleHead(Verdict.pass, buf, from, to + END.length, false)
       buf[to] = byte0
       buf[to + 1] = byte1

@@ -14,9 +14,10 @@
 import { writeSync } from 'node:fs'
 import { assert } from '../shared/assert.ts'
 import { peerName } from '../shared/peer-name.ts'
+import { copyBytes, newWordBuffer, type WordBuffer } from './copy.ts'
 import { countBytes } from './memory.ts'
 import { bindings, type ConnectRequest, type RawHandle, UV_EOF, type WriteRequest } from './raw-handle.ts'
-import { BLOCK_BYTES, copyBytes, giveSlab, SLAB_BYTES, takeSlab } from './slab.ts'
+import { BLOCK_BYTES, giveSlab, SLAB_BYTES, takeSlab } from './slab.ts'
 import type { Turn } from './turn.ts'
 
 /**
@@ -49,15 +50,15 @@ interface OwnedWrite extends WriteRequest {
   socket: Socket | null
   /** What is being written, kept from the garbage collector; and the slabs among it, which go back to the pool afterwards. */
   buffer: Uint8Array | readonly Uint8Array[] | null
-  slabs: Buffer[]
+  slabs: WordBuffer[]
   /** Bytes among it that are nobody's but the socket's. */
   ownedBytes: number
 }
 
-const NO_SLABS: Buffer[] = []
+const NO_SLABS: WordBuffer[] = []
 
 /** One read buffer for all sockets of this thread; a handle holds it by address, so it is never replaced. */
-const readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
+const readBuffer = newWordBuffer(READ_BUFFER_BYTES)
 const { streamState, readBytesOrError, lastWriteWasAsync } = bindings
 
 function onRead(this: OwnedHandle): void {
@@ -92,7 +93,7 @@ function onWritten(this: OwnedWrite, status: number): void {
 
 function onShutdown(): void {}
 
-function giveSlabs(slabs: readonly Buffer[]): void {
+function giveSlabs(slabs: readonly WordBuffer[]): void {
   for (let i = 0; i < slabs.length; i++) giveSlab(slabs[i])
 }
 
@@ -101,12 +102,12 @@ export class Socket {
   handle: OwnedHandle | null = null
   owner: SocketOwner | null = null
   /** Output of this turn: bytes [0, outLength) of the slab. */
-  slab: Buffer | null = null
+  slab: WordBuffer | null = null
   outLength = 0
   /** Output that waits behind a write the kernel did not take whole, oldest first. */
   queue: Uint8Array[] = []
   /** The slabs that lie in `queue`. */
-  private queuedSlabs: Buffer[] = NO_SLABS
+  private queuedSlabs: WordBuffer[] = NO_SLABS
   /** Bytes in `queue` that came by `appendOwned`. */
   private ownedBytes = 0
   /** Bytes not yet taken by the kernel: the write under way and `queue`, not the slab. */
@@ -248,7 +249,7 @@ export class Socket {
   }
 
   /** Room for `bytes` (at most a slab) at `outLength` of `slab`; the caller writes there and advances `outLength`. */
-  reserve(bytes: number): Buffer {
+  reserve(bytes: number): WordBuffer {
     assert(bytes <= SLAB_BYTES, 'a reservation fits a slab')
     if (this.slab !== null && this.outLength + bytes > SLAB_BYTES) this.spill()
     if (this.slab === null) this.slab = takeSlab()
@@ -360,7 +361,12 @@ export class Socket {
     return request
   }
 
-  private wait(request: OwnedWrite, buffer: Uint8Array | readonly Uint8Array[], slabs: Buffer[], bytes: number): void {
+  private wait(
+    request: OwnedWrite,
+    buffer: Uint8Array | readonly Uint8Array[],
+    slabs: WordBuffer[],
+    bytes: number,
+  ): void {
     request.buffer = buffer
     request.slabs = slabs
     this.request = null

@@ -5,8 +5,8 @@
  * large the message; and it takes no more than that message where its size is known, so that what follows is parsed in place.
  */
 
+import { copyBytes, newWordBuffer, type WordBuffer } from './copy.ts'
 import { countBytes } from './memory.ts'
-import { copyBytes } from './slab.ts'
 
 const FIRST_BYTES = 512
 const KEPT_TAILS = 64
@@ -18,7 +18,7 @@ const TRUSTED_BYTES = 1_048_576
 const kept: Tail[] = []
 
 export class Tail {
-  buf: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES)
+  buf: WordBuffer = newWordBuffer(FIRST_BYTES)
   length = 0
 
   static take(): Tail {
@@ -62,7 +62,7 @@ export class Tail {
   /** Hands the buffer to the caller and goes on with a fresh one. */
   giveBuffer(): Buffer {
     const buf = this.buf
-    this.buf = Buffer.allocUnsafeSlow(FIRST_BYTES)
+    this.buf = newWordBuffer(FIRST_BYTES)
     this.length = 0
     countBytes(FIRST_BYTES - buf.length)
     return buf
@@ -72,7 +72,7 @@ export class Tail {
     const double = total > this.buf.length * 2 ? total : this.buf.length * 2
     // Within a list, `need` is the end of the next value only: never less than doubling, or a long list is copied once a value.
     const size = need > double ? Math.min(need, Math.max(double, TRUSTED_BYTES)) : double
-    const bigger = Buffer.allocUnsafeSlow(size)
+    const bigger = newWordBuffer(size)
     countBytes(size - this.buf.length)
     this.buf.copy(bigger, 0, 0, this.length)
     this.buf = bigger

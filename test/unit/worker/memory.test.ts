@@ -1,9 +1,10 @@
 /** What the worker lends and takes back: tails, held replies, slabs, messages. */
 
 import { describe, expect, test } from 'vitest'
+import { copyBytes, withWords } from '../../../src/worker/copy.ts'
 import { type HoldChunk, holdBytes, holdOwned, releaseHold } from '../../../src/worker/hold.ts'
 import { giveMessage, Message, MessageKind, takeMessage } from '../../../src/worker/message.ts'
-import { copyBytes, giveSlab, SLAB_BYTES, takeSlab } from '../../../src/worker/slab.ts'
+import { giveSlab, SLAB_BYTES, takeSlab } from '../../../src/worker/slab.ts'
 import { Tail } from '../../../src/worker/tail.ts'
 import { Random, runSeed } from '../../support/random.ts'
 
@@ -170,7 +171,7 @@ describe('held replies', () => {
   })
 
   test('a buffer that is handed over is kept as it is', () => {
-    const buf = Buffer.from('hello world')
+    const buf = withWords(Buffer.from('hello world'))
     const chunk = holdOwned(buf, 5)
     expect([chunk.buf, chunk.used, chunk.single, chunk.refs]).toEqual([buf, 5, true, 1])
     releaseHold(chunk)
@@ -196,9 +197,10 @@ describe('slabs', () => {
 
   test('copyBytes copies from any array of bytes, whatever the length', () => {
     const random = new Random(runSeed())
-    const to = Buffer.alloc(300)
-    for (let length = 0; length < 200; length++) {
-      const from = length % 2 === 0 ? random.bytes(length + 5) : new Uint8Array(random.bytes(length + 5))
+    const to = withWords(Buffer.alloc(700))
+    for (let length = 0; length < 600; length++) {
+      const bytes = random.bytes(length + 5)
+      const from = [withWords(Buffer.from(bytes)), bytes, new Uint8Array(bytes)][length % 3]
       to.fill(0)
       expect(copyBytes(from, 3, 3 + length, to, 7)).toBe(7 + length)
       expect(to.subarray(7, 7 + length).equals(from.subarray(3, 3 + length))).toBe(true)
