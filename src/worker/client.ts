@@ -26,6 +26,8 @@ import { STREAM_BYTES, Upload } from './upload.ts'
 const FIRST_WINDOW = 64
 /** A client with so many times `client_queue_bytes` waiting is closed. */
 const HARD_LIMIT_FACTOR = 4
+/** What waits of a reply that passes through, at least, before its server waits for the client. */
+const STREAM_ROOM_BYTES = 2_097_152
 /** A client that takes nothing of what waits for it for so long is closed, ms. */
 const WRITE_STALL_MS = 60_000
 /** A client that waits for something of uncertain duration is still read, to see it leave; up to so many bytes. */
@@ -150,6 +152,25 @@ export class Client implements SocketOwner {
     const after = bytes > before ? (before + bytes) >>> 1 : before - ((before - bytes) >>> 3)
     this.replyBytes = after
     if (after !== before) this.updateWindow()
+  }
+
+  /** A reply of this size begins to pass through: never so much of it waits here that it would need more room than others. */
+  beginStream(bytes: number): void {
+    const largest = this.largestReplyBytes
+    this.noteReply(bytes)
+    this.largestReplyBytes = largest
+    this.streaming = true
+  }
+
+  /** All of it has passed; what of it the client has yet to take keeps its room. */
+  endStream(): void {
+    this.streaming = false
+    this.largestReplyBytes = Math.max(this.largestReplyBytes, STREAM_ROOM_BYTES + STREAM_BYTES)
+  }
+
+  /** So many bytes of replies may wait for the client. */
+  get hardLimitBytes(): number {
+    return Math.max(this.pool.config.clientQueueBytes * HARD_LIMIT_FACTOR, STREAM_ROOM_BYTES)
   }
 
   private updateWindow(): void {
@@ -504,11 +525,16 @@ export class Client implements SocketOwner {
       this.unwrittenBytes = unwritten
       this.stalledSinceMs = nowMs
     }
-    const { config } = this.pool
-    const most = config.clientQueueBytes * HARD_LIMIT_FACTOR + this.largestReplyBytes
+    const limit = this.pool.config.clientQueueBytes * HARD_LIMIT_FACTOR
+    const most = (this.streaming ? this.hardLimitBytes + STREAM_BYTES : limit) + this.largestReplyBytes
     if (unwritten <= most && nowMs - this.stalledSinceMs < WRITE_STALL_MS) return true
     this.overrun(unwritten)
     return false
+  }
+
+  /** Others cannot wait any longer for the client to take a large reply, or for its turn. @param bytes of it that would have to be kept. */
+  closeSlow(bytes: number): void {
+    this.overrun(bytes)
   }
 
   private overrun(bytes: number): void {

@@ -32,6 +32,8 @@ const LF = 10
 
 /** A client that takes a large reply slowly: its server is not read while so much waits for it. */
 const PAUSE_BYTES = 1_048_576
+/** Others who wait behind such a reply wait for its client no longer than this in all, ms. */
+export const SLOW_PATIENCE_MS = 1_000
 
 /** No deadline, in a steady representation: 12 days. */
 const NEVER_MS = 0x3fff_ffff
@@ -79,8 +81,13 @@ export class ServerConnection implements SocketOwner {
   upload: Upload | null = null
   /** Bytes still to come of a large reply that goes to its client piece by piece; its message heads the queue. */
   private streamLeft = 0
-  /** Not read, because the client of the large reply takes it slowly. */
+  /** Not read, because the client of the large reply at the head takes it slowly, or awaits other replies first. */
   private paused = false
+  /** The large reply at the head lies in the tail, as far as it is here, until its client's earlier requests are answered. */
+  private awaitsTurn = false
+  /** How much longer others wait for that client, ms; and until when they do, while they do. 0 = nobody waits. */
+  private patienceMs = 0
+  private patienceEndsMs = 0
   /** Its last reply is at hand while `Protocol.inspect` looks at it. */
   readonly parser: ReplyParser
   /** memcached: requests that share a line, and their keys. */
@@ -305,35 +312,43 @@ export class ServerConnection implements SocketOwner {
   }
 
   /**
-   * A large reply of known size may go to its client piece by piece.
-   * @returns false when it must wait: its client awaits something else first, or it needs a look as a whole.
+   * A large reply of known size may go to its client piece by piece, and need not be kept where nobody waits for it any more.
+   * @returns false when it must be gathered: its client awaits something else first, or it needs a look as a whole.
    */
   private beginReply(bytes: number): boolean {
     const message = this.head
-    if (message === null || message.kind !== MessageKind.forward || message.tag !== 0 || message.expired) return false
+    if (message === null || message.kind !== MessageKind.forward || message.tag !== 0) return false
     // A server that answers before it has the whole request is dealt with when its reply is whole.
     if (this.upload !== null) return false
-    const client = message.client
-    if (client === null || client.head !== message) return false
-    client.noteReply(bytes)
-    client.streaming = true
+    const client = receiverOf(message)
+    this.patienceMs = SLOW_PATIENCE_MS
+    if (client !== null && client.head !== message) {
+      if (client.heldBytes + bytes > client.hardLimitBytes) {
+        this.awaitsTurn = true
+        this.pause(client, this.isAlone(client) && this.server.park(this))
+      }
+      return false
+    }
+    if (client !== null) {
+      client.beginStream(bytes)
+      const { row, statBase } = this.server
+      row[statBase + ServerStat.responses]++
+      row[statBase + ServerStat.responseBytes] += bytes
+    }
     this.parser.reset()
     this.streamLeft = bytes
-    const { row, statBase } = this.server
-    row[statBase + ServerStat.responses]++
-    row[statBase + ServerStat.responseBytes] += bytes
     return true
   }
 
   /** Passes on what is there of a large reply. @returns the place after it. */
   private continueReply(buf: Uint8Array, start: number, end: number): number {
     const message = this.head!
-    const { client } = message
+    const client = receiverOf(message)
     const stop = end - start < this.streamLeft ? end : start + this.streamLeft
     this.streamLeft -= stop - start
     if (client !== null) client.socket.writeThrough(buf, start, stop)
     if (this.streamLeft > 0) {
-      if (client !== null && client.socket.pendingBytes >= PAUSE_BYTES) this.pause(client)
+      if (client !== null && client.socket.pendingBytes >= PAUSE_BYTES) this.holdBack(client)
       return stop
     }
     if (buf[stop - 1] !== LF) {
@@ -343,35 +358,89 @@ export class ServerConnection implements SocketOwner {
       return stop
     }
     this.unlinkHead(message)
-    this.server.countSuccess()
-    if (client === null) {
-      giveMessage(message)
-    } else {
-      client.streaming = false
+    this.server.unpark(this)
+    if (!message.expired) this.server.countSuccess()
+    if (client !== null) {
+      client.endStream()
       client.popHead()
       giveMessage(message)
       emitReady(client)
+    } else if (message.client === null) {
+      giveMessage(message)
     }
     if (this.head === null && this.state === ConnectionState.up) this.idle()
     return stop
   }
 
-  /** Does not read on until the client has taken what it was sent; only while nobody else waits on this connection. */
-  private pause(client: Client): void {
-    if (this.paused || this.head!.serverNext !== null) return
-    this.paused = true
-    this.socket.readStop()
-    this.server.park(this)
-    client.source = this
+  /**
+   * The client takes its large reply slowly. Where nobody else waits on this connection, it waits for the client. Else it is read on for
+   * the others, until the client has its hard limit waiting.
+   */
+  private holdBack(client: Client): void {
+    const alone = this.isAlone(client) && this.server.park(this)
+    if (alone || client.socket.pendingBytes >= client.hardLimitBytes) this.pause(client, alone)
   }
 
-  /** The client took what waited, or is gone. */
+  /**
+   * Does not read on until the client is ready.
+   * @param alone requests of others go elsewhere meanwhile, and the client may take its time; else they wait behind it, and it is closed
+   * after `SLOW_PATIENCE_MS`.
+   */
+  private pause(client: Client, alone: boolean): void {
+    const { context } = this.server.pool
+    this.paused = true
+    this.socket.readStop()
+    if (!this.awaitsTurn) client.source = this
+    // What the client asks from now on would go elsewhere too, and overtake what waits here.
+    if (alone && this.head!.serverNext !== null) client.holdNext()
+    if (!alone) this.patienceEndsMs = context.turn.nowMs + this.patienceMs
+    context.watchWrites(client)
+  }
+
+  /** Nobody but this client awaits anything on this connection. */
+  private isAlone(client: Client): boolean {
+    for (let message = this.head; message !== null; message = message.serverNext) {
+      const other = message.group === null ? receiverOf(message) : message.group.parent.client
+      if (other !== null && other !== client) return false
+    }
+    return true
+  }
+
+  /** The client took what waited, or is gone, or it is this reply's turn. */
   resume(): void {
     if (!this.paused || this.state === ConnectionState.closed) return
+    const { nowMs } = this.server.pool.context.turn
+    if (this.patienceEndsMs > 0) this.patienceMs = Math.max(0, this.patienceEndsMs - nowMs)
+    this.patienceEndsMs = 0
     this.paused = false
-    this.progressMs = this.server.pool.context.turn.nowMs
-    this.server.unpark(this)
+    this.progressMs = nowMs
     this.socket.readStart()
+    if (!this.awaitsTurn) return
+    this.awaitsTurn = false
+    if (this.beginReply(this.parser.need)) this.continueTail(0)
+  }
+
+  /** Passes on what the tail has of a large reply, which begins at `start` of it. */
+  private continueTail(start: number): void {
+    const tail = this.tail!
+    this.tail = null
+    this.continueReply(tail.buf, start, tail.length)
+    tail.give()
+  }
+
+  /** The coarse timer's look at a client that is waited for. */
+  private checkPause(nowMs: number): void {
+    const client = receiverOf(this.head!)
+    const ready = this.awaitsTurn
+      ? client === null || client.head === this.head
+      : this.patienceEndsMs > 0 && client !== null && client.socket.unwrittenBytes * 2 <= client.hardLimitBytes
+    if (ready) {
+      if (client?.source === this) client.source = null
+      this.resume()
+    } else if (this.patienceEndsMs > 0 && nowMs >= this.patienceEndsMs) {
+      client?.closeSlow(this.awaitsTurn ? this.parser.need : client.socket.unwrittenBytes)
+      this.resume()
+    }
   }
 
   /** Parses what the tail has; drops the tail when nothing incomplete remains. */
@@ -387,6 +456,8 @@ export class ServerConnection implements SocketOwner {
       }
       if (code === Parsed.incomplete) {
         if (this.head === null && this.holder === null) this.fail(Failure.invalid)
+        else if (!this.paused && parser.need >= STREAM_BYTES && parser.exact && this.beginReply(parser.need))
+          this.continueTail(at)
         else if (at > 0) tail.skip(at)
         return
       }
@@ -490,12 +561,15 @@ export class ServerConnection implements SocketOwner {
       this.checkUpload(this.upload, nowMs)
       return
     }
-    if (timeoutMs === 0 || this.paused) return
-    if (this.streamLeft > 0) {
-      if (nowMs - this.progressMs >= timeoutMs) this.fail(Failure.timedOut)
+    if (this.paused) this.checkPause(nowMs)
+    if (timeoutMs === 0) return
+    const passing = this.streamLeft > 0 || this.paused
+    if (this.streamLeft > 0 && !this.paused && nowMs - this.progressMs >= timeoutMs) {
+      this.fail(Failure.timedOut)
       return
     }
-    let message = this.head
+    // A reply that is passing has been in time; those behind it have deadlines of their own.
+    let message = passing && this.head !== null ? this.head.serverNext : this.head
     while (message !== null && (message.expired || nowMs >= message.deadlineMs || message.deadlineMs === NEVER_MS)) {
       const next: Message | null = message.serverNext
       if (!message.expired && message.deadlineMs !== NEVER_MS) {
@@ -505,6 +579,7 @@ export class ServerConnection implements SocketOwner {
       }
       message = next
     }
+    if (passing) return
     const stalledMs = nowMs - this.progressMs
     if (this.expiredRequests > 0 && this.holder !== null) {
       // Its holder would be out of step with the server.
@@ -594,7 +669,7 @@ export class ServerConnection implements SocketOwner {
     const { upload } = this
     this.upload = null
     // A part of a large reply is out: its client can only be closed.
-    if (this.streamLeft > 0) this.head!.client?.close(CloseReason.error)
+    if (this.streamLeft > 0) receiverOf(this.head!)?.close(CloseReason.error)
     this.count(-1)
     this.requests = 0
     this.requestBytes = 0
@@ -620,4 +695,9 @@ export class ServerConnection implements SocketOwner {
     this.holder = null
     holder?.connectionLost(this)
   }
+}
+
+/** Who gets the reply to a forwarded request; null = nobody any more. */
+function receiverOf(message: Message): Client | null {
+  return message.expired ? null : message.client
 }

@@ -11,6 +11,8 @@ import { type ConnectionHolder, ServerConnection } from './server-connection.ts'
 
 /** Large requests that one worker has under way to one server; further ones wait, unread. */
 const MAX_BULK_CONNECTIONS = 32
+/** Connections that wait, each for the client of a large reply, while others use others. */
+const MAX_PARKED_CONNECTIONS = 32
 /** Bulk connections kept open while idle. */
 const KEPT_BULK_CONNECTIONS = 4
 
@@ -164,16 +166,21 @@ export class Server {
     else connection.leave()
   }
 
-  /** Takes a connection out of use while its client takes a large reply: requests of others open another. */
-  park(connection: ServerConnection): void {
+  /**
+   * Takes a connection out of use while its client takes a large reply: requests of others open another.
+   * @returns false when it stays in use: there are too many that wait.
+   */
+  park(connection: ServerConnection): boolean {
     const connections = this.sharedBy(connection)
     const at = connections.indexOf(connection)
-    if (at < 0) return
+    if (at < 0) return true
+    if (this.parked.length >= MAX_PARKED_CONNECTIONS) return false
     connections.splice(at, 1)
     this.parked.push(connection)
+    return true
   }
 
-  /** Takes it back, if its place was not taken. */
+  /** Takes a connection that was parked back, if its place was not taken. */
   unpark(connection: ServerConnection): void {
     const at = this.parked.indexOf(connection)
     if (at < 0) return
