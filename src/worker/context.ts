@@ -45,6 +45,10 @@ export class Context {
   row: Float64Array = new Float64Array(2)
   /** This worker's block (`WorkerSlot`). */
   slot: Int32Array = new Int32Array(4)
+  /** Every worker's block. */
+  private slots: Int32Array[] = []
+  /** The control block (`Control`). */
+  control: Int32Array = new Int32Array(8)
   generation = -1
   draining = false
   private drainPolicy: Drain | null = null
@@ -103,6 +107,13 @@ export class Context {
   countConnection(sign: number): void {
     this.row[ProcessStat.currConnections] += sign
     if (sign > 0) this.row[ProcessStat.totalConnections] += sign
+  }
+
+  /** Clients of the process, those on their way to a worker included. */
+  clientsOverall(): number {
+    let clients = 0
+    for (const slot of this.slots) clients += Atomics.load(slot, WorkerSlot.clients)
+    return clients
   }
 
   clientGone(): void {
@@ -203,7 +214,9 @@ export class Context {
     const oldRow = this.row
     const oldSlot = this.slot
     this.row = layout.row(next.shared, this.workerIndex + 1)
-    this.slot = layout.worker(next.shared, this.workerIndex)
+    this.slots = Array.from({ length: this.workers }, (_, worker) => layout.worker(next.shared, worker))
+    this.slot = this.slots[this.workerIndex]
+    this.control = layout.control(next.shared)
     if (this.generation >= 0) {
       this.row[ProcessStat.currConnections] += oldRow[ProcessStat.currConnections]
       oldRow[ProcessStat.currConnections] = 0

@@ -656,7 +656,7 @@ export class ServerConnection implements SocketOwner {
     const timedOut = failure === Failure.timedOut
     server.row[server.statBase + (timedOut ? ServerStat.timedout : ServerStat.err)]++
     server.logFailure(failure)
-    server.countFailure(server.describeFailure(failure))
+    if (!isLocal(failure)) server.countFailure(server.describeFailure(failure))
     this.close(failure)
   }
 
@@ -695,6 +695,11 @@ export class ServerConnection implements SocketOwner {
     this.holder = null
     holder?.connectionLost(this)
   }
+}
+
+/** What this machine lacks: no word about the server, which is not to be ejected for it. */
+function isLocal(failure: FailureCode): boolean {
+  return failure === Failure.tooManyFiles || failure === Failure.noMemory || failure === Failure.noAddress
 }
 
 /** Who gets the reply to a forwarded request; null = nobody any more. */

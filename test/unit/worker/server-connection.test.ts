@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { FAILURE_TEXTS, Failure } from '../../../src/worker/errno.ts'
 import { SLOW_PATIENCE_MS } from '../../../src/worker/server-connection.ts'
 import { encode } from '../../support/resp.ts'
 import { waitUntil } from '../../support/wait.ts'
@@ -134,6 +135,21 @@ describe('the end of a connection', () => {
     expect(await texts(wire, 2)).toEqual(['-ERR Connection refused\r\n', '-ERR Connection refused\r\n'])
     expect(harness.serverStat(0, 'server_err')).toBe(1)
     expect(harness.serverStat(0, 'server_connections')).toBe(0)
+  })
+
+  test.each([
+    ['tooManyFiles', 0],
+    ['noAddress', 0],
+    ['noMemory', 0],
+    ['reset', 1],
+  ] as const)('what this machine lacks is no failure of the server (%s)', async (failure, failures) => {
+    await start({ answer: silent, pool: { autoEjectHosts: true, serverFailureLimit: 3 } })
+    const wire = await harness.wire()
+    wire.send(encode('GET', 'a'))
+    await harness.server.received(1)
+    harness.connectionTo(0).fail(Failure[failure])
+    expect(await texts(wire, 1)).toEqual([`-ERR ${FAILURE_TEXTS[Failure[failure]]}\r\n`])
+    expect(harness.failures(0)).toBe(failures)
   })
 
   test('an idle connection that the server closes is no failure', async () => {
