@@ -287,6 +287,11 @@ export class Client implements SocketOwner {
     this.tail.fill(buf, start, end, this.blocked ? 0 : this.parser!.need)
   }
 
+  /** Who has not authenticated may say little, where nutcracker's own manners are not asked for. */
+  restrictParser(): void {
+    this.parser?.restrict(!this.authenticated && !this.pool.config.strict)
+  }
+
   private giveParser(): void {
     this.pool.giveRequestParser(this.parser!)
     this.parser = null
@@ -298,6 +303,7 @@ export class Client implements SocketOwner {
     if (parser === null) {
       parser = this.pool.takeRequestParser()
       this.parser = parser
+      if (!this.authenticated) this.restrictParser()
     }
     const protocol = this.pool.protocol
     let at = start

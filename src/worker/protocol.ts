@@ -20,6 +20,8 @@ export interface RequestParser {
    */
   safe: number
   parse(buf: Uint8Array, start: number, end: number): ParsedCode
+  /** @param on the sender has not authenticated: it may say little. Until `reset`. */
+  restrict(on: boolean): void
   reset(): void
 }
 
