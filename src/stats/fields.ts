@@ -52,6 +52,7 @@ export const SERVER_FIELDS = [
   field('out_queue_bytes', 'gauge', 'current request bytes in outgoing queue'),
   field('request_timeouts', 'counter', '# requests that met their deadline', true),
   field('queue_full', 'counter', '# requests refused because the queue was full', true),
+  field('reply_too_large', 'counter', '# replies above max_message_bytes', true),
 ] as const
 
 /** Index of a process field in a row. */
@@ -90,4 +91,5 @@ export const ServerStat = {
   outQueueBytes: 12,
   requestTimeouts: 13,
   queueFull: 14,
+  replyTooLarge: 15,
 } as const

@@ -262,7 +262,7 @@ export class Client implements SocketOwner {
       }
     }
     if (at < length) {
-      const rest = this.process(buf, at, length)
+      const rest = this.processWithin(buf, at, length)
       if (this.closing >= 0) return
       if (rest < length) this.keep(buf, rest, length)
     }
@@ -295,6 +295,21 @@ export class Client implements SocketOwner {
   private giveParser(): void {
     this.pool.giveRequestParser(this.parser!)
     this.parser = null
+  }
+
+  /** As `process`, with a look at `max_message_bytes` also for requests that are here as a whole. */
+  private processWithin(buf: Uint8Array, start: number, end: number): number {
+    const { maxMessageBytes } = this.pool.config
+    if (maxMessageBytes === 0 || end - start <= maxMessageBytes) return this.process(buf, start, end)
+    for (let at = start; ; ) {
+      const stop = Math.min(end, at + maxMessageBytes)
+      const rest = this.process(buf, at, stop)
+      if (this.closing >= 0 || this.blocked || stop === end) return rest
+      // So many bytes, and no end of the request among them.
+      if (rest === at) this.checkSize(maxMessageBytes + 1)
+      at = this.upload === null ? rest : this.continueUpload(this.upload, buf, stop, end)
+      if (this.closing >= 0 || this.upload !== null) return end
+    }
   }
 
   /** Handles the requests in [start, end). @returns where the rest begins: incomplete, or blocked. */
@@ -408,7 +423,7 @@ export class Client implements SocketOwner {
   private processTail(): void {
     const tail = this.tail!
     this.ownEnd = tail.length >= OWNED_CHUNK_BYTES ? tail.length : -1
-    const rest = this.process(tail.buf, 0, tail.length)
+    const rest = this.processWithin(tail.buf, 0, tail.length)
     const owned = this.ownEnd >= 0
     this.ownEnd = -1
     if (this.tail === null) return

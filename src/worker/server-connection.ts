@@ -19,6 +19,7 @@ import type { GetQueue } from './memcache-gets.ts'
 import { MESSAGE_BYTES } from './memory.ts'
 import { giveMessage, type Message, MessageKind } from './message.ts'
 import { type ReplyParser, Verdict } from './protocol.ts'
+import { Drop, ReplyDrop } from './reply-drop.ts'
 import type { Server } from './server.ts'
 import { OWNED_CHUNK_BYTES, Socket, type SocketOwner } from './socket.ts'
 import { Tail } from './tail.ts'
@@ -40,6 +41,8 @@ const NEVER_MS = 0x3fff_ffff
 
 /** Who has a connection to itself for a while: a client's transaction, its blocking command, its subscriptions. See `held-connections.ts`. */
 export interface ConnectionHolder {
+  /** What comes may be no reply: messages of channels. */
+  readonly listens: boolean
   /**
    * A reply or push [start, end) of buf, before it is paired with a request.
    * @returns true when it was the holder's: nothing in the queue awaits it.
@@ -89,7 +92,9 @@ export class ServerConnection implements SocketOwner {
   private patienceMs = 0
   private patienceEndsMs = 0
   /** Its last reply is at hand while `Protocol.inspect` looks at it. */
-  readonly parser: ReplyParser
+  parser: ReplyParser
+  /** The rest of a reply that was too large, and is answered. */
+  private drop: ReplyDrop | null = null
   /** memcached: requests that share a line, and their keys. */
   gets: GetQueue | null = null
   private tail: Tail | null = null
@@ -259,9 +264,29 @@ export class ServerConnection implements SocketOwner {
   }
 
   onData(buf: Uint8Array, length: number): void {
+    const { maxMessageBytes } = this.server.pool.config
+    if (maxMessageBytes === 0 || length <= maxMessageBytes) {
+      this.take(buf, length)
+      return
+    }
+    // In pieces, so that what is too large is met before it is whole.
+    for (let at = 0; at < length && this.state !== ConnectionState.closed; at += maxMessageBytes) {
+      const end = Math.min(length, at + maxMessageBytes)
+      this.take(buf.subarray(at, end), end - at)
+    }
+  }
+
+  private take(buf: Uint8Array, length: number): void {
     this.progressMs = this.server.pool.context.turn.nowMs
     this.stallCounted = false
     let at = 0
+    if (this.drop !== null) {
+      at = this.drop.take(buf, 0, length)
+      if (at === Drop.malformed) this.fail(Failure.invalid)
+      if (at < 0) return
+      this.drop = null
+      if (at === length && this.head === null) this.idle()
+    }
     if (this.streamLeft > 0) {
       at = this.continueReply(buf, 0, length)
       if (this.state === ConnectionState.closed) return
@@ -283,6 +308,10 @@ export class ServerConnection implements SocketOwner {
       if (code !== Parsed.complete) {
         if (code === Parsed.error) {
           this.fail(Failure.invalid)
+          return
+        }
+        if (this.refuses(parser.need, end - at)) {
+          this.refuseRest(buf, at, end)
           return
         }
         if (parser.need >= STREAM_BYTES && parser.exact && this.beginReply(parser.need)) {
@@ -443,6 +472,31 @@ export class ServerConnection implements SocketOwner {
     }
   }
 
+  /** Whether the reply at hand is larger than the pool allows. @param need bytes of it as far as they are known; @param here as they are here. */
+  private refuses(need: number, here: number): boolean {
+    const { maxMessageBytes } = this.server.pool.config
+    if (maxMessageBytes === 0 || this.head === null || this.holder?.listens) return false
+    // `get` requests that share a line share its reply.
+    return Math.max(need, here) > maxMessageBytes * (this.head.joined + 1)
+  }
+
+  /** The request at the head gets an error in place of the reply that begins at `start`; what is still to come of that is dropped. */
+  private refuseRest(buf: Uint8Array, start: number, end: number): void {
+    const { parser, server } = this
+    this.drop = new ReplyDrop(parser, buf, start, end)
+    this.parser = server.pool.protocol.newReplyParser(this.resp3)
+    this.refuse(Math.max(parser.need, end - start))
+  }
+
+  /** Likewise, of a reply of this size that is here. @returns false when the connection is gone. */
+  private refuse(bytes: number): boolean {
+    const { protocol } = this.server.pool
+    const line = protocol.replyTooLarge
+    this.server.countTooLarge(bytes)
+    this.parser.parse(line, 0, line.length)
+    return this.answer(line, 0, line.length, false)
+  }
+
   /** Parses what the tail has; drops the tail when nothing incomplete remains. */
   private parseTail(): void {
     const tail = this.tail!
@@ -456,6 +510,7 @@ export class ServerConnection implements SocketOwner {
       }
       if (code === Parsed.incomplete) {
         if (this.head === null && this.holder === null) this.fail(Failure.invalid)
+        else if (this.refuses(parser.need, tail.length - at)) this.refuseTail(at)
         else if (!this.paused && parser.need >= STREAM_BYTES && parser.exact && this.beginReply(parser.need))
           this.continueTail(at)
         else if (at > 0) tail.skip(at)
@@ -463,13 +518,23 @@ export class ServerConnection implements SocketOwner {
       }
       // A large reply that has the buffer to itself takes it along.
       const owned = at === 0 && parser.end === tail.length && tail.length > OWNED_CHUNK_BYTES
-      if (!this.answer(tail.buf, at, parser.end, owned)) return
-      at = parser.end
+      const { end } = parser
+      const refused = this.refuses(0, end - at)
+      if (!(refused ? this.refuse(end - at) : this.answer(tail.buf, at, end, owned))) return
+      at = end
       if (owned) tail.giveBuffer()
     }
     this.tail = null
     tail.give()
     if (this.head === null) this.idle()
+  }
+
+  /** What the tail has from `start` on begins a reply that is too large. */
+  private refuseTail(start: number): void {
+    const tail = this.tail!
+    this.tail = null
+    this.refuseRest(tail.buf, start, tail.length)
+    tail.give()
   }
 
   /** Pairs the reply [start, end) with the oldest request. @returns false when the connection is gone. */
@@ -679,6 +744,8 @@ export class ServerConnection implements SocketOwner {
       this.tail.give()
       this.tail = null
     }
+    this.drop?.close()
+    this.drop = null
     let message = this.head
     this.head = null
     this.last = null

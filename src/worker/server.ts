@@ -1,8 +1,9 @@
 /** One server of a pool, as one worker sees it: its connections and its health. Data plane. */
 
 import type { ServerConfig } from '../config/types.ts'
+import { andMore, LogThrottle } from '../log/throttle.ts'
 import { Health, HealthState, HealthTime } from '../shared/layout.ts'
-import { SERVER_FIELDS } from '../stats/fields.ts'
+import { SERVER_FIELDS, ServerStat } from '../stats/fields.ts'
 import type { Client } from './client.ts'
 import { FAILURE_TEXTS, Failure, type FailureCode } from './errno.ts'
 import { HeldConnections } from './held-connections.ts'
@@ -38,6 +39,7 @@ export class Server {
   private readonly parked: ServerConnection[] = []
   /** Connections that one client has to itself for a while. */
   readonly held: HeldConnections
+  private readonly tooLarge: LogThrottle = new LogThrottle()
   private left = false
   private turn = 0
   /** The last failure that was logged; a state is logged once, not once a request. 0 = in order. */
@@ -257,6 +259,17 @@ export class Server {
     this.loggedFailure = failure
     this.pool.context.log.notice(
       `server '${this.config.pname}' of pool '${this.pool.config.name}': ${this.describeFailure(failure)}`,
+    )
+  }
+
+  /** A reply is larger than the pool's `max_message_bytes`. @param bytes of it, at least. */
+  countTooLarge(bytes: number): void {
+    const { config, context } = this.pool
+    this.row[this.statBase + ServerStat.replyTooLarge]++
+    const unwritten = this.tooLarge.take(context.turn.nowMs)
+    if (unwritten < 0) return
+    context.log.notice(
+      `reply of ${bytes} bytes of server '${this.config.pname}' refused: max_message_bytes of pool '${config.name}'${andMore(unwritten)}`,
     )
   }
 
