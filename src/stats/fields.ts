@@ -34,6 +34,7 @@ export const POOL_FIELDS = [
   field('partial_replies', 'counter', '# multi-gets answered without some of their servers', true),
   field('local_requests', 'counter', '# requests answered by the proxy itself', true),
   field('client_memory', 'counter', '# clients closed for want of memory', true),
+  field('client_stalled', 'counter', '# clients closed in the middle of a request that did not go on', true),
 ] as const
 
 export const SERVER_FIELDS = [
@@ -72,6 +73,7 @@ export const PoolStat = {
   partialReplies: 9,
   localRequests: 10,
   clientMemory: 11,
+  clientStalled: 12,
 } as const
 
 /** Offset of a server field from the server's base in a row. */

@@ -39,6 +39,11 @@ const BLOCKED_INPUT_BYTES = 262_144
 const UPLOAD_START_BYTES = 65_536
 /** Fewer bytes at once of a request that has begun are no sign of life: who sends it byte by byte would else never be idle. */
 const TRICKLE_BYTES = 256
+/**
+ * Who begins a request and then sends nothing that counts for so long is closed, ms. Without this slow senders could fill all places, and no
+ * client needs it: the others are those that died in the middle.
+ */
+export const REQUEST_STALL_MS = 60_000
 /** How long a large request waits for a client that does not read, before it is gathered instead, ms. */
 const UPLOAD_PATIENCE_MS = 200
 /** No client has fewer requests under way than this, however large its replies. */
@@ -109,6 +114,8 @@ export class Client implements SocketOwner {
   private waitsSinceMs = 0
   /** The large request at hand is gathered as a whole. */
   private gathers = false
+  /** `Context.watchRequest` knows of its incomplete request. */
+  private requestWatched = false
   private parser: RequestParser | null = null
   private tail: Tail | null = null
 
@@ -272,6 +279,7 @@ export class Client implements SocketOwner {
   private keepBlocked(buf: Uint8Array, length: number): void {
     this.tail ??= Tail.take()
     this.tail.fill(buf, 0, length, 0)
+    if (!this.requestWatched) this.watchRequest()
     if (this.tail.length >= BLOCKED_INPUT_BYTES) this.socket.readStop()
   }
 
@@ -285,6 +293,7 @@ export class Client implements SocketOwner {
   private keep(buf: Uint8Array, start: number, end: number): void {
     this.tail = Tail.take()
     this.tail.fill(buf, start, end, this.blocked ? 0 : this.parser!.need)
+    if (!this.requestWatched) this.watchRequest()
   }
 
   /** Who has not authenticated may say little, where nutcracker's own manners are not asked for. */
@@ -566,6 +575,29 @@ export class Client implements SocketOwner {
     row[statBase + PoolStat.clientOverrun]++
     this.socket.reset()
     this.close(CloseReason.error)
+  }
+
+  private watchRequest(): void {
+    this.requestWatched = true
+    this.pool.context.watchRequest(this)
+  }
+
+  /** Looks whether an incomplete request goes on. @returns false when there is no more to watch. */
+  checkRequest(nowMs: number): boolean {
+    if (this.closed || this.tail === null) {
+      this.requestWatched = false
+      return false
+    }
+    // What waits for its turn, or for replies, is not the sender's delay.
+    if (this.blocked || this.head !== null || nowMs - this.activeMs < REQUEST_STALL_MS) return true
+    const { config, context, row, statBase } = this.pool
+    const received = this.tail.length
+    context.log.notice(
+      `c ${this.address} of pool '${config.name}' closed: ${received} bytes of a request, and no more for ${REQUEST_STALL_MS} ms`,
+    )
+    row[statBase + PoolStat.clientStalled]++
+    this.close(CloseReason.error)
+    return false
   }
 
   private resumeSource(): void {

@@ -57,6 +57,7 @@ export class Context {
   private readonly lingering: Set<Client> = new Set()
   private readonly writeWaits: Set<Client> = new Set()
   private readonly uploadWaits: Set<Client> = new Set()
+  private readonly requestWaits: Set<Client> = new Set()
   private readonly greetings: Set<ProxyGreeting> = new Set()
   private timer: NodeJS.Timeout | null = null
   private idleCheckedMs = 0
@@ -133,6 +134,12 @@ export class Context {
     this.armTimer()
   }
 
+  /** A client whose request is not whole. */
+  watchRequest(client: Client): void {
+    this.requestWaits.add(client)
+    this.armTimer()
+  }
+
   /** A connection whose PROXY header is still to come. */
   awaitGreeting(greeting: ProxyGreeting): void {
     this.greetings.add(greeting)
@@ -158,7 +165,8 @@ export class Context {
     for (const client of this.uploadWaits) if (!client.checkUploadWait(nowMs)) this.uploadWaits.delete(client)
     for (const client of this.writeWaits) if (!client.checkWrites(nowMs)) this.writeWaits.delete(client)
     for (const greeting of this.greetings) if (!greeting.checkTime(nowMs)) this.greetings.delete(greeting)
-    let busy = this.lingering.size + this.uploadWaits.size + this.writeWaits.size + this.greetings.size > 0
+    const { lingering, uploadWaits, writeWaits, requestWaits, greetings } = this
+    let busy = lingering.size + uploadWaits.size + writeWaits.size + requestWaits.size + greetings.size > 0
     if (this.memory.tick(nowMs)) busy = true
     if (this.drainPolicy !== null) {
       busy = true
@@ -171,7 +179,10 @@ export class Context {
       }
     }
     const checkIdle = nowMs - this.idleCheckedMs >= IDLE_CHECK_MS
-    if (checkIdle) this.idleCheckedMs = nowMs
+    if (checkIdle) {
+      this.idleCheckedMs = nowMs
+      for (const client of this.requestWaits) if (!client.checkRequest(nowMs)) this.requestWaits.delete(client)
+    }
     for (const pool of this.pools) if (this.checkPool(pool, nowMs, checkIdle)) busy = true
     for (const pool of this.retired) if (pool.clients.size === 0) pool.leaveServers()
     this.retired = this.retired.filter(pool => this.checkPool(pool, nowMs, checkIdle) || pool.clients.size > 0)
