@@ -1,6 +1,6 @@
 /** Limits on clients in the running proxy: those beyond are told so, those within notice nothing. */
 
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -105,3 +105,25 @@ test.each(Object.keys(LISTENERS))('with descriptors nearly exhausted clients are
   await waitUntil(async () => (await rush(address, 1)).refused === 0, 'room again')
   await proxy.stop()
 })
+
+test.runIf(spawnSync('ss', ['-V']).status === 0)(
+  'tcpkeepalive is on for both sides, after the time that was asked for',
+  async () => {
+    const keys = { redis: true, tcpkeepalive: true, tcpkeepalive_idle: 77, server_tcpkeepalive: true }
+    const servers = [serverEntry(redis, 'a')]
+    const yml =
+      poolYml({ name: 'handed', keys, servers }) +
+      poolYml({ name: 'shared', listen: '127.0.0.1:@PORT1@', keys: { ...keys, reuseport: true }, servers })
+    const proxy = await startProxy({ kind: 'pistachio', yml, workers: 1 })
+    const wires = await Promise.all([0, 1].map(pool => Wire.open({ port: proxy.ports[pool]! })))
+    for (const wire of wires) wire.send(encode('SET', 'key', 'value'))
+    for (const wire of wires) expect((await wire.redisReplies(1)).join('')).toBe('+OK\r\n')
+    const connections = execFileSync('ss', ['-Htnpo', 'state', 'established'], { encoding: 'utf8' })
+      .split('\n')
+      .filter(line => line.includes(`pid=${proxy.pid},`))
+    expect(connections.length).toBe(4)
+    for (const line of connections) expect(line).toMatch(/timer:\(keepalive,1min1[0-7]sec/)
+    for (const wire of wires) wire.destroy()
+    await proxy.stop()
+  },
+)
