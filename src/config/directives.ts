@@ -367,7 +367,7 @@ const ours = [
     max: INT_MAX,
     default: 0,
     own: true,
-    help: 'Largest request or reply. 0: no limit but the servers’ own.',
+    help: 'Largest request or reply; in place of a larger one there is an error. 0: no limit but the servers’ own.',
   },
 ] as const satisfies readonly Directive[]
 

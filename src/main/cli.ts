@@ -69,6 +69,8 @@ interface Option extends OptionSpec {
   readonly set: (draft: Draft, value: string) => string
 }
 
+const AGENT_CHECK_PORT = ownNumber('agent-check-port', 1, 65_535, 'agentCheckPort')
+
 const OPTIONS: readonly Option[] = [
   flag('h', 'help', 'showHelp'),
   flag('V', 'version', 'showVersion'),
@@ -97,7 +99,7 @@ const OPTIONS: readonly Option[] = [
   { short: '', long: 'memory-limit', takesValue: true, wants: 'a size', set: setMemoryLimit },
   ownNumber('drain-timeout', 0, 0x7fffffff, 'drainTimeoutMs'),
   ownNumber('drain-delay', 0, 0x7fffffff, 'drainDelayMs'),
-  ownNumber('agent-check-port', 1, 65_535, 'agentCheckPort'),
+  AGENT_CHECK_PORT,
   { short: '', long: 'explain-key', takesValue: true, wants: 'a string', set: setExplainKey },
 ]
 
@@ -113,6 +115,9 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
   if (mistake?.kind === 'missing-value') return refuse(requires(mistake.spec, mistake.spec.wants), mistake.spec)
   if (draft.showHelp || draft.showVersion || draft.describeStats) {
     return { kind: 'exit', text: informationText(draft), exitCode: 0 }
+  }
+  if (draft.agentCheckPort > 0 && draft.statsAddr.startsWith('/')) {
+    return refuse('option --agent-check-port requires a host as stats address, not a path', AGENT_CHECK_PORT)
   }
   return { kind: 'run', options: draft }
 }

@@ -12,8 +12,6 @@ import type { Config } from '../config/types.ts'
 const OWN_DESCRIPTORS = 40
 /** Event loop, wake-ups and log of one worker thread; 6 measured on 24.21. */
 const DESCRIPTORS_PER_WORKER = 8
-/** A client whose descriptor lies within so many of the limit is refused, whatever the count of clients says. */
-export const RESERVE_DESCRIPTORS = 12
 
 export interface DescriptorBudget {
   /** Soft limit of the process; Infinity = none. */

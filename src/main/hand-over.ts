@@ -9,9 +9,10 @@
 import type { Config, PoolConfig } from '../config/types.ts'
 import type { Logger } from '../log/log.ts'
 import { andMore, LogThrottle } from '../log/throttle.ts'
+import { RESERVE_DESCRIPTORS } from '../shared/layout.ts'
 import { peerName } from '../shared/peer-name.ts'
 import type { ClientCensus } from './client-census.ts'
-import { type DescriptorBudget, RESERVE_DESCRIPTORS } from './descriptors.ts'
+import type { DescriptorBudget } from './descriptors.ts'
 import { type AcceptedClient, socketOf } from './listener.ts'
 
 /** nutcracker closes without a word; Redis and memcached say this. */

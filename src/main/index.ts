@@ -17,6 +17,7 @@ import { type Options, parseCommandLine } from './cli.ts'
 import { daemonize } from './daemon.ts'
 import { removePidFile, writePidFile } from './pid-file.ts'
 import { Primary } from './primary.ts'
+import { nameProcess } from './process-name.ts'
 import { installSignals } from './signals.ts'
 import { NUTCRACKER_VERSION } from './version.ts'
 
@@ -193,6 +194,7 @@ async function main(): Promise<void> {
     process.exit(commandLine.exitCode)
   }
   const { options } = commandLine
+  nameProcess()
   if (options.testConf) {
     const report = testConfigReport(await loadConfig(options.confFile), options.confFile)
     process.stderr.write(report.stderr)

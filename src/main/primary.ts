@@ -231,9 +231,12 @@ export class Primary {
     const budget = descriptorBudget(config, workers, descriptorLimit())
     this.#budget = budget
     this.#handOver.useConfig(config, budget)
-    this.#log.follow(layout.control(shared))
+    const control = layout.control(shared)
+    this.#log.follow(control)
     const { limit, maxClients, maxServerConnections } = budget
     if (limit === Infinity) return
+    control[Control.descriptorLimit] = limit
+    control[Control.maxClients] = maxClients
     this.#log.notice(`max fds ${limit} max client conns ${maxClients} max server conns ${maxServerConnections}`)
     if (!budget.fits) {
       this.#log.warn(

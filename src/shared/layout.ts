@@ -23,8 +23,14 @@
 
 import { POOL_FIELDS, PROCESS_FIELDS, SERVER_FIELDS } from '../stats/fields.ts'
 
-/** Int32 indexes into the control block. */
-export const Control = { logLevel: 0, draining: 1, generation: 2 } as const
+/**
+ * Int32 indexes into the control block. `descriptorLimit`: descriptors of the process, `maxClients`: clients that they leave room for; 0 = no
+ * limit. Written by the primary before anybody else sees the generation.
+ */
+export const Control = { logLevel: 0, draining: 1, generation: 2, descriptorLimit: 3, maxClients: 4 } as const
+
+/** A client whose descriptor lies within so many of the limit is refused, whatever the count of clients says. */
+export const RESERVE_DESCRIPTORS = 12
 
 /** Int32 indexes into a worker's block. `clients` = clients held plus those on their way; `turns` grows by one a loop turn with work. */
 export const WorkerSlot = { clients: 0, turns: 1, state: 2 } as const

@@ -34,6 +34,7 @@ export const POOL_FIELDS = [
   field('partial_replies', 'counter', '# multi-gets answered without some of their servers', true),
   field('local_requests', 'counter', '# requests answered by the proxy itself', true),
   field('client_memory', 'counter', '# clients closed for want of memory', true),
+  field('client_stalled', 'counter', '# clients closed in the middle of a request that did not go on', true),
 ] as const
 
 export const SERVER_FIELDS = [
@@ -52,6 +53,7 @@ export const SERVER_FIELDS = [
   field('out_queue_bytes', 'gauge', 'current request bytes in outgoing queue'),
   field('request_timeouts', 'counter', '# requests that met their deadline', true),
   field('queue_full', 'counter', '# requests refused because the queue was full', true),
+  field('reply_too_large', 'counter', '# replies above max_message_bytes', true),
 ] as const
 
 /** Index of a process field in a row. */
@@ -71,6 +73,7 @@ export const PoolStat = {
   partialReplies: 9,
   localRequests: 10,
   clientMemory: 11,
+  clientStalled: 12,
 } as const
 
 /** Offset of a server field from the server's base in a row. */
@@ -90,4 +93,5 @@ export const ServerStat = {
   outQueueBytes: 12,
   requestTimeouts: 13,
   queueFull: 14,
+  replyTooLarge: 15,
 } as const

@@ -5,7 +5,7 @@
 import { chmodSync, renameSync, unlinkSync } from 'node:fs'
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
-import { WorkerSlot } from '../shared/layout.ts'
+import { Control, RESERVE_DESCRIPTORS, WorkerSlot } from '../shared/layout.ts'
 import { PoolStat } from '../stats/fields.ts'
 import { Client, CloseReason } from './client.ts'
 import type { Context } from './context.ts'
@@ -80,17 +80,18 @@ export class Acceptor {
     context.turn.begin()
     Atomics.add(context.slot, WorkerSlot.clients, 1)
     const client = new Client(pool)
-    const limit = pool.config.clientConnections
-    const clients = pool.clientsOverall()
+    const limit = context.control[Control.descriptorLimit]
+    const scarce = limit > 0 && handle.fd >= limit - RESERVE_DESCRIPTORS
+    const reason = scarce ? `descriptor ${handle.fd} of ${limit} is in use` : whyRefused(pool)
     pool.admit(client)
-    const refused = limit > 0 && clients >= limit
-    start(client, handle, refused ? client : ownerOf(client))
-    if (refused) {
-      pool.row[pool.statBase + PoolStat.clientRefused]++
-      pool.logRefused(client, `client_connections is ${limit}`)
-      answerLocally(client, pool.protocol.tooManyClients)
-      client.closeAfterReplies(CloseReason.error)
-    }
+    start(client, handle, reason === '' ? ownerOf(client) : client)
+    if (reason === '') return
+    pool.row[pool.statBase + PoolStat.clientRefused]++
+    pool.logRefused(client, reason)
+    answerLocally(client, pool.protocol.tooManyClients)
+    client.closeAfterReplies(CloseReason.error)
+    // There is no descriptor to spare for a client that closes in its own time. What it has sent already is read: else the line could be lost.
+    if (scarce) setImmediate(() => setImmediate(() => client.close(CloseReason.none)))
   }
 
   /** Stops listening at an address. The socket's file is the primary's to remove. */
@@ -131,6 +132,15 @@ export class Acceptor {
     }
     setTimeout(look, 1)
   }
+}
+
+/** Whether a limit is reached. The client is in the count of the process, and not yet in the pool's. @returns '' for no. */
+function whyRefused(pool: Pool): string {
+  const { config, context } = pool
+  const most = context.control[Control.maxClients]
+  if (most > 0 && context.clientsOverall() > most) return `${most} clients are as many as the descriptor limit allows`
+  const limit = config.clientConnections
+  return limit > 0 && pool.clientsOverall() >= limit ? `client_connections is ${limit}` : ''
 }
 
 function listenTcp(handle: ListenHandle, pool: Pool): number {

@@ -26,6 +26,8 @@ import { STREAM_BYTES, Upload } from './upload.ts'
 const FIRST_WINDOW = 64
 /** A client with so many times `client_queue_bytes` waiting is closed. */
 const HARD_LIMIT_FACTOR = 4
+/** What waits of a reply that passes through, at least, before its server waits for the client. */
+const STREAM_ROOM_BYTES = 2_097_152
 /** A client that takes nothing of what waits for it for so long is closed, ms. */
 const WRITE_STALL_MS = 60_000
 /** A client that waits for something of uncertain duration is still read, to see it leave; up to so many bytes. */
@@ -37,6 +39,11 @@ const BLOCKED_INPUT_BYTES = 262_144
 const UPLOAD_START_BYTES = 65_536
 /** Fewer bytes at once of a request that has begun are no sign of life: who sends it byte by byte would else never be idle. */
 const TRICKLE_BYTES = 256
+/**
+ * Who begins a request and then sends nothing that counts for so long is closed, ms. Without this slow senders could fill all places, and no
+ * client needs it: the others are those that died in the middle.
+ */
+export const REQUEST_STALL_MS = 60_000
 /** How long a large request waits for a client that does not read, before it is gathered instead, ms. */
 const UPLOAD_PATIENCE_MS = 200
 /** No client has fewer requests under way than this, however large its replies. */
@@ -107,6 +114,8 @@ export class Client implements SocketOwner {
   private waitsSinceMs = 0
   /** The large request at hand is gathered as a whole. */
   private gathers = false
+  /** `Context.watchRequest` knows of its incomplete request. */
+  private requestWatched = false
   private parser: RequestParser | null = null
   private tail: Tail | null = null
 
@@ -150,6 +159,25 @@ export class Client implements SocketOwner {
     const after = bytes > before ? (before + bytes) >>> 1 : before - ((before - bytes) >>> 3)
     this.replyBytes = after
     if (after !== before) this.updateWindow()
+  }
+
+  /** A reply of this size begins to pass through: never so much of it waits here that it would need more room than others. */
+  beginStream(bytes: number): void {
+    const largest = this.largestReplyBytes
+    this.noteReply(bytes)
+    this.largestReplyBytes = largest
+    this.streaming = true
+  }
+
+  /** All of it has passed; what of it the client has yet to take keeps its room. */
+  endStream(): void {
+    this.streaming = false
+    this.largestReplyBytes = Math.max(this.largestReplyBytes, STREAM_ROOM_BYTES + STREAM_BYTES)
+  }
+
+  /** So many bytes of replies may wait for the client. */
+  get hardLimitBytes(): number {
+    return Math.max(this.pool.config.clientQueueBytes * HARD_LIMIT_FACTOR, STREAM_ROOM_BYTES)
   }
 
   private updateWindow(): void {
@@ -241,7 +269,7 @@ export class Client implements SocketOwner {
       }
     }
     if (at < length) {
-      const rest = this.process(buf, at, length)
+      const rest = this.processWithin(buf, at, length)
       if (this.closing >= 0) return
       if (rest < length) this.keep(buf, rest, length)
     }
@@ -251,6 +279,7 @@ export class Client implements SocketOwner {
   private keepBlocked(buf: Uint8Array, length: number): void {
     this.tail ??= Tail.take()
     this.tail.fill(buf, 0, length, 0)
+    if (!this.requestWatched) this.watchRequest()
     if (this.tail.length >= BLOCKED_INPUT_BYTES) this.socket.readStop()
   }
 
@@ -264,11 +293,32 @@ export class Client implements SocketOwner {
   private keep(buf: Uint8Array, start: number, end: number): void {
     this.tail = Tail.take()
     this.tail.fill(buf, start, end, this.blocked ? 0 : this.parser!.need)
+    if (!this.requestWatched) this.watchRequest()
+  }
+
+  /** Who has not authenticated may say little, where nutcracker's own manners are not asked for. */
+  restrictParser(): void {
+    this.parser?.restrict(!this.authenticated && !this.pool.config.strict)
   }
 
   private giveParser(): void {
     this.pool.giveRequestParser(this.parser!)
     this.parser = null
+  }
+
+  /** As `process`, with a look at `max_message_bytes` also for requests that are here as a whole. */
+  private processWithin(buf: Uint8Array, start: number, end: number): number {
+    const { maxMessageBytes } = this.pool.config
+    if (maxMessageBytes === 0 || end - start <= maxMessageBytes) return this.process(buf, start, end)
+    for (let at = start; ; ) {
+      const stop = Math.min(end, at + maxMessageBytes)
+      const rest = this.process(buf, at, stop)
+      if (this.closing >= 0 || this.blocked || stop === end) return rest
+      // So many bytes, and no end of the request among them.
+      if (rest === at) this.checkSize(maxMessageBytes + 1)
+      at = this.upload === null ? rest : this.continueUpload(this.upload, buf, stop, end)
+      if (this.closing >= 0 || this.upload !== null) return end
+    }
   }
 
   /** Handles the requests in [start, end). @returns where the rest begins: incomplete, or blocked. */
@@ -277,6 +327,7 @@ export class Client implements SocketOwner {
     if (parser === null) {
       parser = this.pool.takeRequestParser()
       this.parser = parser
+      if (!this.authenticated) this.restrictParser()
     }
     const protocol = this.pool.protocol
     let at = start
@@ -381,7 +432,7 @@ export class Client implements SocketOwner {
   private processTail(): void {
     const tail = this.tail!
     this.ownEnd = tail.length >= OWNED_CHUNK_BYTES ? tail.length : -1
-    const rest = this.process(tail.buf, 0, tail.length)
+    const rest = this.processWithin(tail.buf, 0, tail.length)
     const owned = this.ownEnd >= 0
     this.ownEnd = -1
     if (this.tail === null) return
@@ -504,11 +555,16 @@ export class Client implements SocketOwner {
       this.unwrittenBytes = unwritten
       this.stalledSinceMs = nowMs
     }
-    const { config } = this.pool
-    const most = config.clientQueueBytes * HARD_LIMIT_FACTOR + this.largestReplyBytes
+    const limit = this.pool.config.clientQueueBytes * HARD_LIMIT_FACTOR
+    const most = (this.streaming ? this.hardLimitBytes + STREAM_BYTES : limit) + this.largestReplyBytes
     if (unwritten <= most && nowMs - this.stalledSinceMs < WRITE_STALL_MS) return true
     this.overrun(unwritten)
     return false
+  }
+
+  /** Others cannot wait any longer for the client to take a large reply, or for its turn. @param bytes of it that would have to be kept. */
+  closeSlow(bytes: number): void {
+    this.overrun(bytes)
   }
 
   private overrun(bytes: number): void {
@@ -519,6 +575,29 @@ export class Client implements SocketOwner {
     row[statBase + PoolStat.clientOverrun]++
     this.socket.reset()
     this.close(CloseReason.error)
+  }
+
+  private watchRequest(): void {
+    this.requestWatched = true
+    this.pool.context.watchRequest(this)
+  }
+
+  /** Looks whether an incomplete request goes on. @returns false when there is no more to watch. */
+  checkRequest(nowMs: number): boolean {
+    if (this.closed || this.tail === null) {
+      this.requestWatched = false
+      return false
+    }
+    // What waits for its turn, or for replies, is not the sender's delay.
+    if (this.blocked || this.head !== null || nowMs - this.activeMs < REQUEST_STALL_MS) return true
+    const { config, context, row, statBase } = this.pool
+    const received = this.tail.length
+    context.log.notice(
+      `c ${this.address} of pool '${config.name}' closed: ${received} bytes of a request, and no more for ${REQUEST_STALL_MS} ms`,
+    )
+    row[statBase + PoolStat.clientStalled]++
+    this.close(CloseReason.error)
+    return false
   }
 
   private resumeSource(): void {

@@ -45,6 +45,10 @@ export class Context {
   row: Float64Array = new Float64Array(2)
   /** This worker's block (`WorkerSlot`). */
   slot: Int32Array = new Int32Array(4)
+  /** Every worker's block. */
+  private slots: Int32Array[] = []
+  /** The control block (`Control`). */
+  control: Int32Array = new Int32Array(8)
   generation = -1
   draining = false
   private drainPolicy: Drain | null = null
@@ -53,6 +57,7 @@ export class Context {
   private readonly lingering: Set<Client> = new Set()
   private readonly writeWaits: Set<Client> = new Set()
   private readonly uploadWaits: Set<Client> = new Set()
+  private readonly requestWaits: Set<Client> = new Set()
   private readonly greetings: Set<ProxyGreeting> = new Set()
   private timer: NodeJS.Timeout | null = null
   private idleCheckedMs = 0
@@ -105,6 +110,13 @@ export class Context {
     if (sign > 0) this.row[ProcessStat.totalConnections] += sign
   }
 
+  /** Clients of the process, those on their way to a worker included. */
+  clientsOverall(): number {
+    let clients = 0
+    for (const slot of this.slots) clients += Atomics.load(slot, WorkerSlot.clients)
+    return clients
+  }
+
   clientGone(): void {
     Atomics.sub(this.slot, WorkerSlot.clients, 1)
     if (this.draining) this.checkDrained()
@@ -119,6 +131,12 @@ export class Context {
   /** A client whose large request waits for its earlier replies. */
   watchUpload(client: Client): void {
     this.uploadWaits.add(client)
+    this.armTimer()
+  }
+
+  /** A client whose request is not whole. */
+  watchRequest(client: Client): void {
+    this.requestWaits.add(client)
     this.armTimer()
   }
 
@@ -147,7 +165,8 @@ export class Context {
     for (const client of this.uploadWaits) if (!client.checkUploadWait(nowMs)) this.uploadWaits.delete(client)
     for (const client of this.writeWaits) if (!client.checkWrites(nowMs)) this.writeWaits.delete(client)
     for (const greeting of this.greetings) if (!greeting.checkTime(nowMs)) this.greetings.delete(greeting)
-    let busy = this.lingering.size + this.uploadWaits.size + this.writeWaits.size + this.greetings.size > 0
+    const { lingering, uploadWaits, writeWaits, requestWaits, greetings } = this
+    let busy = lingering.size + uploadWaits.size + writeWaits.size + requestWaits.size + greetings.size > 0
     if (this.memory.tick(nowMs)) busy = true
     if (this.drainPolicy !== null) {
       busy = true
@@ -160,7 +179,10 @@ export class Context {
       }
     }
     const checkIdle = nowMs - this.idleCheckedMs >= IDLE_CHECK_MS
-    if (checkIdle) this.idleCheckedMs = nowMs
+    if (checkIdle) {
+      this.idleCheckedMs = nowMs
+      for (const client of this.requestWaits) if (!client.checkRequest(nowMs)) this.requestWaits.delete(client)
+    }
     for (const pool of this.pools) if (this.checkPool(pool, nowMs, checkIdle)) busy = true
     for (const pool of this.retired) if (pool.clients.size === 0) pool.leaveServers()
     this.retired = this.retired.filter(pool => this.checkPool(pool, nowMs, checkIdle) || pool.clients.size > 0)
@@ -203,7 +225,9 @@ export class Context {
     const oldRow = this.row
     const oldSlot = this.slot
     this.row = layout.row(next.shared, this.workerIndex + 1)
-    this.slot = layout.worker(next.shared, this.workerIndex)
+    this.slots = Array.from({ length: this.workers }, (_, worker) => layout.worker(next.shared, worker))
+    this.slot = this.slots[this.workerIndex]
+    this.control = layout.control(next.shared)
     if (this.generation >= 0) {
       this.row[ProcessStat.currConnections] += oldRow[ProcessStat.currConnections]
       oldRow[ProcessStat.currConnections] = 0

@@ -42,6 +42,7 @@ const binaryKey = new Uint8Array(MAX_KEY_BYTES)
 export class MemcacheProtocol implements Protocol {
   readonly failureReplies: readonly Uint8Array[] = FAILURE_TEXTS.map(replies.serverError)
   readonly tooLarge: Uint8Array = replies.TOO_LARGE
+  readonly replyTooLarge: Uint8Array = replies.serverError('reply is larger than max_message_bytes')
   readonly queueFull: Uint8Array = replies.serverError('server queue is full')
   readonly tooManyClients: Uint8Array = replies.MAX_CLIENTS
   private readonly pool: Pool

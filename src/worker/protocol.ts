@@ -20,6 +20,8 @@ export interface RequestParser {
    */
   safe: number
   parse(buf: Uint8Array, start: number, end: number): ParsedCode
+  /** @param on the sender has not authenticated: it may say little. Until `reset`. */
+  restrict(on: boolean): void
   reset(): void
 }
 
@@ -30,6 +32,11 @@ export interface ReplyParser {
   need: number
   /** After `incomplete`: `need` is the exact size of the reply, which is one value and ends in CR LF. */
   exact: boolean
+  /** After `incomplete`, from `start`: where the value that is being read ends (0 = a line is read), and where that value or line begins. */
+  readonly valueEnd: number
+  readonly tokenStart: number
+  /** After `incomplete` within a value: its bytes have gone by up to `valueEnd`. @returns true when the reply is whole. */
+  skipValue(): boolean
   parse(buf: Uint8Array, start: number, end: number): ParsedCode
   reset(): void
 }
@@ -86,6 +93,8 @@ export interface Protocol {
   readonly failureReplies: readonly Uint8Array[]
   /** Reply to a request above `max_message_bytes`, before the close. */
   readonly tooLarge: Uint8Array
+  /** Reply in place of one above `max_message_bytes`. */
+  readonly replyTooLarge: Uint8Array
   /** Reply to a request whose server has `server_queue_bytes` waiting already. */
   readonly queueFull: Uint8Array
   /** What a client above `client_connections` is told before the close. */

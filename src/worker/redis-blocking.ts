@@ -47,6 +47,7 @@ const FOR_EVER = -1
 
 /** The connections of one command under way. */
 export class BlockingWait implements ConnectionHolder {
+  readonly listens = false
   readonly session: RedisSession
   readonly connections: ServerConnection[] = []
 

@@ -30,6 +30,7 @@ const NO_CONNECTION = errorLine('too many clients have a connection to this serv
 
 /** Holds a connection that has only its last reply to come, after which it is as it was when it was new. */
 export const RETURNING: ConnectionHolder = {
+  listens: false,
   takesPush: () => false,
   connectionIdle: connection => connection.server.held.give(connection),
   connectionLost: () => {},
@@ -37,6 +38,7 @@ export const RETURNING: ConnectionHolder = {
 
 export class RedisSession implements ClientSession, ConnectionWaiter {
   readonly client: Client
+  readonly listens = false
   transaction: Transaction | null = null
   blocking: BlockingWait | null = null
   subscriptions: Subscriptions | null = null

@@ -51,6 +51,7 @@ export function stateOf(client: Client): RedisState {
 /** Opens or closes the fast path after a change of the client's state. @param authenticated what it is from now on. */
 export function settle(client: Client, authenticated: boolean): void {
   client.authenticated = authenticated
+  client.restrictParser()
   const session = client.session as RedisSession | null
   client.ordinary =
     authenticated &&

@@ -34,6 +34,7 @@ const SEVEN = 55
 const EIGHT = 56
 
 export class Subscriptions implements ConnectionHolder {
+  readonly listens = true
   readonly session: RedisSession
   /** By kind: each name, one char a byte, with the connections that were asked for it. */
   readonly topics: readonly Map<string, readonly ServerConnection[]>[] = [new Map(), new Map(), new Map()]

@@ -46,6 +46,7 @@ const UNWATCH = wireRequest('UNWATCH')
 const ANY_SERVER = -2
 
 export class Transaction implements ConnectionHolder {
+  readonly listens = false
   readonly session: RedisSession
   /** MULTI was said. */
   open = false

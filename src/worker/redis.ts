@@ -43,6 +43,7 @@ const PLACEHOLDER = encodeText('placeholder')
 export class RedisProtocol implements Protocol {
   readonly failureReplies: readonly Uint8Array[] = FAILURE_TEXTS.map(replies.errorLine)
   readonly tooLarge: Uint8Array = replies.errorLine('Protocol error: request is larger than max_message_bytes')
+  readonly replyTooLarge: Uint8Array = replies.errorLine('reply is larger than max_message_bytes')
   readonly queueFull: Uint8Array = replies.QUEUE_FULL
   readonly tooManyClients: Uint8Array = replies.errorLine('max number of clients reached')
   /** Scratch for finding one request's keys. */

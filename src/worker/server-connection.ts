@@ -19,6 +19,7 @@ import type { GetQueue } from './memcache-gets.ts'
 import { MESSAGE_BYTES } from './memory.ts'
 import { giveMessage, type Message, MessageKind } from './message.ts'
 import { type ReplyParser, Verdict } from './protocol.ts'
+import { Drop, ReplyDrop } from './reply-drop.ts'
 import type { Server } from './server.ts'
 import { OWNED_CHUNK_BYTES, Socket, type SocketOwner } from './socket.ts'
 import { Tail } from './tail.ts'
@@ -32,12 +33,16 @@ const LF = 10
 
 /** A client that takes a large reply slowly: its server is not read while so much waits for it. */
 const PAUSE_BYTES = 1_048_576
+/** Others who wait behind such a reply wait for its client no longer than this in all, ms. */
+export const SLOW_PATIENCE_MS = 1_000
 
 /** No deadline, in a steady representation: 12 days. */
 const NEVER_MS = 0x3fff_ffff
 
 /** Who has a connection to itself for a while: a client's transaction, its blocking command, its subscriptions. See `held-connections.ts`. */
 export interface ConnectionHolder {
+  /** What comes may be no reply: messages of channels. */
+  readonly listens: boolean
   /**
    * A reply or push [start, end) of buf, before it is paired with a request.
    * @returns true when it was the holder's: nothing in the queue awaits it.
@@ -79,10 +84,17 @@ export class ServerConnection implements SocketOwner {
   upload: Upload | null = null
   /** Bytes still to come of a large reply that goes to its client piece by piece; its message heads the queue. */
   private streamLeft = 0
-  /** Not read, because the client of the large reply takes it slowly. */
+  /** Not read, because the client of the large reply at the head takes it slowly, or awaits other replies first. */
   private paused = false
+  /** The large reply at the head lies in the tail, as far as it is here, until its client's earlier requests are answered. */
+  private awaitsTurn = false
+  /** How much longer others wait for that client, ms; and until when they do, while they do. 0 = nobody waits. */
+  private patienceMs = 0
+  private patienceEndsMs = 0
   /** Its last reply is at hand while `Protocol.inspect` looks at it. */
-  readonly parser: ReplyParser
+  parser: ReplyParser
+  /** The rest of a reply that was too large, and is answered. */
+  private drop: ReplyDrop | null = null
   /** memcached: requests that share a line, and their keys. */
   gets: GetQueue | null = null
   private tail: Tail | null = null
@@ -252,9 +264,29 @@ export class ServerConnection implements SocketOwner {
   }
 
   onData(buf: Uint8Array, length: number): void {
+    const { maxMessageBytes } = this.server.pool.config
+    if (maxMessageBytes === 0 || length <= maxMessageBytes) {
+      this.take(buf, length)
+      return
+    }
+    // In pieces, so that what is too large is met before it is whole.
+    for (let at = 0; at < length && this.state !== ConnectionState.closed; at += maxMessageBytes) {
+      const end = Math.min(length, at + maxMessageBytes)
+      this.take(buf.subarray(at, end), end - at)
+    }
+  }
+
+  private take(buf: Uint8Array, length: number): void {
     this.progressMs = this.server.pool.context.turn.nowMs
     this.stallCounted = false
     let at = 0
+    if (this.drop !== null) {
+      at = this.drop.take(buf, 0, length)
+      if (at === Drop.malformed) this.fail(Failure.invalid)
+      if (at < 0) return
+      this.drop = null
+      if (at === length && this.head === null) this.idle()
+    }
     if (this.streamLeft > 0) {
       at = this.continueReply(buf, 0, length)
       if (this.state === ConnectionState.closed) return
@@ -276,6 +308,10 @@ export class ServerConnection implements SocketOwner {
       if (code !== Parsed.complete) {
         if (code === Parsed.error) {
           this.fail(Failure.invalid)
+          return
+        }
+        if (this.refuses(parser.need, end - at)) {
+          this.refuseRest(buf, at, end)
           return
         }
         if (parser.need >= STREAM_BYTES && parser.exact && this.beginReply(parser.need)) {
@@ -305,35 +341,43 @@ export class ServerConnection implements SocketOwner {
   }
 
   /**
-   * A large reply of known size may go to its client piece by piece.
-   * @returns false when it must wait: its client awaits something else first, or it needs a look as a whole.
+   * A large reply of known size may go to its client piece by piece, and need not be kept where nobody waits for it any more.
+   * @returns false when it must be gathered: its client awaits something else first, or it needs a look as a whole.
    */
   private beginReply(bytes: number): boolean {
     const message = this.head
-    if (message === null || message.kind !== MessageKind.forward || message.tag !== 0 || message.expired) return false
+    if (message === null || message.kind !== MessageKind.forward || message.tag !== 0) return false
     // A server that answers before it has the whole request is dealt with when its reply is whole.
     if (this.upload !== null) return false
-    const client = message.client
-    if (client === null || client.head !== message) return false
-    client.noteReply(bytes)
-    client.streaming = true
+    const client = receiverOf(message)
+    this.patienceMs = SLOW_PATIENCE_MS
+    if (client !== null && client.head !== message) {
+      if (client.heldBytes + bytes > client.hardLimitBytes) {
+        this.awaitsTurn = true
+        this.pause(client, this.isAlone(client) && this.server.park(this))
+      }
+      return false
+    }
+    if (client !== null) {
+      client.beginStream(bytes)
+      const { row, statBase } = this.server
+      row[statBase + ServerStat.responses]++
+      row[statBase + ServerStat.responseBytes] += bytes
+    }
     this.parser.reset()
     this.streamLeft = bytes
-    const { row, statBase } = this.server
-    row[statBase + ServerStat.responses]++
-    row[statBase + ServerStat.responseBytes] += bytes
     return true
   }
 
   /** Passes on what is there of a large reply. @returns the place after it. */
   private continueReply(buf: Uint8Array, start: number, end: number): number {
     const message = this.head!
-    const { client } = message
+    const client = receiverOf(message)
     const stop = end - start < this.streamLeft ? end : start + this.streamLeft
     this.streamLeft -= stop - start
     if (client !== null) client.socket.writeThrough(buf, start, stop)
     if (this.streamLeft > 0) {
-      if (client !== null && client.socket.pendingBytes >= PAUSE_BYTES) this.pause(client)
+      if (client !== null && client.socket.pendingBytes >= PAUSE_BYTES) this.holdBack(client)
       return stop
     }
     if (buf[stop - 1] !== LF) {
@@ -343,35 +387,114 @@ export class ServerConnection implements SocketOwner {
       return stop
     }
     this.unlinkHead(message)
-    this.server.countSuccess()
-    if (client === null) {
-      giveMessage(message)
-    } else {
-      client.streaming = false
+    this.server.unpark(this)
+    if (!message.expired) this.server.countSuccess()
+    if (client !== null) {
+      client.endStream()
       client.popHead()
       giveMessage(message)
       emitReady(client)
+    } else if (message.client === null) {
+      giveMessage(message)
     }
     if (this.head === null && this.state === ConnectionState.up) this.idle()
     return stop
   }
 
-  /** Does not read on until the client has taken what it was sent; only while nobody else waits on this connection. */
-  private pause(client: Client): void {
-    if (this.paused || this.head!.serverNext !== null) return
-    this.paused = true
-    this.socket.readStop()
-    this.server.park(this)
-    client.source = this
+  /**
+   * The client takes its large reply slowly. Where nobody else waits on this connection, it waits for the client. Else it is read on for
+   * the others, until the client has its hard limit waiting.
+   */
+  private holdBack(client: Client): void {
+    const alone = this.isAlone(client) && this.server.park(this)
+    if (alone || client.socket.pendingBytes >= client.hardLimitBytes) this.pause(client, alone)
   }
 
-  /** The client took what waited, or is gone. */
+  /**
+   * Does not read on until the client is ready.
+   * @param alone requests of others go elsewhere meanwhile, and the client may take its time; else they wait behind it, and it is closed
+   * after `SLOW_PATIENCE_MS`.
+   */
+  private pause(client: Client, alone: boolean): void {
+    const { context } = this.server.pool
+    this.paused = true
+    this.socket.readStop()
+    if (!this.awaitsTurn) client.source = this
+    // What the client asks from now on would go elsewhere too, and overtake what waits here.
+    if (alone && this.head!.serverNext !== null) client.holdNext()
+    if (!alone) this.patienceEndsMs = context.turn.nowMs + this.patienceMs
+    context.watchWrites(client)
+  }
+
+  /** Nobody but this client awaits anything on this connection. */
+  private isAlone(client: Client): boolean {
+    for (let message = this.head; message !== null; message = message.serverNext) {
+      const other = message.group === null ? receiverOf(message) : message.group.parent.client
+      if (other !== null && other !== client) return false
+    }
+    return true
+  }
+
+  /** The client took what waited, or is gone, or it is this reply's turn. */
   resume(): void {
     if (!this.paused || this.state === ConnectionState.closed) return
+    const { nowMs } = this.server.pool.context.turn
+    if (this.patienceEndsMs > 0) this.patienceMs = Math.max(0, this.patienceEndsMs - nowMs)
+    this.patienceEndsMs = 0
     this.paused = false
-    this.progressMs = this.server.pool.context.turn.nowMs
-    this.server.unpark(this)
+    this.progressMs = nowMs
     this.socket.readStart()
+    if (!this.awaitsTurn) return
+    this.awaitsTurn = false
+    if (this.beginReply(this.parser.need)) this.continueTail(0)
+  }
+
+  /** Passes on what the tail has of a large reply, which begins at `start` of it. */
+  private continueTail(start: number): void {
+    const tail = this.tail!
+    this.tail = null
+    this.continueReply(tail.buf, start, tail.length)
+    tail.give()
+  }
+
+  /** The coarse timer's look at a client that is waited for. */
+  private checkPause(nowMs: number): void {
+    const client = receiverOf(this.head!)
+    const ready = this.awaitsTurn
+      ? client === null || client.head === this.head
+      : this.patienceEndsMs > 0 && client !== null && client.socket.unwrittenBytes * 2 <= client.hardLimitBytes
+    if (ready) {
+      if (client?.source === this) client.source = null
+      this.resume()
+    } else if (this.patienceEndsMs > 0 && nowMs >= this.patienceEndsMs) {
+      client?.closeSlow(this.awaitsTurn ? this.parser.need : client.socket.unwrittenBytes)
+      this.resume()
+    }
+  }
+
+  /** Whether the reply at hand is larger than the pool allows. @param need bytes of it as far as they are known; @param here as they are here. */
+  private refuses(need: number, here: number): boolean {
+    const { maxMessageBytes } = this.server.pool.config
+    if (maxMessageBytes === 0 || this.head === null || this.holder?.listens) return false
+    // `get` requests that share a line share its reply.
+    return Math.max(need, here) > maxMessageBytes * (this.head.joined + 1)
+  }
+
+  /** The request at the head gets an error in place of the reply that begins at `start`; what is still to come of that is dropped. */
+  private refuseRest(buf: Uint8Array, start: number, end: number): void {
+    const { parser, server } = this
+    this.drop = new ReplyDrop(parser, buf, start, end)
+    this.parser = server.pool.protocol.newReplyParser(this.resp3)
+    this.refuse(Math.max(parser.need, end - start))
+  }
+
+  /** Likewise, of a reply of this size that is here. @returns false when the connection is gone. */
+  private refuse(bytes: number): boolean {
+    const { protocol } = this.server.pool
+    const line = protocol.replyTooLarge
+    this.server.countTooLarge(bytes)
+    this.parser.parse(line, 0, line.length)
+    return this.answer(line, 0, line.length, false)
   }
 
   /** Parses what the tail has; drops the tail when nothing incomplete remains. */
@@ -387,18 +510,31 @@ export class ServerConnection implements SocketOwner {
       }
       if (code === Parsed.incomplete) {
         if (this.head === null && this.holder === null) this.fail(Failure.invalid)
+        else if (this.refuses(parser.need, tail.length - at)) this.refuseTail(at)
+        else if (!this.paused && parser.need >= STREAM_BYTES && parser.exact && this.beginReply(parser.need))
+          this.continueTail(at)
         else if (at > 0) tail.skip(at)
         return
       }
       // A large reply that has the buffer to itself takes it along.
       const owned = at === 0 && parser.end === tail.length && tail.length > OWNED_CHUNK_BYTES
-      if (!this.answer(tail.buf, at, parser.end, owned)) return
-      at = parser.end
+      const { end } = parser
+      const refused = this.refuses(0, end - at)
+      if (!(refused ? this.refuse(end - at) : this.answer(tail.buf, at, end, owned))) return
+      at = end
       if (owned) tail.giveBuffer()
     }
     this.tail = null
     tail.give()
     if (this.head === null) this.idle()
+  }
+
+  /** What the tail has from `start` on begins a reply that is too large. */
+  private refuseTail(start: number): void {
+    const tail = this.tail!
+    this.tail = null
+    this.refuseRest(tail.buf, start, tail.length)
+    tail.give()
   }
 
   /** Pairs the reply [start, end) with the oldest request. @returns false when the connection is gone. */
@@ -490,12 +626,15 @@ export class ServerConnection implements SocketOwner {
       this.checkUpload(this.upload, nowMs)
       return
     }
-    if (timeoutMs === 0 || this.paused) return
-    if (this.streamLeft > 0) {
-      if (nowMs - this.progressMs >= timeoutMs) this.fail(Failure.timedOut)
+    if (this.paused) this.checkPause(nowMs)
+    if (timeoutMs === 0) return
+    const passing = this.streamLeft > 0 || this.paused
+    if (this.streamLeft > 0 && !this.paused && nowMs - this.progressMs >= timeoutMs) {
+      this.fail(Failure.timedOut)
       return
     }
-    let message = this.head
+    // A reply that is passing has been in time; those behind it have deadlines of their own.
+    let message = passing && this.head !== null ? this.head.serverNext : this.head
     while (message !== null && (message.expired || nowMs >= message.deadlineMs || message.deadlineMs === NEVER_MS)) {
       const next: Message | null = message.serverNext
       if (!message.expired && message.deadlineMs !== NEVER_MS) {
@@ -505,6 +644,7 @@ export class ServerConnection implements SocketOwner {
       }
       message = next
     }
+    if (passing) return
     const stalledMs = nowMs - this.progressMs
     if (this.expiredRequests > 0 && this.holder !== null) {
       // Its holder would be out of step with the server.
@@ -581,7 +721,7 @@ export class ServerConnection implements SocketOwner {
     const timedOut = failure === Failure.timedOut
     server.row[server.statBase + (timedOut ? ServerStat.timedout : ServerStat.err)]++
     server.logFailure(failure)
-    server.countFailure(server.describeFailure(failure))
+    if (!isLocal(failure)) server.countFailure(server.describeFailure(failure))
     this.close(failure)
   }
 
@@ -594,7 +734,7 @@ export class ServerConnection implements SocketOwner {
     const { upload } = this
     this.upload = null
     // A part of a large reply is out: its client can only be closed.
-    if (this.streamLeft > 0) this.head!.client?.close(CloseReason.error)
+    if (this.streamLeft > 0) receiverOf(this.head!)?.close(CloseReason.error)
     this.count(-1)
     this.requests = 0
     this.requestBytes = 0
@@ -604,6 +744,8 @@ export class ServerConnection implements SocketOwner {
       this.tail.give()
       this.tail = null
     }
+    this.drop?.close()
+    this.drop = null
     let message = this.head
     this.head = null
     this.last = null
@@ -620,4 +762,14 @@ export class ServerConnection implements SocketOwner {
     this.holder = null
     holder?.connectionLost(this)
   }
+}
+
+/** What this machine lacks: no word about the server, which is not to be ejected for it. */
+function isLocal(failure: FailureCode): boolean {
+  return failure === Failure.tooManyFiles || failure === Failure.noMemory || failure === Failure.noAddress
+}
+
+/** Who gets the reply to a forwarded request; null = nobody any more. */
+function receiverOf(message: Message): Client | null {
+  return message.expired ? null : message.client
 }

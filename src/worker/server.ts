@@ -1,8 +1,9 @@
 /** One server of a pool, as one worker sees it: its connections and its health. Data plane. */
 
 import type { ServerConfig } from '../config/types.ts'
+import { andMore, LogThrottle } from '../log/throttle.ts'
 import { Health, HealthState, HealthTime } from '../shared/layout.ts'
-import { SERVER_FIELDS } from '../stats/fields.ts'
+import { SERVER_FIELDS, ServerStat } from '../stats/fields.ts'
 import type { Client } from './client.ts'
 import { FAILURE_TEXTS, Failure, type FailureCode } from './errno.ts'
 import { HeldConnections } from './held-connections.ts'
@@ -11,6 +12,8 @@ import { type ConnectionHolder, ServerConnection } from './server-connection.ts'
 
 /** Large requests that one worker has under way to one server; further ones wait, unread. */
 const MAX_BULK_CONNECTIONS = 32
+/** Connections that wait, each for the client of a large reply, while others use others. */
+const MAX_PARKED_CONNECTIONS = 32
 /** Bulk connections kept open while idle. */
 const KEPT_BULK_CONNECTIONS = 4
 
@@ -36,6 +39,7 @@ export class Server {
   private readonly parked: ServerConnection[] = []
   /** Connections that one client has to itself for a while. */
   readonly held: HeldConnections
+  private readonly tooLarge: LogThrottle = new LogThrottle()
   private left = false
   private turn = 0
   /** The last failure that was logged; a state is logged once, not once a request. 0 = in order. */
@@ -164,16 +168,21 @@ export class Server {
     else connection.leave()
   }
 
-  /** Takes a connection out of use while its client takes a large reply: requests of others open another. */
-  park(connection: ServerConnection): void {
+  /**
+   * Takes a connection out of use while its client takes a large reply: requests of others open another.
+   * @returns false when it stays in use: there are too many that wait.
+   */
+  park(connection: ServerConnection): boolean {
     const connections = this.sharedBy(connection)
     const at = connections.indexOf(connection)
-    if (at < 0) return
+    if (at < 0) return true
+    if (this.parked.length >= MAX_PARKED_CONNECTIONS) return false
     connections.splice(at, 1)
     this.parked.push(connection)
+    return true
   }
 
-  /** Takes it back, if its place was not taken. */
+  /** Takes a connection that was parked back, if its place was not taken. */
   unpark(connection: ServerConnection): void {
     const at = this.parked.indexOf(connection)
     if (at < 0) return
@@ -250,6 +259,17 @@ export class Server {
     this.loggedFailure = failure
     this.pool.context.log.notice(
       `server '${this.config.pname}' of pool '${this.pool.config.name}': ${this.describeFailure(failure)}`,
+    )
+  }
+
+  /** A reply is larger than the pool's `max_message_bytes`. @param bytes of it, at least. */
+  countTooLarge(bytes: number): void {
+    const { config, context } = this.pool
+    this.row[this.statBase + ServerStat.replyTooLarge]++
+    const unwritten = this.tooLarge.take(context.turn.nowMs)
+    if (unwritten < 0) return
+    context.log.notice(
+      `reply of ${bytes} bytes of server '${this.config.pname}' refused: max_message_bytes of pool '${config.name}'${andMore(unwritten)}`,
     )
   }
 

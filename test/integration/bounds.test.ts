@@ -34,16 +34,16 @@ afterEach(async () => {
 
 async function start(settings: PoolText['keys'] = {}, flags: readonly string[] = []): Promise<void> {
   const entries = servers.map((server, i) => serverEntry(server, `s${i}`))
-  const yml = poolYml({ keys: { redis: true, timeout: 20_000, ...settings }, servers: entries })
+  const yml = poolYml({ keys: { redis: true, hash_tag: '"{}"', timeout: 20_000, ...settings }, servers: entries })
   proxy = await startProxy({ kind: 'pistachio', yml, workers: 1, flags })
   keys = await Promise.all(servers.map(keyOn))
 }
 
-/** A key that the proxy sends to this server. */
+/** A key that the proxy sends to this server, whatever is written behind it. */
 async function keyOn(server: TestServer): Promise<string> {
   const wire = await Wire.open({ port: proxy.ports[0]! })
   for (let i = 0; ; i++) {
-    const key = `key-${i}`
+    const key = `{key-${i}}`
     expect(await request(wire, 'SET', key, LARGE)).toBe(OK)
     const [there] = await ask(server, ['EXISTS', key])
     if (String(there) !== ':1\r\n') continue
@@ -75,6 +75,12 @@ async function deaf(bytes: Buffer, times: number): Promise<Socket> {
   socket.on('drain', pump)
   pump()
   return socket
+}
+
+/** Requests that the first server has yet to answer. */
+async function underWay(): Promise<number> {
+  const { pool } = JSON.parse((await (await Wire.open({ port: proxy.statsPort })).untilClosed()).toString())
+  return pool.s0.in_queue + pool.s0.out_queue
 }
 
 function repeat(count: number, bytes: Buffer): Buffer {
@@ -124,6 +130,48 @@ test('the replies that one client reads slowly hold up nobody else', async () =>
   other.destroy()
   // The slow one has a few megabytes on the way at most; they pass the server's connection in some milliseconds.
   expect(taken[50]).toBeLessThan(100)
+})
+
+test('100 MB for a client that reads nothing cost its bound, and those who share the connection are served', async () => {
+  await start({ client_queue_bytes: 4 * MIB })
+  await ask(servers[0]!, ['SETRANGE', keys[0]!, `${100 * MIB - 1}`, 'x'])
+  const others = await Promise.all(Array.from({ length: 20 }, () => Wire.open({ port: proxy.ports[0]! })))
+  const memory = new MemoryWatch(proxy.pid)
+  servers[0]!.child.signal('SIGSTOP')
+  for (let i = 0; i < 3; i++) await deaf(encode('GET', keys[0]!), 1)
+  await waitUntil(async () => (await underWay()) === 3, 'their requests to be under way')
+  for (const wire of others) wire.send(repeat(50, encode('GET', `${keys[0]}-none`)))
+  await waitUntil(async () => (await underWay()) === 1_003, 'those of others to be behind them')
+  servers[0]!.child.signal('SIGCONT')
+  for (const wire of others) {
+    const replies = await wire.redisReplies(50)
+    expect(new Set(replies.map(String))).toEqual(new Set(['$-1\r\n']))
+    wire.destroy()
+  }
+  memory.stop()
+  expect(memory.growthBytes / MIB).toBeLessThan(3 * 16 + 32)
+  expect(proxy.log().split('closed: it does not read')).toHaveLength(4)
+})
+
+test('100 MB for a client that reads slowly come whole while others are served, and cost next to nothing', async () => {
+  await start()
+  await ask(servers[0]!, ['SETRANGE', keys[0]!, `${100 * MIB - 1}`, 'x'])
+  const memory = new MemoryWatch(proxy.pid)
+  const slow = await deaf(encode('GET', keys[0]!), 1)
+  await untilStuck(slow)
+  const other = await Wire.open({ port: proxy.ports[0]! })
+  const taken = await latencies(other, `${keys[0]}-small`, 100)
+  expect(taken[50]).toBeLessThan(100)
+  memory.stop()
+  expect(memory.growthBytes / MIB).toBeLessThan(24)
+  let bytes = 0
+  slow.on('data', (chunk: Buffer) => {
+    bytes += chunk.length
+  })
+  slow.resume()
+  await waitUntil(() => bytes >= 100 * MIB + 14, 'the whole reply')
+  expect(bytes).toBe(100 * MIB + 14)
+  other.destroy()
 })
 
 test('a server that stands still holds up its own keys only, and takes a bounded queue', async () => {

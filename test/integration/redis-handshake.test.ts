@@ -7,7 +7,7 @@ import { stopAll } from '../support/child.ts'
 import { poolYml, serverEntry, startProxy } from '../support/proxy.ts'
 import { closeTalks, keysByServer, type RedisPool, startRedisPool, Talk } from '../support/redis-pool.ts'
 import { encode } from '../support/resp.ts'
-import { ask, startRedis } from '../support/servers.ts'
+import { ask, startRedis, type TestServer } from '../support/servers.ts'
 import { Wire } from '../support/wire.ts'
 
 const PASSWORD = 'open sesame'
@@ -16,12 +16,15 @@ let pool: RedisPool
 /** Wants a password. */
 let locked: Talk[]
 let lockedPort: number
+/** The server behind it. */
+let lockedServer: TestServer
 
 beforeAll(async () => {
   pool = await startRedisPool()
-  const server = await startRedis({ password: PASSWORD })
+  lockedServer = await startRedis({ password: PASSWORD })
   const keys = { redis: true, redis_auth: `"${PASSWORD}"` }
-  const proxy = await startProxy({ kind: 'pistachio', yml: poolYml({ keys, servers: [serverEntry(server, 'a')] }) })
+  const servers = [serverEntry(lockedServer, 'a')]
+  const proxy = await startProxy({ kind: 'pistachio', yml: poolYml({ keys, servers }) })
   lockedPort = proxy.ports[0]!
   locked = []
 })
@@ -327,4 +330,32 @@ test('a strict pool knows none of it', async () => {
     wire.send(encode(...request))
     expect(`${await wire.untilClosed()}`).toBe('')
   }
+})
+
+describe('before AUTH', () => {
+  const AUTH = encode('AUTH', PASSWORD)
+
+  test.each([
+    ['ten arguments', Buffer.concat([encode('DEL', ...'abcdefghi'), encode('QUIT')])],
+    ['eleven arguments', encode('DEL', ...'abcdefghij')],
+    ['the promise of many', Buffer.from('*1000000\r\n')],
+    ['the promise of too many for anybody', Buffer.from('*9999999999\r\n')],
+    ['an argument of 16 KB', Buffer.concat([encode('ECHO', 'x'.repeat(16_384)), encode('QUIT')])],
+    ['a byte more', encode('ECHO', 'x'.repeat(16_385))],
+    ['the promise of 512 MB', Buffer.from('*2\r\n$4\r\nECHO\r\n$536870912\r\n')],
+    ['the promise of more', Buffer.from('*2\r\n$4\r\nECHO\r\n$5368709120\r\n')],
+    ['much behind AUTH in one packet', Buffer.concat([AUTH, encode('DEL', ...'abcdefghij'), encode('QUIT')])],
+    ['much behind a wrong AUTH', Buffer.concat([encode('AUTH', 'default', 'wrong'), encode('DEL', ...'abcdefghij')])],
+    ['much behind RESET', Buffer.concat([AUTH, encode('RESET'), encode('DEL', ...'abcdefghij')])],
+  ])('%s is answered as by a server', async (_, bytes) => {
+    const [proxied, direct] = await Promise.all(
+      [lockedPort, lockedServer.port].map(async port => {
+        const wire = await Wire.open({ port })
+        wire.send(bytes)
+        return (await wire.untilClosed()).toString()
+      }),
+    )
+    // nutcracker's words, without the full stop.
+    expect(proxied!.replaceAll('-NOAUTH Authentication required\r', '-NOAUTH Authentication required.\r')).toBe(direct)
+  })
 })

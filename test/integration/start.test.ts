@@ -1,10 +1,12 @@
 /** How the process starts, and how it fails to. */
 
-import { statSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { type Child, type Exit, scratchFolder, stopAll } from '../support/child.ts'
+import { Child, type Exit, scratchFolder, stopAll } from '../support/child.ts'
 import { listen } from '../support/fake-server.ts'
 import { freePort } from '../support/ports.ts'
 import { pistachio, poolYml, type RunningProxy, serverEntry, startProxy } from '../support/proxy.ts'
@@ -29,6 +31,7 @@ async function ping(address: { port: number } | { path: string }): Promise<strin
   return replies.join('')
 }
 
+const LAUNCHER = fileURLToPath(new URL('../../bin/pistachio', import.meta.url))
 const SERVED = '+OK\r\n$5\r\nvalue\r\n'
 
 describe('a good start', () => {
@@ -72,6 +75,20 @@ describe('a good start', () => {
     await proxy.stop()
   })
 
+  test.each(['pistachio', 'nutcracker'])('is found as %s by who started it under that name', async name => {
+    const [folder, port, statsPort] = [scratchFolder(), await freePort(), await freePort()]
+    const yml = poolYml({ listen: `127.0.0.1:${port}`, keys: { redis: true }, servers: [serverEntry(redis, 'a')] })
+    writeFileSync(join(folder, 'proxy.yml'), yml)
+    symlinkSync(LAUNCHER, join(folder, name))
+    const proxy = new Child(join(folder, name), ['-c', 'proxy.yml', '-s', `${statsPort}`], { folder })
+    await proxy.listening({ port })
+    expect(readFileSync(`/proc/${proxy.pid}/comm`, 'utf8')).toBe(`${name}\n`)
+    const shown = readFileSync(`/proc/${proxy.pid}/cmdline`, 'utf8').replace(/\0+$/, '')
+    expect(shown).toBe(`${name} -c proxy.yml -s ${statsPort}`)
+    expect(execFileSync('pgrep', ['-x', name], { encoding: 'utf8' }).split('\n')).toContain(`${proxy.pid}`)
+    await proxy.stop()
+  })
+
   test('runs as a daemon', async () => {
     const [folder, port, statsPort] = [scratchFolder(), await freePort(), await freePort()]
     const yml = poolYml({ listen: `127.0.0.1:${port}`, keys: { redis: true }, servers: [serverEntry(redis, 'a')] })
@@ -89,6 +106,7 @@ describe('a good start', () => {
         'the daemon to listen',
       )
       expect(await ping({ port })).toBe(SERVED)
+      expect(readFileSync(`/proc/${pid}/comm`, 'utf8')).toBe('pistachio\n')
       process.kill(pid, 'SIGTERM')
       await waitUntil(() => parent.file('proxy.log').includes('done, rabbit done'), 'the daemon to end')
       expect(parent.output()).toBe('')

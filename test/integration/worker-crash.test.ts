@@ -2,10 +2,11 @@
 
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { stopAll } from '../support/child.ts'
-import { CRASH_HOOK, crashFile } from '../support/crash-hook.ts'
-import { poolYml, type RunningProxy, serverEntry, startProxy } from '../support/proxy.ts'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { type Child, scratchFolder, stopAll } from '../support/child.ts'
+import { BOOT_CRASH_FILE, CRASH_HOOK, crashFile } from '../support/crash-hook.ts'
+import { freePort } from '../support/ports.ts'
+import { pistachio, poolYml, type RunningProxy, serverEntry, startProxy } from '../support/proxy.ts'
 import { encode } from '../support/resp.ts'
 import { startRedis, type TestServer } from '../support/servers.ts'
 import { waitUntil } from '../support/wait.ts'
@@ -143,4 +144,41 @@ test('an uncaught error of the primary ends the process with 1, its stack in the
   expect(proxy.log()).toMatch(/main: uncaught exception\n.*Error: planted crash\n.*\s+at .*crash-hook/)
   expect(proxy.log()).toMatch(/done, rabbit done\n$/)
   for (const name of ['proxy.pid', 'p.sock']) expect(existsSync(join(proxy.child.folder, name))).toBe(false)
+})
+
+describe('workers that die whenever they start', () => {
+  const yml = (): string => {
+    const servers = [serverEntry(redis, 'a')]
+    const path = poolYml({ name: 'path', listen: '@FOLDER@/p.sock', keys: { redis: true }, servers })
+    return poolYml({ name: 'tcp', keys: { redis: true }, servers }) + path
+  }
+
+  function leftBehind({ folder }: Child): string[] {
+    return ['proxy.pid', 'p.sock'].filter(name => existsSync(join(folder, name)))
+  }
+
+  test('end the start after the third time, with the reason, and nothing stays behind', async () => {
+    const [folder, port, statsPort] = [scratchFolder(), await freePort(), await freePort()]
+    writeFileSync(join(folder, 'proxy.yml'), yml().replace('@PORT0@', `${port}`).replace('@FOLDER@', folder))
+    writeFileSync(join(folder, BOOT_CRASH_FILE), '')
+    const args = ['-c', 'proxy.yml', '-p', 'proxy.pid', '-a', '127.0.0.1', '-s', `${statsPort}`, '--workers', '1']
+    const child = pistachio(args, { folder, env: { ...process.env, ...CRASH_HOOK } })
+    expect(await child.exited).toEqual({ code: 1, signal: null })
+    for (const time of [1, 2, 3]) expect(child.output()).toContain(`worker 0 died before it was ready (${time} of 3)`)
+    expect(child.output()).toContain('worker 0 died 3 times before it was ready')
+    expect(child.output()).toContain('Error: planted crash at boot')
+    expect(leftBehind(child)).toEqual([])
+    await child.stop()
+  })
+
+  test('end the process, with the reason, when the first ones have died', async () => {
+    const own = await startProxy({ kind: 'pistachio', yml: yml(), workers: 1, env: CRASH_HOOK })
+    writeFileSync(join(own.child.folder, BOOT_CRASH_FILE), '')
+    writeFileSync(join(own.child.folder, crashFile(0)), '')
+    expect(await own.child.exited).toEqual({ code: 1, signal: null })
+    expect(own.log()).toContain('worker 0 died 3 times before it was ready')
+    expect(own.log()).toContain('Error: planted crash at boot')
+    expect(leftBehind(own.child)).toEqual([])
+    await own.stop()
+  })
 })

@@ -15,8 +15,12 @@ export function crashFile(thread: number | 'primary'): string {
   return `crash-${thread}`
 }
 
+/** A worker that starts while this file is there dies at once. */
+export const BOOT_CRASH_FILE = 'crash-at-boot'
+
 const thread = isMainThread ? 'primary' : workerData?.workerIndex
 if (thread !== undefined) {
+  if (!isMainThread && existsSync(BOOT_CRASH_FILE)) throw new Error('planted crash at boot')
   const file = crashFile(thread)
   setInterval(() => {
     if (!existsSync(file)) return

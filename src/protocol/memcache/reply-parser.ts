@@ -126,6 +126,24 @@ export class MemcacheReplyParser {
     }
   }
 
+  /** Where the data block at hand ends, with its line end; 0 = a line is read. */
+  get valueEnd(): number {
+    return this.dataEnd
+  }
+
+  get tokenStart(): number {
+    return this.at
+  }
+
+  /** After `incomplete` within data: its bytes have gone by, up to `valueEnd`. @returns true when the reply is whole. */
+  skipValue(): boolean {
+    this.at = this.dataEnd
+    this.dataEnd = 0
+    if (this.list !== ReplyKind.metaValue) return false
+    this.finish(ReplyKind.metaValue, 0)
+    return true
+  }
+
   /** A line that is no list's: the whole reply, or the end of a list. */
   private endWith(kind: ReplyKindCode): ParsedCode {
     const list = this.list

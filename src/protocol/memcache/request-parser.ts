@@ -99,6 +99,9 @@ export class MemcacheRequestParser {
     if (this.tokens.length > KEPT_TOKENS) this.tokens = new Int32Array(FIRST_TOKENS)
   }
 
+  /** The ASCII protocol has no password. */
+  restrict(): void {}
+
   /** @param start where the request begins, also when it goes on with one. @param end end of the bytes at hand. */
   parse(buf: Uint8Array, start: number, end: number): ParsedCode {
     this.start = start

@@ -99,6 +99,10 @@ export function frameError(error: number, byte: number): Uint8Array {
       )
     case FrameError.inlineTooLong:
       return errorLine('Protocol error: too big inline request')
+    case FrameError.unauthenticatedCount:
+      return errorLine('Protocol error: unauthenticated multibulk length')
+    case FrameError.unauthenticatedBulk:
+      return errorLine('Protocol error: unauthenticated bulk length')
     case FrameError.requestTooLong:
       return errorLine('Protocol error: too big request')
     default:

@@ -89,6 +89,27 @@ export class RespReplyParser {
     }
   }
 
+  get valueEnd(): number {
+    return this.need
+  }
+
+  get tokenStart(): number {
+    return this.at
+  }
+
+  /** After `incomplete` within a bulk: its bytes have gone by, up to `valueEnd`. @returns true when the reply is whole. */
+  skipValue(): boolean {
+    this.at = this.need
+    this.need = 0
+    while (this.depth > 0 && this.counts[this.depth - 1] === 0) this.depth--
+    if (this.depth === 0) {
+      this.at = 0
+      return true
+    }
+    this.counts[this.depth - 1]--
+    return false
+  }
+
   private wait(start: number, p: number, need: number): ParsedCode {
     this.at = p - start
     this.need = need

@@ -16,6 +16,9 @@ import { type Command, lookupCommand, UNKNOWN_COMMAND } from './commands.ts'
 export const MAX_BULK_BYTES = 536_870_912
 /** Most arguments: above this a request is taken for garbage (Redis: 1,048,576 before 7.0, INT_MAX since). */
 export const MAX_ARGUMENTS = 1_048_576
+/** The same for who has not said the password yet: Redis's own limits (networking.c, processMultibulkBuffer). */
+export const UNAUTHENTICATED_ARGUMENTS = 10
+export const UNAUTHENTICATED_BULK_BYTES = 16_384
 /** A length line longer than this is malformed: `$` and 10 digits and CR LF fit many times. */
 const MAX_LENGTH_LINE = 64
 /** Offsets are below 2^31; what lies behind it in one read is not looked at. Redis closes a client at half of it (`client-query-buffer-limit`). */
@@ -32,6 +35,8 @@ export const FrameError = {
   missingCrlf: 4,
   inlineTooLong: 5,
   requestTooLong: 6,
+  unauthenticatedCount: 7,
+  unauthenticatedBulk: 8,
 } as const
 
 const State = { count: 0, length: 1, data: 2 } as const
@@ -68,6 +73,8 @@ export class RespRequestParser {
   /** After `incomplete`: arguments that are whole. */
   wholeArgs = 0
 
+  private mostArguments = MAX_ARGUMENTS
+  private mostBulkBytes = MAX_BULK_BYTES
   private state: number = State.count
   /** Arguments that `args` has room for. */
   private argRoom = FIRST_ARGS
@@ -86,10 +93,17 @@ export class RespRequestParser {
     this.arg = 0
     this.scanned = 0
     this.need = 0
+    this.restrict(false)
     if (this.argRoom > KEPT_ARGS) {
       this.args = new Int32Array(FIRST_ARGS * 2)
       this.argRoom = FIRST_ARGS
     }
+  }
+
+  /** @param on the sender has not authenticated: it may say little. Until `reset`. */
+  restrict(on: boolean): void {
+    this.mostArguments = on ? UNAUTHENTICATED_ARGUMENTS : MAX_ARGUMENTS
+    this.mostBulkBytes = on ? UNAUTHENTICATED_BULK_BYTES : MAX_BULK_BYTES
   }
 
   /** @param start where the request begins, also when it goes on with one. @param end end of the bytes at hand. */
@@ -102,7 +116,9 @@ export class RespRequestParser {
       if (buf[p] !== STAR) return this.parseInline(buf, start, end)
       const count = this.readNumber(buf, p + 1, end)
       if (count < 0) return count === NOT_YET ? this.wait(start, p, 0) : this.fail(FrameError.multibulkLength)
-      if (count > MAX_ARGUMENTS) return this.fail(FrameError.multibulkLength)
+      if (count > this.mostArguments) {
+        return this.fail(count > MAX_ARGUMENTS ? FrameError.multibulkLength : FrameError.unauthenticatedCount)
+      }
       p = this.lineEnd
       this.argCount = count
       this.inline = false
@@ -137,7 +153,9 @@ export class RespRequestParser {
           }
           bytes = this.readNumber(buf, p + 1, end)
           if (bytes < 0) return bytes === NOT_YET ? this.waitAt(start, p, arg, 0) : this.fail(FrameError.bulkLength)
-          if (bytes > MAX_BULK_BYTES) return this.fail(FrameError.bulkLength)
+          if (bytes > this.mostBulkBytes) {
+            return this.fail(bytes > MAX_BULK_BYTES ? FrameError.bulkLength : FrameError.unauthenticatedBulk)
+          }
           p = this.lineEnd
         }
       }

@@ -131,6 +131,19 @@ describe('mistakes', () => {
     [['--workers', '4294967297'], 'option --workers requires a number from 1 to 256'],
     [['--log-format', 'xml'], 'option --log-format requires nutcracker or json'],
     [['--agent-check-port', '0'], 'option --agent-check-port requires a number from 1 to 65535'],
+    [
+      ['--memory-limit', '15m'],
+      'option --memory-limit requires 0, a size of at least 16m (with k, m or g), or a percentage',
+    ],
+    [
+      ['--memory-limit', '101%'],
+      'option --memory-limit requires 0, a size of at least 16m (with k, m or g), or a percentage',
+    ],
+    [['--explain-key', ''], 'option --explain-key requires a string'],
+    [
+      ['-t', '--agent-check-port', '1', '-a', '/tmp/stats'],
+      'option --agent-check-port requires a host as stats address, not a path',
+    ],
     [['--drain-timeout', '-1'], 'option --drain-timeout requires a number from 0 to 2147483647'],
   ])('%j is refused with "%s"', (args, expected) => {
     expect(complaint(...args)).toBe(`nutcracker: ${expected}`)

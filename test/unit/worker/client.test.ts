@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { PONG } from '../../../src/protocol/resp/replies.ts'
-import { CloseReason, LINGER_MS } from '../../../src/worker/client.ts'
+import { CloseReason, LINGER_MS, REQUEST_STALL_MS } from '../../../src/worker/client.ts'
 import { answerLocally } from '../../../src/worker/delivery.ts'
 import { encode } from '../../support/resp.ts'
 import { waitUntil } from '../../support/wait.ts'
@@ -204,6 +204,41 @@ describe('bounds', () => {
     expect(client.checkWrites(harness.context.turn.nowMs)).toBe(false)
     expect(harness.poolStat('client_overrun')).toBe(1)
     expect(harness.logs.messages().join()).toContain('it does not read')
+  })
+})
+
+describe('a client that has begun a request', () => {
+  function check(ms: number): boolean {
+    return harness.client.checkRequest(harness.context.turn.nowMs + ms)
+  }
+
+  test('and does not go on is closed after a minute, and is no other client', async () => {
+    await start()
+    const wire = await harness.wire()
+    wire.send(encode('SET', 'k', 'x'.repeat(1_000)).subarray(0, 500))
+    await waitUntil(() => harness.client.memoryBytes > 0, 'the beginning')
+    expect(check(REQUEST_STALL_MS - 1_000)).toBe(true)
+    expect(check(REQUEST_STALL_MS)).toBe(false)
+    await wire.untilClosed()
+    expect(harness.poolStat('client_stalled')).toBe(1)
+    expect(harness.logs.messages().join()).toMatch(/c \S+ of pool 'p' closed: 500 bytes of a request, and no more for/)
+  })
+
+  test('waits as long as it likes for the reply to an earlier one', async () => {
+    await start({ answer: silent })
+    const wire = await harness.wire()
+    wire.send(Buffer.concat([encode('GET', 'a'), encode('GET', 'b').subarray(0, 10)]))
+    await waitUntil(() => harness.client.memoryBytes > 0, 'the beginning')
+    expect(check(REQUEST_STALL_MS * 10)).toBe(true)
+    await harness.server.received(1)
+    harness.server.peer.send(bulk('a'))
+    expect(String(await wire.redisReplies(1))).toBe(bulk('a'))
+    wire.send(encode('GET', 'b').subarray(10))
+    await harness.server.received(2)
+    harness.server.peer.send(bulk('b'))
+    expect(String(await wire.redisReplies(1))).toBe(bulk('b'))
+    expect(check(REQUEST_STALL_MS * 10)).toBe(false)
+    expect(wire.closed).toBe(false)
   })
 })
 

@@ -1,4 +1,6 @@
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { FAILURE_TEXTS, Failure } from '../../../src/worker/errno.ts'
+import { SLOW_PATIENCE_MS } from '../../../src/worker/server-connection.ts'
 import { encode } from '../../support/resp.ts'
 import { waitUntil } from '../../support/wait.ts'
 import type { Wire } from '../../support/wire.ts'
@@ -133,6 +135,21 @@ describe('the end of a connection', () => {
     expect(await texts(wire, 2)).toEqual(['-ERR Connection refused\r\n', '-ERR Connection refused\r\n'])
     expect(harness.serverStat(0, 'server_err')).toBe(1)
     expect(harness.serverStat(0, 'server_connections')).toBe(0)
+  })
+
+  test.each([
+    ['tooManyFiles', 0],
+    ['noAddress', 0],
+    ['noMemory', 0],
+    ['reset', 1],
+  ] as const)('what this machine lacks is no failure of the server (%s)', async (failure, failures) => {
+    await start({ answer: silent, pool: { autoEjectHosts: true, serverFailureLimit: 3 } })
+    const wire = await harness.wire()
+    wire.send(encode('GET', 'a'))
+    await harness.server.received(1)
+    harness.connectionTo(0).fail(Failure[failure])
+    expect(await texts(wire, 1)).toEqual([`-ERR ${FAILURE_TEXTS[Failure[failure]]}\r\n`])
+    expect(harness.failures(0)).toBe(failures)
   })
 
   test('an idle connection that the server closes is no failure', async () => {
@@ -402,6 +419,197 @@ describe('large replies', () => {
     wire.reset()
     await waitUntil(() => harness.pool.clients.size === 0, 'the client to be gone')
     await harness.expectAtRest()
+  })
+})
+
+describe('a client that takes a large reply slowly', () => {
+  const LARGE = bulk('x'.repeat(30_000_000))
+  const KEPT_BYTES = 4_000_000
+
+  async function startSlow(options: HarnessOptions = {}): Promise<{ slow: Wire; other: Wire }> {
+    const answer = (request: readonly string[]) => (request[1]!.startsWith('large') ? LARGE : answerWithKey(request))
+    await start({ answer, ...options, pool: { clientQueueBytes: 65_536, ...options.pool } })
+    const slow = await harness.wire()
+    slow.socket.pause()
+    return { slow, other: await harness.wire() }
+  }
+
+  /** Sends both clients' requests so that the server has them before it answers. */
+  async function askTogether(slow: Wire, other: Wire): Promise<void> {
+    const { answer } = harness.server
+    harness.server.answer = silent
+    slow.send(encode('GET', 'large'))
+    await harness.server.received(1)
+    other.send(encode('GET', 'b'))
+    await harness.server.received(2)
+    harness.server.answer = answer
+    harness.server.peer.send(LARGE + bulk('value-of-b'))
+  }
+
+  function pendingBytes(): number {
+    return Math.max(...[...harness.pool.clients].map(client => client.socket.pendingBytes + client.heldBytes))
+  }
+
+  function pausedClients(): number {
+    return [...harness.pool.clients].filter(client => client.source !== null).length
+  }
+
+  function isPaused(): boolean {
+    return pausedClients() > 0
+  }
+
+  test('and has others behind it is closed when they have waited for a second; they get their replies', async () => {
+    const { slow, other } = await startSlow()
+    await askTogether(slow, other)
+    await waitUntil(isPaused, 'the server to be paused')
+    expect(pendingBytes()).toBeLessThan(KEPT_BYTES)
+    harness.passTime(SLOW_PATIENCE_MS - 100)
+    expect(harness.poolStat('client_overrun')).toBe(0)
+    harness.passTime(SLOW_PATIENCE_MS + 100)
+    expect(harness.poolStat('client_overrun')).toBe(1)
+    expect(harness.logs.messages().join()).toContain('it does not read')
+    expect(await texts(other, 1)).toEqual([bulk('value-of-b')])
+    expect(harness.server.peers.length).toBe(1)
+    await harness.expectAtRest()
+  })
+
+  test('and has others behind it gets all of it if it is soon ready', async () => {
+    const { slow, other } = await startSlow()
+    await askTogether(slow, other)
+    await waitUntil(isPaused, 'the server to be paused')
+    slow.socket.resume()
+    expect((await slow.redisReplies(1))[0]!.length).toBe(LARGE.length)
+    expect(await texts(other, 1)).toEqual([bulk('value-of-b')])
+    expect(harness.server.peers.length).toBe(1)
+  })
+
+  test('and only its own requests behind it may take its time, and they keep their order', async () => {
+    const { slow, other } = await startSlow()
+    const set: string[] = []
+    harness.server.answer = request => {
+      if (request[0] === 'SET') set.push(request[2]!)
+      return request[0] === 'SET' ? '+OK\r\n' : LARGE
+    }
+    slow.send(
+      Buffer.concat([encode('GET', 'large'), encode('SET', 'k', 1), encode('GET', 'large'), encode('SET', 'k', 2)]),
+    )
+    await waitUntil(isPaused, 'the server to be paused')
+    slow.send(encode('SET', 'k', 3))
+    other.send(encode('SET', 'other', 'o'))
+    expect(await texts(other, 1)).toEqual(['+OK\r\n'])
+    harness.passTime(30_000)
+    expect(pendingBytes()).toBeLessThan(KEPT_BYTES)
+    slow.socket.resume()
+    const replies = await slow.redisReplies(5)
+    expect(replies.map(reply => reply.length)).toEqual([LARGE.length, 5, LARGE.length, 5, 5])
+    expect(set.filter(value => value !== 'o')).toEqual(['1', '2', '3'])
+  })
+
+  test('and takes nothing of it for a minute is closed, though nobody waits for it', async () => {
+    const { slow } = await startSlow()
+    slow.send(encode('GET', 'large'))
+    await waitUntil(isPaused, 'the server to be paused')
+    const [client] = [...harness.pool.clients].filter(each => each.source !== null)
+    client!.checkWrites(harness.context.turn.nowMs)
+    client!.checkWrites(harness.context.turn.nowMs + 70_000)
+    expect(harness.poolStat('client_overrun')).toBe(1)
+    await harness.expectAtRest()
+  })
+
+  test('does not touch the deadlines of those behind it', async () => {
+    const { slow, other } = await startSlow({ pool: { timeoutMs: TIMEOUT_MS } })
+    await askTogether(slow, other)
+    await waitUntil(isPaused, 'the server to be paused')
+    harness.passTime(TIMEOUT_MS + 100)
+    expect(await texts(other, 1)).toEqual(['-ERR Connection timed out\r\n'])
+    other.send(encode('GET', 'c'))
+    expect(await texts(other, 1)).toEqual([bulk('value-of-c')])
+  })
+
+  test('is one of many: beyond a number of connections the next one has to hurry', { timeout: 30_000 }, async () => {
+    const { other } = await startSlow()
+    for (let i = 0; i < 33; i++) {
+      const wire = await harness.wire()
+      wire.socket.pause()
+      wire.send(encode('GET', `large${i}`))
+      await waitUntil(() => pausedClients() === i + 1, 'another pause')
+    }
+    expect(pendingBytes()).toBeLessThan(KEPT_BYTES)
+    other.send(encode('GET', 'b'))
+    expect(await texts(other, 1)).toEqual([bulk('value-of-b')])
+    expect(harness.poolStat('client_overrun')).toBe(1)
+    expect(harness.server.peers.length).toBe(33)
+  })
+})
+
+describe('a large reply before its turn', () => {
+  const LARGE = bulk('x'.repeat(10_000_000))
+
+  test('beyond what the client may have waiting stays with the server, and comes whole in the end', async () => {
+    await start({ servers: 2, answer: silent, pool: { clientQueueBytes: 65_536 } })
+    harness.servers[1]!.answer = () => LARGE
+    const wire = await harness.wire()
+    wire.send(Buffer.concat([encode('GET', harness.keyFor(0)), encode('GET', harness.keyFor(1)), encode('PING')]))
+    await waitUntil(() => harness.serverOf(1).connectionCount === 1 && harness.connectionTo(1) === undefined, 'a pause')
+    const other = await harness.wire()
+    other.send(encode('GET', harness.keyFor(1)))
+    expect((await other.redisReplies(1))[0]!.length).toBe(LARGE.length)
+    expect(Math.max(...[...harness.pool.clients].map(client => client.memoryBytes))).toBeLessThan(4_000_000)
+    harness.server.peer.send(bulk('first'))
+    const replies = await wire.redisReplies(3)
+    expect(replies.map(reply => reply.length)).toEqual([11, LARGE.length, 7])
+  })
+
+  test('that keeps others waiting ends its client', async () => {
+    await start({ servers: 2, answer: silent, pool: { clientQueueBytes: 65_536 } })
+    const wire = await harness.wire()
+    const other = await harness.wire()
+    wire.send(Buffer.concat([encode('GET', harness.keyFor(0)), encode('GET', harness.keyFor(1))]))
+    await harness.servers[1]!.received(1)
+    other.send(encode('GET', harness.keyFor(1)))
+    await harness.servers[1]!.received(2)
+    harness.servers[1]!.peer.send(LARGE + bulk('other'))
+    await waitUntil(() => !harness.connectionTo(1).socket.reading, 'a pause')
+    harness.passTime(SLOW_PATIENCE_MS + 100)
+    expect(await texts(other, 1)).toEqual([bulk('other')])
+    expect(harness.poolStat('client_overrun')).toBe(1)
+  })
+
+  test('is not kept where its client is gone, or has had an error', async () => {
+    await start({ answer: silent, pool: { timeoutMs: TIMEOUT_MS } })
+    const wire = await harness.wire()
+    const gone = await harness.wire()
+    wire.send(encode('GET', 'a'))
+    await harness.server.received(1)
+    gone.send(encode('GET', 'b'))
+    await harness.server.received(2)
+    harness.connectionTo(0).extendDeadline(TIMEOUT_MS)
+    harness.passTime(TIMEOUT_MS + 10)
+    expect(await texts(wire, 1)).toEqual(['-ERR Connection timed out\r\n'])
+    gone.reset()
+    await waitUntil(() => harness.pool.clients.size === 1, 'the client to be gone')
+    wire.send(encode('GET', 'c'))
+    await harness.server.received(3)
+    for (const half of [LARGE.slice(0, 5_000_000), LARGE.slice(5_000_000) + LARGE.slice(0, 4_000_000)]) {
+      harness.server.peer.send(half)
+    }
+    await waitUntil(() => harness.connectionTo(0).socket.bytesRead === LARGE.length + 4_000_000, 'the pieces')
+    expect(harness.connectionTo(0).tail).toBe(null)
+    harness.server.peer.send(LARGE.slice(4_000_000) + bulk('c'))
+    expect(await texts(wire, 1)).toEqual([bulk('c')])
+  })
+
+  test('passes through also where its first bytes come alone', async () => {
+    await start({ answer: silent })
+    const wire = await harness.wire()
+    wire.send(encode('GET', 'a'))
+    await harness.server.received(1)
+    harness.server.peer.send(LARGE.slice(0, 4))
+    await waitUntil(() => harness.connectionTo(0).tail !== null, 'the first bytes')
+    harness.server.peer.send(LARGE.slice(4, 5_000_000))
+    await waitUntil(() => wire.received.length === 5_000_000, 'what is there to be passed on')
+    harness.server.peer.send(LARGE.slice(5_000_000))
+    expect((await wire.redisReplies(1))[0]!.length).toBe(LARGE.length)
   })
 })
 
