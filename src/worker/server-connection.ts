@@ -180,6 +180,11 @@ export class ServerConnection implements SocketOwner {
     this.count(sign)
   }
 
+  /** How long the server has said nothing, ms. */
+  silentMs(nowMs: number): number {
+    return nowMs - this.progressMs
+  }
+
   /** Takes no more requests; closes when the last one is answered. */
   leave(): void {
     this.leaving = true

@@ -14,8 +14,13 @@ import { type ConnectionHolder, ServerConnection } from './server-connection.ts'
 const MAX_BULK_CONNECTIONS = 32
 /** Connections that wait, each for the client of a large reply, while others use others. */
 const MAX_PARKED_CONNECTIONS = 32
-/** Bulk connections kept open while idle. */
+/** Bulk connections kept open while idle for good; those beyond go after `BULK_IDLE_MS`. */
 const KEPT_BULK_CONNECTIONS = 4
+/**
+ * Large requests come in series, and a new connection has to find out anew how much it may send at once (SET of 1 MiB from 50 clients: one in
+ * three opened a connection where four were kept).
+ */
+const BULK_IDLE_MS = 5_000
 
 export class Server {
   readonly pool: Pool
@@ -31,7 +36,7 @@ export class Server {
   private readonly connections3: ServerConnection[] = []
   /** Connections that take no new request and close when they have answered what they have. */
   private readonly leavingConnections: ServerConnection[] = []
-  /** Connections that carry one large request at a time; the idle ones among them; clients that wait for one. */
+  /** Connections that carry one large request at a time; the idle ones among them, longest first; clients that wait for one. */
   private readonly bulk: ServerConnection[] = []
   private readonly idleBulk: ServerConnection[] = []
   private readonly bulkWaiters: Client[] = []
@@ -147,7 +152,7 @@ export class Server {
    */
   bulkConnection(client: Client): ServerConnection | null {
     const { resp3 } = client
-    const idle = this.idleBulk.findIndex(connection => connection.resp3 === resp3)
+    const idle = this.idleBulk.findLastIndex(connection => connection.resp3 === resp3)
     if (idle >= 0) return this.idleBulk.splice(idle, 1)[0]
     if (this.bulk.length >= MAX_BULK_CONNECTIONS) {
       if (!this.bulkWaiters.includes(client)) this.bulkWaiters.push(client)
@@ -162,10 +167,9 @@ export class Server {
 
   /** A bulk connection has answered. */
   bulkDone(connection: ServerConnection): void {
-    const kept = this.idleBulk.length < KEPT_BULK_CONNECTIONS || this.bulkWaiters.length > 0
     this.wakeBulkWaiter()
-    if (kept && !this.left) this.idleBulk.push(connection)
-    else connection.leave()
+    if (this.left) connection.leave()
+    else this.idleBulk.push(connection)
   }
 
   /**
@@ -193,6 +197,13 @@ export class Server {
     } else {
       this.leavingConnections.push(connection)
       connection.leave()
+    }
+  }
+
+  private trimIdleBulk(nowMs: number): void {
+    const { idleBulk } = this
+    while (idleBulk.length > KEPT_BULK_CONNECTIONS && idleBulk[0].silentMs(nowMs) >= BULK_IDLE_MS) {
+      idleBulk.shift()!.leave()
     }
   }
 
@@ -233,6 +244,7 @@ export class Server {
 
   checkDeadlines(nowMs: number): void {
     if (this.bulkWaiters.length > 0 && this.idleBulk.length > 0) this.wakeBulkWaiter()
+    this.trimIdleBulk(nowMs)
     // Backwards: a connection that ends leaves the list.
     for (let i = this.connections.length - 1; i >= 0; i--) this.connections[i]?.checkDeadlines(nowMs)
     for (let i = this.connections3.length - 1; i >= 0; i--) this.connections3[i]?.checkDeadlines(nowMs)

@@ -19,8 +19,6 @@ import { Tail } from './tail.ts'
 /** A request or reply of this size or more passes through in pieces. Below it the pieces cost more than the copy. */
 export const STREAM_BYTES = 262_144
 
-/** The client is not read while so much of its body waits for the server. */
-const PAUSE_BYTES = 1_048_576
 /** A client that sends nothing of a body that it began for so long is closed, ms: its connection to the server is wanted. */
 export const UPLOAD_STALL_MS = 30_000
 
@@ -81,7 +79,8 @@ export class Upload {
   private forward(buf: Uint8Array, start: number, end: number): void {
     const { socket } = this.connection
     socket.writeThrough(buf, start, end)
-    if (socket.pendingBytes < PAUSE_BYTES) return
+    // What the kernel does not take at once waits here, one read's worth at most: more would only lie in memory.
+    if (socket.pendingBytes === 0) return
     this.paused = true
     this.client.socket.readStop()
   }
