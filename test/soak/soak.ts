@@ -18,6 +18,7 @@ import { MemcacheWork } from '../faults/memcache-work.ts'
 import { comeAndGo, flood, type Mischief, reset, stall } from '../faults/nuisances.ts'
 import { RedisWork } from '../faults/redis-work.ts'
 import { FaultyServer, type Kind } from '../faults/servers.ts'
+import { StallWatch } from '../faults/stall-watch.ts'
 import { CRASH_HOOK, crashFile } from '../support/crash-hook.ts'
 import { HEAP_HOOK } from '../support/heap-hook.ts'
 import { hooks } from '../support/hooks.ts'
@@ -34,6 +35,8 @@ const WORKERS = 2
 const MORTAL_WORKER = 1
 const MISCHIEF_MS = 500
 const FROZEN_MS = 500
+/** Longer than anything here lasts on a busy machine, where others' requests wait behind those of a flood; shorter than an actor's patience. */
+const TIMEOUT_MS = 8_000
 const DOWN_MS = 200
 /** After a round's faults: connections close, and what a burst took begins to go back. */
 const CALM_MS = 1_000
@@ -89,6 +92,7 @@ class Soak {
   readonly #proxy: RunningProxy
   readonly #sides: readonly Side[]
   readonly #log: LogTail
+  readonly #stallWatches: readonly StallWatch[]
   #round = 0
 
   private constructor(options: SoakOptions, random: Random, proxy: RunningProxy, sides: readonly Side[]) {
@@ -96,6 +100,7 @@ class Soak {
     this.#random = random
     this.#proxy = proxy
     this.#sides = sides
+    this.#stallWatches = sides.map(({ ledger }) => new StallWatch(ledger))
     this.#log = new LogTail(join(proxy.child.folder, 'proxy.log'))
   }
 
@@ -105,7 +110,7 @@ class Soak {
       KINDS.map(kind => Promise.all(['a', 'b'].map(name => FaultyServer.start(kind, `${kind}-${name}`)))),
     )
     const pools = KINDS.map((kind, i) => {
-      const keys = { ...(kind === 'redis' ? { redis: true } : {}), timeout: 2_000, client_idle_timeout: 60_000 }
+      const keys = { ...(kind === 'redis' ? { redis: true } : {}), timeout: TIMEOUT_MS, client_idle_timeout: 60_000 }
       const entries = servers[i]!.map(server => `127.0.0.1:${server.port}:1 ${server.name}`)
       return poolYml({ name: kind, listen: `127.0.0.1:@PORT${i}@`, keys, servers: entries })
     })
@@ -152,6 +157,7 @@ class Soak {
   }
 
   async stop(): Promise<void> {
+    for (const watch of this.#stallWatches) watch.stop()
     for (const { actors, servers } of this.#sides) {
       for (const actor of actors) {
         actor.stop()
