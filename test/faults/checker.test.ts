@@ -5,7 +5,7 @@ import { stopAll } from '../support/child.ts'
 import { Random } from '../support/random.ts'
 import { startRedis, type TestServer } from '../support/servers.ts'
 import { Actor } from './actor.ts'
-import { Ledger, ModelledCounter, ModelledKey } from './ledger.ts'
+import { Ledger, ModelledCounter, ModelledKey, taggedValue } from './ledger.ts'
 import { RedisWork } from './redis-work.ts'
 import { SEED } from './settings.ts'
 import { type Tampering, TamperingProxy } from './tampering.ts'
@@ -108,6 +108,26 @@ describe('the model', () => {
     key.acknowledge('2', 1)
     expect(key.see('1')).toBe('')
     expect(key.see('other')).toContain('never written')
+  })
+
+  test('knows large values as well as small ones', () => {
+    const key = new ModelledKey('k')
+    const [first, second, third] = [1, 2, 3].map(number => taggedValue(`k#${number}`, 1_000))
+    key.acknowledge(first!, 0)
+    key.perhaps(second!)
+    expect(key.see(first!)).toBe('')
+    expect(key.see(second!)).toBe('')
+    expect(key.see(first!)).toContain('was acknowledged')
+    expect(key.see(third!)).toContain('never written')
+  })
+
+  test('notices a lost write however much was written since', () => {
+    const key = new ModelledKey('k')
+    for (let i = 0; i < 10_000; i++) key.acknowledge(`${i}`, i)
+    expect(key.see('9999')).toBe('')
+    expect(key.see('9998')).toContain('"9999" was acknowledged')
+    expect(key.see('0')).toContain('or long ago')
+    expect(key.see(null)).toContain('was acknowledged')
   })
 
   test('counts increments that were lost and that happened twice', () => {

@@ -9,6 +9,8 @@
  * server that does not run, so it can overwrite writes that were acknowledged after it: it stays possible until it has been seen.
  */
 
+import { createHash } from 'node:crypto'
+
 /** Any reply that the model does not admit. */
 export interface Violation {
   readonly who: string
@@ -21,6 +23,11 @@ export type Value = string | null
 /** @returns '' when the model admits it, else what is wrong. */
 type Verdict = string
 
+/** Values above this are remembered by their digest: a long run writes gigabytes. */
+const DIGEST_ABOVE_BYTES = 128
+/** Past values that a key remembers at most, unless they may come back. */
+const REMEMBERED = 1_000
+
 export class ModelledKey {
   readonly name: string
   /** Name of the server that holds it; '' while unknown. */
@@ -28,8 +35,10 @@ export class ModelledKey {
   /** false: the key moves between servers while one is ejected, so older values may come back. It must still be its own. */
   exact = true
   #value: Value = null
+  /** Writes that may have happened, by `identityOf`. */
   readonly #unknown = new Set<Value>()
-  readonly #past = new Set<Value>([null])
+  /** All values that it may ever have had, by `identityOf`, oldest first. While it is exact they only tell a lost write from a strange value. */
+  readonly #past = new Set<Value>()
   /** The server lost its memory at this time, and no write since was acknowledged; Infinity = it did not. */
   #lostAtMs = Infinity
 
@@ -40,14 +49,15 @@ export class ModelledKey {
   /** A write that began at `sentAtMs` was acknowledged. */
   acknowledge(value: Value, sentAtMs: number): void {
     this.#value = value
-    this.#past.add(value)
+    this.#remember(identityOf(value))
     if (sentAtMs > this.#lostAtMs) this.#lostAtMs = Infinity
   }
 
   /** A write may have happened, or may happen later. */
   perhaps(value: Value): void {
-    this.#unknown.add(value)
-    this.#past.add(value)
+    const identity = identityOf(value)
+    this.#unknown.add(identity)
+    this.#remember(identity)
   }
 
   /** The key's server lost everything. */
@@ -58,9 +68,10 @@ export class ModelledKey {
   /** A read showed `value`. */
   see(value: Value): Verdict {
     if (value === this.#value) return ''
-    if (this.#unknown.has(value)) {
+    const identity = identityOf(value)
+    if (this.#unknown.has(identity)) {
       // It happened; a value is written once, so it cannot come back. A removal can.
-      if (value !== null) this.#unknown.delete(value)
+      if (value !== null) this.#unknown.delete(identity)
       this.#value = value
       return ''
     }
@@ -68,9 +79,17 @@ export class ModelledKey {
       this.#value = null
       return ''
     }
-    if (!this.#past.has(value)) return `${this.name} has a value that was never written to it: ${show(value)}`
+    const strange = value !== null && !this.#past.has(identity)
+    if (strange) return `${this.name} has a value that was never written to it, or long ago: ${show(value)}`
     if (!this.exact) return ''
     return `${this.name} has ${show(value)}, though ${show(this.#value)} was acknowledged`
+  }
+
+  #remember(identity: Value): void {
+    this.#past.add(identity)
+    if (!this.exact || this.#past.size <= REMEMBERED) return
+    const [oldest] = this.#past
+    this.#past.delete(oldest!)
   }
 }
 
@@ -205,6 +224,12 @@ function begin(troubles: Trouble[], server: string, aftermathMs: number): () => 
   return () => {
     trouble.untilMs = performance.now() + aftermathMs
   }
+}
+
+/** What stands for the value in a key's memory: no two values have the same. */
+function identityOf(value: Value): Value {
+  if (value === null || value.length <= DIGEST_ABOVE_BYTES) return value
+  return `${value.length} bytes, sha256 ${createHash('sha256').update(value, 'latin1').digest('hex')}`
 }
 
 function show(value: Value): string {
