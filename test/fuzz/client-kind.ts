@@ -65,7 +65,9 @@ export class ClientKind implements Kind {
     this.name = `${protocol}-client`
     this.share = share
     this.protocol = protocol
-    this.corpus = [...loadCorpus(`${protocol}-requests.json`), ...loadCorpus(`${protocol}-found.json`)]
+    const files = [`${protocol}-requests.json`, `${protocol}-found.json`]
+    if (protocol === 'redis') files.splice(1, 0, 'redis-model-requests.json')
+    this.corpus = files.flatMap(loadCorpus)
   }
 
   make(seed: number): Case {
