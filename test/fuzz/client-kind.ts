@@ -22,6 +22,8 @@ const PASSWORD = 'password'
 const OUT_OF_ORDER = /subscribe|client|reset|keys|scan|monitor/i
 /** Whoever ends its input while it waits for these is let go at once. */
 const ENDLESS = /subscribe|b[lrz]|xread|wait/i
+/** The reply to CLIENT LIST has the names that clients gave themselves. */
+const CLIENT_LIST = /^\$\d+\r\nid=\d+ addr=/
 const NOT_ALL =
   /reply|pfcount|subscribe|b[lrz]|xread|wait|multi|watch|client|reset|quit|hello|noreply|noop|q|shutdown|host:/i
 
@@ -145,7 +147,7 @@ export class ClientKind implements Kind {
       const tokens = world.marks.tokensIn(text)
       for (const { token, client: owner } of tokens) {
         // It may have said the same by chance.
-        if (owner === number || stream.includes(token)) continue
+        if (owner === number || stream.includes(token) || CLIENT_LIST.test(text)) continue
         throw new Fault('crossed', `${shown}, of which ${token} is client ${owner}'s`)
       }
       const places = tokens.flatMap(each => (each.client === number ? each.place : []))
