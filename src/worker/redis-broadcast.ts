@@ -85,6 +85,12 @@ export function argumentTexts(parser: RespRequestParser, buf: Uint8Array): strin
   return Array.from({ length: argCount }, (_, i) => latin1(buf, start + args[i * 2], start + args[i * 2 + 1]))
 }
 
+/** A server's reply is none to this request: that fails, as with a server that is broken. @returns what `Joiner.accept` returns then. */
+export function refuseReply(group: FragmentGroup): true {
+  group.fail(Failure.invalid)
+  return true
+}
+
 /** Reads every server's reply; any error among them is the client's reply. One instance a request. */
 export abstract class CollectingJoiner implements Joiner {
   readonly partial: boolean = false
@@ -92,9 +98,11 @@ export abstract class CollectingJoiner implements Joiner {
   /** By fragment. */
   protected readonly replies: ReplyValue[] = []
 
-  accept(_group: FragmentGroup, fragment: Message, buf: Uint8Array, start: number, _end: number): boolean {
+  accept(group: FragmentGroup, fragment: Message, buf: Uint8Array, start: number, _end: number): boolean {
     if (buf[start] === MINUS) return false
-    this.replies[fragment.fragmentIndex] = readReply(buf, start)
+    const reply = readReply(buf, start)
+    if (!this.fits(reply)) return refuseReply(group)
+    this.replies[fragment.fragmentIndex] = reply
     return true
   }
 
@@ -104,6 +112,9 @@ export abstract class CollectingJoiner implements Joiner {
     const bytes = writer.bytes()
     client.socket.append(bytes, 0, bytes.length)
   }
+
+  /** Whether a reply has the shape that `join` reads. */
+  protected abstract fits(reply: ReplyValue): boolean
 
   /** Writes the one reply. */
   protected abstract join(writer: ReplyWriter, group: FragmentGroup, client: Client): void
@@ -149,6 +160,17 @@ export class AnyJoiner implements Joiner {
 
 /** Integers, or arrays of them: the least of each place. LASTSAVE; SCRIPT EXISTS, where a script must be on every server. */
 export class LeastJoiner extends CollectingJoiner {
+  /** Numbers in a reply; -1 = one that is no array. */
+  private shape: number | null = null
+
+  /** All replies have as many numbers. */
+  protected override fits(reply: ReplyValue): boolean {
+    const numbers = Array.isArray(reply) ? reply : [reply]
+    const shape = Array.isArray(reply) ? reply.length : -1
+    this.shape ??= shape
+    return shape === this.shape && numbers.every(each => typeof each === 'number')
+  }
+
   protected override join(writer: ReplyWriter): void {
     const numbers = this.replies.map(reply => (Array.isArray(reply) ? reply : [reply]) as number[])
     if (Array.isArray(this.replies[0])) writer.array(numbers[0].length)

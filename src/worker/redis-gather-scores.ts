@@ -1,6 +1,6 @@
 /** ZUNION, ZINTER, ZDIFF and ZINTERCARD over keys of several servers: the algebra, in Redis's order of steps. Data plane. */
 
-import type { ReplyValue } from '../protocol/resp/read.ts'
+import { isArrays, isTexts, type ReplyValue } from '../protocol/resp/read.ts'
 import { readScore, readWeight, ScorePrinter } from '../protocol/resp/scores.ts'
 import type { ReplyWriter } from '../protocol/resp/write.ts'
 import type { Client } from './client.ts'
@@ -68,6 +68,10 @@ export class ScoresJoiner extends CollectingJoiner {
     this.options = options
     this.limit = limit
     this.printer = new ScorePrinter(version)
+  }
+
+  protected override fits(reply: ReplyValue): boolean {
+    return (isTexts(reply) && reply.length % 2 === 0) || isArrays(reply, 2)
   }
 
   protected override join(writer: ReplyWriter, _group: FragmentGroup, client: Client): void {

@@ -10,7 +10,7 @@
 
 import { encodeText } from '../protocol/bytes.ts'
 import { HllCode, HllUnion } from '../protocol/resp/hyperloglog.ts'
-import { ReplyError, readReply } from '../protocol/resp/read.ts'
+import { isTexts, ReplyError, type ReplyValue, readReply } from '../protocol/resp/read.ts'
 import { CROSS_SERVER } from '../protocol/resp/replies.ts'
 import type { RespRequestParser } from '../protocol/resp/request-parser.ts'
 import type { ReplyWriter } from '../protocol/resp/write.ts'
@@ -19,7 +19,7 @@ import { answerLocally } from './delivery.ts'
 import type { FragmentGroup } from './fragment.ts'
 import type { Message } from './message.ts'
 import type { RedisProtocol } from './redis.ts'
-import { argumentTexts, CollectingJoiner, sendFragments } from './redis-broadcast.ts'
+import { argumentTexts, CollectingJoiner, refuseReply, sendFragments } from './redis-broadcast.ts'
 import { readScoredOptions, ScoresJoiner } from './redis-gather-scores.ts'
 import { wireRequest } from './redis-greeting.ts'
 
@@ -121,6 +121,10 @@ function scored(
 }
 
 abstract class SetsJoiner extends CollectingJoiner {
+  protected override fits(reply: ReplyValue): boolean {
+    return isTexts(reply)
+  }
+
   protected get sets(): readonly (readonly string[])[] {
     return this.replies as string[][]
   }
@@ -172,9 +176,15 @@ class HllJoiner extends CollectingJoiner {
   private result = 0
 
   /** Errors wait for their turn: the first key's counts. */
-  override accept(_group: FragmentGroup, fragment: Message, buf: Uint8Array, start: number, _end: number): boolean {
-    this.replies[fragment.fragmentIndex] = readReply(buf, start)
+  override accept(group: FragmentGroup, fragment: Message, buf: Uint8Array, start: number, _end: number): boolean {
+    const reply = readReply(buf, start)
+    if (!this.fits(reply)) return refuseReply(group)
+    this.replies[fragment.fragmentIndex] = reply
     return true
+  }
+
+  protected override fits(reply: ReplyValue): boolean {
+    return reply === null || typeof reply === 'string' || reply instanceof ReplyError
   }
 
   override write(group: FragmentGroup, client: Client): void {

@@ -3,6 +3,7 @@
  * own follow: itself, and each server. Data plane.
  */
 
+import type { ReplyValue } from '../protocol/resp/read.ts'
 import type { ReplyWriter } from '../protocol/resp/write.ts'
 import { PoolStat, ServerStat } from '../stats/fields.ts'
 import type { Client } from './client.ts'
@@ -31,6 +32,10 @@ export class InfoJoiner extends CollectingJoiner {
   constructor(withProxy: boolean) {
     super()
     this.withProxy = withProxy
+  }
+
+  protected override fits(reply: ReplyValue): boolean {
+    return typeof reply === 'string'
   }
 
   protected override join(writer: ReplyWriter, group: FragmentGroup, client: Client): void {

@@ -5,24 +5,23 @@
 
 import { encodeText } from '../protocol/bytes.ts'
 import { fitsArity } from '../protocol/resp/commands.ts'
+import { isTexts, type ReplyValue } from '../protocol/resp/read.ts'
 import { errorLine } from '../protocol/resp/replies.ts'
 import type { RespRequestParser } from '../protocol/resp/request-parser.ts'
 import { isWord, latin1 } from '../protocol/resp/words.ts'
+import type { ReplyWriter } from '../protocol/resp/write.ts'
 import { PoolStat } from '../stats/fields.ts'
 import type { Client } from './client.ts'
 import { FILLING, settle as settleFragments } from './delivery.ts'
 import { FragmentGroup, type Joiner } from './fragment.ts'
-import { holdBytes } from './hold.ts'
-import { type Message, MessageKind, takeMessage } from './message.ts'
+import { MessageKind, takeMessage } from './message.ts'
 import type { RedisProtocol } from './redis.ts'
+import { CollectingJoiner } from './redis-broadcast.ts'
 import { sessionOf } from './redis-session.ts'
 import { settle } from './redis-state.ts'
 import { Subscriptions, Topic } from './redis-subscriptions.ts'
 
 const NO_OWNERS = new Uint16Array(0)
-
-const COLON = 58
-const STAR = 42
 
 /** What a RESP2 client may say while it is subscribed. */
 const ALLOWED = new Set([
@@ -152,84 +151,59 @@ function askAll(protocol: RedisProtocol, client: Client, parser: RespRequestPars
 }
 
 function joinerOf(parser: RespRequestParser, buf: Uint8Array): Joiner | null {
-  const { args, start } = parser
+  const { args, argCount, start } = parser
   const from = start + args[2]
   const to = start + args[3]
-  if (isWord(buf, from, to, 'CHANNELS') || isWord(buf, from, to, 'SHARDCHANNELS')) return channelsJoiner
-  if (isWord(buf, from, to, 'NUMSUB') || isWord(buf, from, to, 'SHARDNUMSUB')) return subscribersJoiner
-  return isWord(buf, from, to, 'NUMPAT') ? patternsJoiner : null
-}
-
-/** The items of an array of bulks and integers. */
-function items(fragment: Message): string[] {
-  const text = latin1(fragment.reply!, fragment.replyStart, fragment.replyEnd)
-  const found: string[] = []
-  let at = text.indexOf('\r\n') + 2
-  while (at < text.length) {
-    const lineEnd = text.indexOf('\r\n', at)
-    const line = text.slice(at + 1, lineEnd)
-    if (text[at] === ':') {
-      found.push(line)
-      at = lineEnd + 2
-    } else {
-      found.push(text.slice(lineEnd + 2, lineEnd + 2 + Number(line)))
-      at = lineEnd + Number(line) + 4
-    }
-  }
-  return found
-}
-
-function bulk(text: string): string {
-  return `$${text.length}\r\n${text}\r\n`
-}
-
-function write(client: Client, text: string): void {
-  const reply = encodeText(text)
-  client.socket.append(reply, 0, reply.length)
-}
-
-function keepArray(_group: FragmentGroup, fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
-  if (buf[start] !== STAR) return false
-  fragment.keepReply(holdBytes(buf, start, end), end - start)
-  return true
+  if (isWord(buf, from, to, 'CHANNELS') || isWord(buf, from, to, 'SHARDCHANNELS')) return new ChannelsJoiner()
+  if (isWord(buf, from, to, 'NUMSUB') || isWord(buf, from, to, 'SHARDNUMSUB'))
+    return new SubscribersJoiner(argCount - 2)
+  return isWord(buf, from, to, 'NUMPAT') ? new PatternsJoiner() : null
 }
 
 /** Channels of all servers, each once: some (`__keyevent@0__:del`) are subscribed to everywhere. */
-const channelsJoiner: Joiner = {
-  partial: false,
-  closesWhenStrict: false,
-  accept: keepArray,
-  write(group, client) {
-    const channels = new Set(group.fragments.flatMap(items))
-    write(client, `*${channels.size}\r\n${[...channels].map(bulk).join('')}`)
-  },
+class ChannelsJoiner extends CollectingJoiner {
+  protected override fits(reply: ReplyValue): boolean {
+    return isTexts(reply)
+  }
+
+  protected override join(writer: ReplyWriter): void {
+    const channels = new Set((this.replies as string[][]).flat())
+    writer.array(channels.size)
+    for (const channel of channels) writer.bulk(channel)
+  }
 }
 
 /** Subscribers by channel: a channel's server knows all of them, others none, or (see above) the same ones. */
-const subscribersJoiner: Joiner = {
-  partial: false,
-  closesWhenStrict: false,
-  accept: keepArray,
-  write(group, client) {
-    const lists = group.fragments.map(items)
-    let text = `*${lists[0].length}\r\n`
-    for (let at = 0; at < lists[0].length; at += 2) {
-      text += `${bulk(lists[0][at])}:${Math.max(...lists.map(list => Number(list[at + 1])))}\r\n`
+class SubscribersJoiner extends CollectingJoiner {
+  private readonly channels: number
+
+  /** @param channels that were asked for. */
+  constructor(channels: number) {
+    super()
+    this.channels = channels
+  }
+
+  protected override fits(reply: ReplyValue): boolean {
+    if (!Array.isArray(reply) || reply.length !== this.channels * 2) return false
+    return reply.every((each, i) => typeof each === (i % 2 === 0 ? 'string' : 'number'))
+  }
+
+  protected override join(writer: ReplyWriter): void {
+    const lists = this.replies as (string | number)[][]
+    writer.array(this.channels * 2)
+    for (let at = 0; at < this.channels * 2; at += 2) {
+      writer.bulk(String(lists[0][at])).integer(Math.max(...lists.map(list => Number(list[at + 1]))))
     }
-    write(client, text)
-  },
+  }
 }
 
 /** Patterns are subscribed to at every server. */
-const patternsJoiner: Joiner = {
-  partial: false,
-  closesWhenStrict: false,
-  accept(group, _fragment, buf, start, end) {
-    if (buf[start] !== COLON) return false
-    group.sum = Math.max(group.sum, Number(latin1(buf, start + 1, end - 2)))
-    return true
-  },
-  write(group, client) {
-    write(client, `:${group.sum}\r\n`)
-  },
+class PatternsJoiner extends CollectingJoiner {
+  protected override fits(reply: ReplyValue): boolean {
+    return typeof reply === 'number'
+  }
+
+  protected override join(writer: ReplyWriter): void {
+    writer.integer(Math.max(...(this.replies as number[])))
+  }
 }

@@ -29,7 +29,7 @@ export function unansweredRequest(
     protocol.pool.context.log.notice(
       `c ${client.address} closed: ${command.name} cannot go unanswered, as CLIENT REPLY wants it`,
     )
-    client.close(CloseReason.error)
+    client.closeAfterReplies(CloseReason.error)
     return true
   }
   const before = client.last

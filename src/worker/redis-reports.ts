@@ -1,12 +1,16 @@
 /** What servers tell of themselves, put together: CONFIG GET, SLOWLOG GET, LATENCY. Data plane, for rare requests. */
 
-import type { ReplyValue } from '../protocol/resp/read.ts'
+import { isArrays, isTexts, type ReplyValue } from '../protocol/resp/read.ts'
 import type { RespRequestParser } from '../protocol/resp/request-parser.ts'
 import type { ReplyWriter } from '../protocol/resp/write.ts'
 import { argumentTexts, CollectingJoiner } from './redis-broadcast.ts'
 
 /** Parameters that all servers have with the same value; the others are left out. */
 export class ConfigJoiner extends CollectingJoiner {
+  protected override fits(reply: ReplyValue): boolean {
+    return isTexts(reply) && reply.length % 2 === 0
+  }
+
   protected override join(writer: ReplyWriter): void {
     const all = this.replies.map(reply => pairs(reply as string[]))
     const same = [...all[0]].filter(([name, value]) => all.every(each => each.get(name) === value))
@@ -40,6 +44,10 @@ export class SlowlogJoiner extends CollectingJoiner {
     this.count = count
   }
 
+  protected override fits(reply: ReplyValue): boolean {
+    return isArrays(reply, 2)
+  }
+
   protected override join(writer: ReplyWriter): void {
     const entries = (this.replies as ReplyValue[][][]).flat()
     entries.sort((left, right) => Number(right[1]) - Number(left[1]))
@@ -51,6 +59,10 @@ export class SlowlogJoiner extends CollectingJoiner {
 
 /** [time, ms] of one event at all servers, the oldest first. */
 export class LatencyHistoryJoiner extends CollectingJoiner {
+  protected override fits(reply: ReplyValue): boolean {
+    return isArrays(reply, 2)
+  }
+
   protected override join(writer: ReplyWriter): void {
     const samples = (this.replies as number[][][]).flat().sort((left, right) => left[0] - right[0])
     writeValue(writer, samples)
@@ -59,6 +71,10 @@ export class LatencyHistoryJoiner extends CollectingJoiner {
 
 /** [event, time of the latest, its ms, most ms] by event. */
 export class LatencyLatestJoiner extends CollectingJoiner {
+  protected override fits(reply: ReplyValue): boolean {
+    return isArrays(reply, 4)
+  }
+
   protected override join(writer: ReplyWriter): void {
     const events = new Map<string, [string, number, number, number]>()
     for (const event of (this.replies as [string, number, number, number][][]).flat()) {

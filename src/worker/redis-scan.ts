@@ -7,7 +7,7 @@
  * (left over from another configuration) are not shown, as GET would not find them.
  */
 
-import { CR, encodeText, MINUS, readDecimal } from '../protocol/bytes.ts'
+import { CR, encodeText, equalsText, MINUS, readDecimal } from '../protocol/bytes.ts'
 import type { RespRequestParser } from '../protocol/resp/request-parser.ts'
 import { latin1 } from '../protocol/resp/words.ts'
 import type { Client } from './client.ts'
@@ -18,7 +18,7 @@ import { holdBytes } from './hold.ts'
 import { type Message, MessageKind, takeMessage } from './message.ts'
 import type { Pool } from './pool.ts'
 import type { RedisProtocol } from './redis.ts'
-import { argumentTexts, sendFragments } from './redis-broadcast.ts'
+import { argumentTexts, refuseReply, sendFragments } from './redis-broadcast.ts'
 import { wireRequest } from './redis-greeting.ts'
 
 /** Servers that a cursor has room for; `MAX_SERVERS` is below. */
@@ -28,6 +28,8 @@ const CURSOR_LIMIT = 2n ** 64n
 /** COUNT of a SCAN that names none. */
 const DEFAULT_COUNT = 10
 const NOTHING_LEFT = encodeText('*2\r\n$1\r\n0\r\n*0\r\n')
+/** How SCAN's reply begins: an array of two, the first a bulk. */
+const PAIR_HEAD = encodeText('*2\r\n$')
 const BAD_CURSOR = encodeText('-ERR invalid cursor\r\n')
 const DOLLAR = 36
 const STAR = 42
@@ -89,15 +91,18 @@ class ScanJoiner implements Joiner {
   }
 
   accept(group: FragmentGroup, fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
+    if (buf[start] === MINUS) return false
     // `*2\r\n$<n>\r\n<cursor>\r\n*<keys>\r\n…`
     const lengthEnd = buf.indexOf(CR, start + 4)
     const cursorEnd = buf.indexOf(CR, lengthEnd + 2)
-    if (buf[start] !== STAR || cursorEnd < 0 || cursorEnd >= end) return buf[start] === MINUS ? false : invalid(group)
+    const isPair = equalsText(buf, start, start + PAIR_HEAD.length, PAIR_HEAD)
+    const cursor = latin1(buf, lengthEnd + 2, cursorEnd)
+    if (!isPair || !/^\d{1,20}$/.test(cursor) || !areBulks(buf, cursorEnd + 2, end)) return refuseReply(group)
     const server = this.servers.length === 0 ? group.owners[0] : this.servers[fragment.fragmentIndex]
     this.servers[fragment.fragmentIndex] = server
     fragment.keepReply(holdBytes(buf, cursorEnd + 2, end), end - cursorEnd - 2)
     this.wanted -= readDecimal(buf, cursorEnd + 3, buf.indexOf(CR, cursorEnd + 2), MOST_BYTES)
-    const own = BigInt(latin1(buf, lengthEnd + 2, cursorEnd))
+    const own = BigInt(cursor)
     const next = own === 0n ? nextLive(this.client.pool, server + 1) : -1
     this.cursor = own === 0n ? BigInt(Math.max(0, next)) : own * CURSOR_STEP + BigInt(server)
     if (next >= 0 && this.wanted > 0 && group.parent.client !== null) this.askNext(group, next)
@@ -127,11 +132,6 @@ class ScanJoiner implements Joiner {
   }
 }
 
-function invalid(group: FragmentGroup): true {
-  group.fail(Failure.invalid)
-  return true
-}
-
 /** Arrays of keys, one a server, as one array. */
 export class KeysJoiner implements Joiner {
   readonly partial = false
@@ -139,7 +139,7 @@ export class KeysJoiner implements Joiner {
 
   accept(group: FragmentGroup, fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
     if (buf[start] === MINUS) return false
-    if (buf[start] !== STAR && buf[start] !== TILDE) return invalid(group)
+    if (!areBulks(buf, start, end)) return refuseReply(group)
     fragment.keepReply(holdBytes(buf, start, end), end - start)
     return true
   }
@@ -186,6 +186,22 @@ function writeOwnKeys(client: Client, fragments: readonly Message[], serverOf: (
   for (const { fragment, spans } of chosen) {
     for (let i = 0; i < spans.length; i += 2) client.socket.append(fragment.reply!, spans[i], spans[i + 1])
   }
+}
+
+/** Whether a whole reply's part [start, end) is an array, or RESP3's set, of bulks and nothing else. */
+function areBulks(buf: Uint8Array, start: number, end: number): boolean {
+  if (buf[start] !== STAR && buf[start] !== TILDE) return false
+  const countEnd = buf.indexOf(CR, start)
+  let left = readDecimal(buf, start + 1, countEnd, MOST_BYTES)
+  if (left < 0) return false
+  let at = countEnd + 2
+  for (; left > 0 && at < end && buf[at] === DOLLAR; left--) {
+    const lengthEnd = buf.indexOf(CR, at)
+    const bytes = readDecimal(buf, at + 1, lengthEnd, MOST_BYTES)
+    if (bytes < 0) return false
+    at = lengthEnd + 2 + bytes + 2
+  }
+  return left === 0 && at === end
 }
 
 /** Where the bulks of keys lie that the ring gives to `server`: start and end in turn. */

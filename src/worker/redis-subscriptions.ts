@@ -29,9 +29,14 @@ const NOTIFICATIONS = /^__key(?:space|event)@/
 
 const NO_OWNERS = new Uint16Array(0)
 
+const CR = 13
+const DOLLAR = 36
 const MINUS = 45
 const SEVEN = 55
 const EIGHT = 56
+
+/** `*3\r\n$7\r\nmessage\r\n` */
+const LEAST_MESSAGE_BYTES = 17
 
 export class Subscriptions implements ConnectionHolder {
   readonly listens = true
@@ -155,9 +160,11 @@ export class Subscriptions implements ConnectionHolder {
   }
 
   takesPush(_connection: ServerConnection, buf: Uint8Array, start: number, end: number): boolean {
-    // `*3`, `$7`, `message`; `$8` are pmessage and smessage; all that confirms has longer names.
+    // `*3`, `$7`, `message`; `$8` are pmessage and smessage; all that confirms has longer names. A shorter reply answers SELECT or HELLO:
+    // behind it in the buffer lies anything.
     const length = buf[start + 5]
-    if (buf[start] === MINUS || buf[start + 6] !== 13 || (length !== SEVEN && length !== EIGHT)) return false
+    if (end - start < LEAST_MESSAGE_BYTES || buf[start + 4] !== DOLLAR || buf[start + 6] !== CR) return false
+    if (buf[start] === MINUS || (length !== SEVEN && length !== EIGHT)) return false
     const { client, blocking } = this.session
     if (client.head === null) this.confirming = false
     client.writePush(buf, start, end, this.confirming && blocking === null)

@@ -19,7 +19,7 @@ import { MemcacheOwner } from './memcache-owner.ts'
 import { loadCorpus, mutate } from './mutate.ts'
 
 /** Mutated streams a protocol; the full suite asks for more. */
-const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 10_000)
+const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 4_000)
 const FUZZERS = 8
 const WITNESSES = 4
 const WITNESS_NAME = 'witness'

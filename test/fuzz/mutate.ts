@@ -31,24 +31,31 @@ export function loadCorpus(file: string): Buffer[] {
   return streams.map(stream => Buffer.from(stream, 'latin1'))
 }
 
-/** One to four streams of the corpus, changed in up to six places; sometimes in none. */
-export function mutate(random: Random, corpus: readonly Buffer[]): Buffer {
-  const parts = Array.from({ length: random.between(1, MOST_STREAMS) }, () => random.pick(corpus))
+/** One to `most` streams of the corpus, changed in up to six places; sometimes in none. */
+export function mutate(
+  random: Random,
+  corpus: readonly Buffer[],
+  most = MOST_STREAMS,
+  tokens: readonly Buffer[] = TOKENS,
+): Buffer {
+  const parts = Array.from({ length: random.between(1, most) }, () => random.pick(corpus))
   let bytes: Buffer = Buffer.concat(parts)
-  for (let left = random.between(0, MOST_MUTATIONS); left > 0; left--) bytes = mutateOnce(random, bytes, corpus)
+  for (let left = random.between(0, MOST_MUTATIONS); left > 0; left--) {
+    bytes = mutateOnce(random, bytes, corpus, tokens)
+  }
   return bytes
 }
 
-function mutateOnce(random: Random, bytes: Buffer, corpus: readonly Buffer[]): Buffer {
+function mutateOnce(random: Random, bytes: Buffer, corpus: readonly Buffer[], tokens: readonly Buffer[]): Buffer {
   const at = random.below(bytes.length + 1)
   const end = Math.min(bytes.length, at + random.between(1, 12))
   switch (random.below(8)) {
     case 0:
       return replace(bytes, at, Math.min(at + 1, bytes.length), Buffer.from([random.below(256)]))
     case 1:
-      return replace(bytes, at, at, random.pick(TOKENS))
+      return replace(bytes, at, at, random.pick(tokens))
     case 2:
-      return replace(bytes, at, end, random.pick(TOKENS))
+      return replace(bytes, at, end, random.pick(tokens))
     case 3:
       return replace(bytes, at, end, Buffer.alloc(0))
     case 4:

@@ -19,7 +19,7 @@ import { MemcacheOwner } from './memcache-owner.ts'
 import { loadCorpus, mutate } from './mutate.ts'
 
 /** Requests to the broken server a protocol; the full suite asks for more. */
-const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 6_000)
+const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 2_500)
 const CLIENTS = 8
 /** Of the pool whose clients ask the broken server, so that its stalls cost little time. */
 const SUFFERING_TIMEOUT_MS = 150

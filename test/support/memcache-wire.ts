@@ -15,7 +15,7 @@ export function memcacheReplyEnd(bytes: Buffer, at: number, end: number): number
   for (;;) {
     const line = bytes.indexOf('\r\n', position, 'latin1')
     if (line < 0 || line + 2 > end) return -1
-    const block = /^VALUE [^ ]+ \d+ (\d+)( \d+)?$/.exec(
+    const block = /^VALUE [^ ]+ [^ ]+ (\d+)( .*)?$/s.exec(
       bytes.toString('latin1', position, Math.min(line, position + 600)),
     )
     position = line + 2

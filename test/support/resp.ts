@@ -39,7 +39,7 @@ export function replyEnd(bytes: Buffer, at: number, end: number): number {
     if (line < 0) return -1
     const type = bytes[position]!
     const isBulk = BULKS.includes(type)
-    const count = isBulk || AGGREGATES.includes(type) ? readLength(bytes, position + 1, line) : 0
+    const count = isBulk || type === ATTRIBUTE || AGGREGATES.includes(type) ? readLength(bytes, position + 1, line) : 0
     position = line + 2
     pending--
     if (isBulk) {
@@ -50,6 +50,9 @@ export function replyEnd(bytes: Buffer, at: number, end: number): number {
         }
         position += count + 2
       }
+    } else if (type === ATTRIBUTE) {
+      // It is no value of its own: the one that it belongs to follows.
+      pending += count * 2 + 1
     } else if (AGGREGATES.includes(type)) {
       pending += Math.max(0, count) * (type === PERCENT ? 2 : 1)
     } else if (!SIMPLE.includes(type)) {
@@ -73,6 +76,7 @@ const LF = 10
 /** Bulk string, verbatim string, bulk error: a length, and so many bytes. */
 const BULKS = [...'$=!'].map(char => char.charCodeAt(0))
 const PERCENT = 37
+const ATTRIBUTE = 124
 const AGGREGATES = [...'*%~>'].map(char => char.charCodeAt(0))
 const SIMPLE = [...'+-:_,#('].map(char => char.charCodeAt(0))
 

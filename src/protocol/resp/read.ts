@@ -14,6 +14,15 @@ export class ReplyError {
   }
 }
 
+export function isTexts(value: ReplyValue): value is string[] {
+  return Array.isArray(value) && value.every(each => typeof each === 'string')
+}
+
+/** @param length of each; fewer are too few. */
+export function isArrays(value: ReplyValue, length: number): value is ReplyValue[][] {
+  return Array.isArray(value) && value.every(each => Array.isArray(each) && each.length >= length)
+}
+
 /** @param buf holds a whole reply in [start, end), as the reply parser found it. */
 export function readReply(buf: Uint8Array, start: number): ReplyValue {
   return new Reader(buf, start).value()

@@ -1,0 +1,15 @@
+/**
+ * Makes a held reply that was never released show in the count of lent bytes: held replies share chunks, and a chunk counts until the last
+ * reply in it has gone, but for the one that is being filled. So that one is filled up.
+ */
+
+import * as hold from '../../src/worker/hold.ts'
+
+const FILLER = Buffer.alloc(16_000)
+/** As much as a chunk holds, and a little more. */
+const FILLERS = 9
+
+export function turnOverArena(): void {
+  const chunks = Array.from({ length: FILLERS }, () => hold.holdBytes(FILLER, 0, FILLER.length))
+  for (const chunk of chunks) hold.releaseHold(chunk)
+}
