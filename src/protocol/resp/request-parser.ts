@@ -146,27 +146,15 @@ export class RespRequestParser {
           bytes = tens * 10 + ones
           p += 5
         } else {
-          if (p >= end) return this.waitAt(start, p, arg, 0)
-          if (buf[p] !== DOLLAR) {
-            this.errorByte = buf[p]
-            return this.fail(FrameError.expectedDollar)
-          }
-          bytes = this.readNumber(buf, p + 1, end)
-          if (bytes < 0) return bytes === NOT_YET ? this.waitAt(start, p, arg, 0) : this.fail(FrameError.bulkLength)
-          if (bytes > this.mostBulkBytes) {
-            return this.fail(bytes > MAX_BULK_BYTES ? FrameError.bulkLength : FrameError.unauthenticatedBulk)
-          }
+          bytes = this.readLength(buf, p, end)
+          if (bytes < 0) return bytes === NOT_YET ? this.waitAt(start, p, arg, 0) : Parsed.error
           p = this.lineEnd
         }
       }
       const dataEnd = p + bytes
       if (dataEnd + 2 > end) {
         if (dataEnd + 2 - start > MAX_REQUEST_BYTES) return this.fail(FrameError.requestTooLong)
-        this.state = State.data
-        this.argBytes = bytes
-        this.waitAt(start, p, arg, dataEnd + 2 - start)
-        this.safe = dataEnd < end ? dataEnd : end
-        return Parsed.incomplete
+        return this.waitForData(start, p, arg, bytes, end)
       }
       if (buf[dataEnd] !== CR || buf[dataEnd + 1] !== LF) return this.fail(FrameError.missingCrlf)
       if (arg === 0) this.command = lookupCommand(buf, p, dataEnd)
@@ -196,6 +184,31 @@ export class RespRequestParser {
     this.arg = arg
     this.wholeArgs = arg
     return this.wait(start, p, need)
+  }
+
+  /** The argument's `bytes` bytes from p on are not all here. */
+  private waitForData(start: number, p: number, arg: number, bytes: number, end: number): ParsedCode {
+    const dataEnd = p + bytes
+    this.state = State.data
+    this.argBytes = bytes
+    this.waitAt(start, p, arg, dataEnd + 2 - start)
+    this.safe = dataEnd < end ? dataEnd : end
+    return Parsed.incomplete
+  }
+
+  /** `$<n>\r\n` at p; sets `lineEnd`. @returns n, NOT_YET, or MALFORMED with `error` set. */
+  private readLength(buf: Uint8Array, p: number, end: number): number {
+    if (p >= end) return NOT_YET
+    if (buf[p] !== DOLLAR) {
+      this.errorByte = buf[p]
+      this.error = FrameError.expectedDollar
+      return MALFORMED
+    }
+    const bytes = this.readNumber(buf, p + 1, end)
+    if (bytes === MALFORMED || bytes > MAX_BULK_BYTES) this.error = FrameError.bulkLength
+    else if (bytes > this.mostBulkBytes) this.error = FrameError.unauthenticatedBulk
+    else return bytes
+    return MALFORMED
   }
 
   private wait(start: number, p: number, need: number): ParsedCode {
