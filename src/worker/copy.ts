@@ -7,15 +7,18 @@
  * 128 B 46 against 110, 512 B 138 against 127.
  */
 
-/** Bytes with a second view on the same memory. */
+/** Bytes with further views on the same memory. */
 export interface WordBuffer extends Buffer {
   words: DataView
+  /** The last result of `headOf`. */
+  head: Uint8Array
 }
 
 const WORD_BYTES = 8
 /** From here on `Buffer.copy` is as fast. */
 const MOST_BYTES = 512
 
+const NOTHING = new Uint8Array(0)
 const bufferCopy = Buffer.prototype.copy
 
 /** A new buffer of `bytes` that `copyBytes` reads and writes fast; its content is anything. */
@@ -27,7 +30,17 @@ export function newWordBuffer(bytes: number): WordBuffer {
 export function withWords(buf: Buffer): WordBuffer {
   const wordBuffer = buf as WordBuffer
   wordBuffer.words = new DataView(buf.buffer, buf.byteOffset, buf.length)
+  wordBuffer.head = NOTHING
   return wordBuffer
+}
+
+/**
+ * The first `bytes` bytes of buf, as Node's handles want them. The same view as the last time where the size is the same, as it often is
+ * with clients of one kind: 150 ns less a write.
+ */
+export function headOf(buf: WordBuffer, bytes: number): Uint8Array {
+  if (buf.head.length !== bytes) buf.head = new Uint8Array(buf.buffer, buf.byteOffset, bytes)
+  return buf.head
 }
 
 /** Copies [start, end) of `from` to `to` at `at`; they must not overlap. @returns the place after the copy. */

@@ -14,7 +14,7 @@
 import { writeSync } from 'node:fs'
 import { assert } from '../shared/assert.ts'
 import { peerName } from '../shared/peer-name.ts'
-import { copyBytes, newWordBuffer, type WordBuffer } from './copy.ts'
+import { copyBytes, headOf, newWordBuffer, type WordBuffer } from './copy.ts'
 import { countBytes } from './memory.ts'
 import { bindings, type ConnectRequest, type RawHandle, UV_EOF, type WriteRequest } from './raw-handle.ts'
 import { BLOCK_BYTES, giveSlab, SLAB_BYTES, takeSlab } from './slab.ts'
@@ -304,7 +304,7 @@ export class Socket {
     const length = this.outLength
     if (length === 0) return
     const slab = this.slab!
-    const view = new Uint8Array(slab.buffer, slab.byteOffset, length)
+    const view = headOf(slab, length)
     const request = this.takeRequest()
     const status = this.handle!.writeBuffer(request, view)
     this.outLength = 0

@@ -24,8 +24,10 @@ export class Turn {
   events = 0
   hooks: TurnHooks | null = null
   private open = false
-  private dirty: Socket[] = []
-  private spare: Socket[] = []
+  /** Sockets with output, [0, dirtyCount); places beyond are kept, since an array that is emptied grows anew each turn. */
+  private dirty: (Socket | null)[] = []
+  private dirtyCount = 0
+  private spare: (Socket | null)[] = []
   private readonly runEnd: () => void
 
   constructor() {
@@ -44,7 +46,8 @@ export class Turn {
   }
 
   addDirty(socket: Socket): void {
-    this.dirty.push(socket)
+    this.dirty[this.dirtyCount] = socket
+    this.dirtyCount++
     if (!this.open) this.begin()
   }
 
@@ -53,15 +56,17 @@ export class Turn {
     // From here on an event opens a turn of its own: a client that a flush drains would else wait in `beforeFlush` for the next event.
     this.open = false
     // A flush can make output for others (a drained client is read again), hence the loop. It is bounded: such output is bounded.
-    while (this.dirty.length > 0) {
+    while (this.dirtyCount > 0) {
       const sockets = this.dirty
+      const count = this.dirtyCount
       this.dirty = this.spare
-      for (let i = 0; i < sockets.length; i++) {
-        const socket = sockets[i]
+      this.dirtyCount = 0
+      for (let i = 0; i < count; i++) {
+        const socket = sockets[i]!
+        sockets[i] = null
         socket.dirty = false
         socket.flush()
       }
-      sockets.length = 0
       this.spare = sockets
     }
     if (this.hooks !== null) this.hooks.end()
