@@ -52,6 +52,12 @@ export const GOALS: readonly Goal[] = [
     rateGoal(scenario, 1.2, 0.25),
     goal(scenario, 'peakBytes', 'at most', 0.5),
   ]),
+  ...['1m', '16m', '100m'].flatMap(size =>
+    [`get-${size}-c20`, `set-${size}-c20`].flatMap(scenario => [
+      rateGoal(scenario, 1, 0.25),
+      goal(scenario, 'peakBytes', 'at most', 0.5),
+    ]),
+  ),
   { ...rateGoal('connect', 1, 0.2), contender: 'pistachio-N' },
   { ...goal('get-fixed', 'cpuUs', 'at most', 1.1), contender: 'pistachio-N', versus: 'pistachio-1' },
   { ...goal('idle', 'connectionBytes', 'at most', 8192), versus: '' },

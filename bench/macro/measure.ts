@@ -249,7 +249,7 @@ function loadJob(trial: Trial, running: Running, round: number): LoadJob {
     port: running.port,
     workload: trial.scenario.workload,
     clients: trial.scenario.clients,
-    seconds: trial.options.seconds,
+    seconds: Math.max(trial.options.seconds, trial.scenario.secondsMin),
     warmupSeconds: DRIVER_WARMUP_SECONDS,
     ratePerSecond: trial.scenario.ratePerSecond,
     seed: trial.options.seed + round,

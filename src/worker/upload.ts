@@ -79,8 +79,9 @@ export class Upload {
   private forward(buf: Uint8Array, start: number, end: number): void {
     const { socket } = this.connection
     socket.writeThrough(buf, start, end)
-    // What the kernel does not take at once waits here, one read's worth at most: more would only lie in memory.
-    if (socket.pendingBytes === 0) return
+    // What the kernel does not take at once waits here, two reads' worth at most: more would only lie in memory. What lies in a slab alone is
+    // written at the end of the turn, and if all of it goes out no `onDrain` tells of it.
+    if (socket.queuedBytes === 0) return
     this.paused = true
     this.client.socket.readStop()
   }

@@ -10,6 +10,16 @@ vi.mock('../../../src/worker/slab.ts', async real => (await import('./ledger.ts'
 vi.mock('../../../src/worker/hold.ts', async real => (await import('./ledger.ts')).countHolds(await real()))
 vi.mock('../../../src/worker/tail.ts', async real => (await import('./ledger.ts')).countTails(await real()))
 
+/** The kernel takes so much less of each write of a body than it is given, when the test says so. */
+let withheldBytes = 0
+
+vi.mock('node:fs', async real => {
+  const fs = await real<typeof import('node:fs')>()
+  const writeSync = (fd: number, buf: Uint8Array, offset: number, length: number): number =>
+    fs.writeSync(fd, buf, offset, Math.max(1, length - withheldBytes))
+  return { ...fs, writeSync }
+})
+
 /** As `server.ts` has it. */
 const MAX_BULK_CONNECTIONS = 32
 
@@ -19,7 +29,10 @@ async function start(options?: HarnessOptions): Promise<void> {
   harness = await Harness.start(options)
 }
 
-afterEach(() => harness.stop())
+afterEach(() => {
+  withheldBytes = 0
+  return harness.stop()
+})
 
 async function texts(wire: Wire, count: number): Promise<string[]> {
   return (await wire.redisReplies(count)).map(reply => reply.toString('latin1'))
@@ -70,6 +83,14 @@ test('it goes over a connection of its own: others are not held up by a slow sen
   slow.send(request.subarray(600_000))
   expect(await texts(slow, 1)).toEqual([':1000000\r\n'])
   expect(harness.server.peers.length).toBe(2)
+})
+
+test.each([1, 1_000, 40_000, 200_000])('the kernel takes all of a piece but its last %i bytes', async bytes => {
+  withheldBytes = bytes
+  await start({ answer: answerLength })
+  const wire = await harness.wire()
+  for (const key of ['a', 'b', 'c']) wire.send(largeSet(key, 3_000_000).request)
+  expect(await texts(wire, 3)).toEqual(Array(3).fill(':3000000\r\n'))
 })
 
 test('several large values in one request, and one behind the other', async () => {
