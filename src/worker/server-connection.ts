@@ -35,6 +35,11 @@ const LF = 10
 const PAUSE_BYTES = 1_048_576
 /** Others who wait behind such a reply wait for its client no longer than this in all, ms. */
 export const SLOW_PATIENCE_MS = 1_000
+/**
+ * Others wait so long, for one reply in all, before it is read on and lies in memory: most clients take what they asked for at once (GET of
+ * 16 MiB, 20 clients, 4 servers: 189 MB resident at the peak and 12.5 ms of CPU each without, 92 and 9.3 with).
+ */
+export const GRACE_MS = 100
 
 /** No deadline, in a steady representation: 12 days. */
 const NEVER_MS = 0x3fff_ffff
@@ -91,6 +96,9 @@ export class ServerConnection implements SocketOwner {
   /** How much longer others wait for that client, ms; and until when they do, while they do. 0 = nobody waits. */
   private patienceMs = 0
   private patienceEndsMs = 0
+  /** What is left of `GRACE_MS` for the reply at hand, and until when it lasts. */
+  private graceMs = 0
+  private graceEndsMs = 0
   /** Its last reply is at hand while `Protocol.inspect` looks at it. */
   parser: ReplyParser
   /** The rest of a reply that was too large, and is answered. */
@@ -356,6 +364,7 @@ export class ServerConnection implements SocketOwner {
     if (this.upload !== null) return false
     const client = receiverOf(message)
     this.patienceMs = SLOW_PATIENCE_MS
+    this.graceMs = GRACE_MS
     if (client !== null && client.head !== message) {
       if (client.heldBytes + bytes > client.hardLimitBytes) {
         this.awaitsTurn = true
@@ -407,12 +416,19 @@ export class ServerConnection implements SocketOwner {
   }
 
   /**
-   * The client takes its large reply slowly. Where nobody else waits on this connection, it waits for the client. Else it is read on for
-   * the others, until the client has its hard limit waiting.
+   * The client does not take its large reply as fast as it comes. Where nobody else waits on this connection, it waits for the client. Else
+   * it waits for a moment, and is then read on for the others, until the client has its hard limit waiting.
    */
   private holdBack(client: Client): void {
     const alone = this.isAlone(client) && this.server.park(this)
-    if (alone || client.socket.pendingBytes >= client.hardLimitBytes) this.pause(client, alone)
+    if (alone || client.socket.pendingBytes >= client.hardLimitBytes) {
+      this.pause(client, alone)
+    } else if (this.graceMs > 0) {
+      this.paused = true
+      this.socket.readStop()
+      client.source = this
+      this.graceEndsMs = this.server.pool.context.turn.nowMs + this.graceMs
+    }
   }
 
   /**
@@ -446,6 +462,8 @@ export class ServerConnection implements SocketOwner {
     const { nowMs } = this.server.pool.context.turn
     if (this.patienceEndsMs > 0) this.patienceMs = Math.max(0, this.patienceEndsMs - nowMs)
     this.patienceEndsMs = 0
+    if (this.graceEndsMs > 0) this.graceMs = Math.max(0, this.graceEndsMs - nowMs)
+    this.graceEndsMs = 0
     this.paused = false
     this.progressMs = nowMs
     this.socket.readStart()
@@ -465,6 +483,14 @@ export class ServerConnection implements SocketOwner {
   /** The coarse timer's look at a client that is waited for. */
   private checkPause(nowMs: number): void {
     const client = receiverOf(this.head!)
+    if (this.graceEndsMs > 0) {
+      if (nowMs < this.graceEndsMs) return
+      this.graceMs = 0
+      this.graceEndsMs = 0
+      if (client?.source === this) client.source = null
+      this.resume()
+      return
+    }
     const ready = this.awaitsTurn
       ? client === null || client.head === this.head
       : this.patienceEndsMs > 0 && client !== null && client.socket.unwrittenBytes * 2 <= client.hardLimitBytes

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { FAILURE_TEXTS, Failure } from '../../../src/worker/errno.ts'
-import { SLOW_PATIENCE_MS } from '../../../src/worker/server-connection.ts'
+import { GRACE_MS, SLOW_PATIENCE_MS } from '../../../src/worker/server-connection.ts'
 import { encode } from '../../support/resp.ts'
 import { waitUntil } from '../../support/wait.ts'
 import type { Wire } from '../../support/wire.ts'
@@ -461,7 +461,12 @@ describe('a client that takes a large reply slowly', () => {
   test('and has others behind it is closed when they have waited for a second; they get their replies', async () => {
     const { slow, other } = await startSlow()
     await askTogether(slow, other)
-    await waitUntil(isPaused, 'the server to be paused')
+    await waitUntil(isPaused, 'the server to be paused for a moment')
+    expect(pendingBytes()).toBeLessThan(2_000_000)
+    harness.passTime(GRACE_MS)
+    expect(isPaused()).toBe(false)
+    await waitUntil(isPaused, 'the server to be paused at the limit')
+    expect(pendingBytes()).toBeGreaterThan(2_000_000)
     expect(pendingBytes()).toBeLessThan(KEPT_BYTES)
     harness.passTime(SLOW_PATIENCE_MS - 100)
     expect(harness.poolStat('client_overrun')).toBe(0)
