@@ -16,7 +16,7 @@ let withheldBytes = 0
 vi.mock('node:fs', async real => {
   const fs = await real<typeof import('node:fs')>()
   const writeSync = (fd: number, buf: Uint8Array, offset: number, length: number): number =>
-    fs.writeSync(fd, buf, offset, Math.max(1, length - withheldBytes))
+    fs.writeSync(fd, buf, offset, Math.min(length, Math.max(1, length - withheldBytes)))
   return { ...fs, writeSync }
 })
 
