@@ -269,7 +269,7 @@ export class RedisProtocol implements Protocol {
     }
     if (isHttp(buf, parser.start, parser.end)) {
       this.pool.context.log.warn(`possible attack: c ${client.address} of pool '${this.pool.config.name}' speaks HTTP`)
-      client.close(CloseReason.error)
+      client.closeAfterReplies(CloseReason.error)
       return
     }
     const rewritten = splitInline(buf, parser.start, parser.end)

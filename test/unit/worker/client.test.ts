@@ -337,6 +337,7 @@ describe('the end', () => {
     const body = 'SET a b\r\nFLUSHALL\r\n'
     wire.send(Buffer.from(`POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: ${body.length}\r\n\r\n${body}`))
     expect(String(await wire.untilClosed())).toBe('')
+    await waitUntil(() => harness.pool.clients.size === 0, 'the browser to be gone')
     const other = await harness.wire()
     other.send(encode('GET', 'a'))
     await other.redisReplies(1)
