@@ -36,9 +36,11 @@ export function endOfReply(protocol: ProtocolName, bytes: Buffer, at: number): n
     if (protocol === 'redis') return replyEnd(bytes, at, bytes.length)
     const isStats = bytes.toString('latin1', at, at + 4) === 'STAT'
     if (isStats) return statisticsEnd(bytes, at)
-    const meta = /^VA (\d+)[^\r\n]*\r\n/.exec(bytes.toString('latin1', at, at + 300))
+    const line = bytes.indexOf('\r\n', at, 'latin1')
+    // A lone CR among the flags belongs to the line.
+    const meta = line < 0 ? null : /^VA (\d+)( .*)?$/s.exec(bytes.toString('latin1', at, line))
     if (meta === null) return memcacheReplyEnd(bytes, at, bytes.length)
-    const end = at + meta[0].length + Number(meta[1]) + 2
+    const end = line + 2 + Number(meta[1]) + 2
     return end > bytes.length ? -1 : end
   } catch (error) {
     throw new Fault('part of a reply', `${(error as Error).message}`)

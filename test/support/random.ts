@@ -2,10 +2,14 @@
  * Seeded randomness for tests. Every random test draws from one of these, prints the seed and repeats exactly with `SEED=<n>`.
  */
 
-/** The run's seed: `SEED` of the environment, else drawn from the clock. Printed once per test file that asks. */
+/** Where `CI` is set: a verdict on a change must not hang on a draw. New ground is broken at home and by `npm run fuzz`. */
+const CI_SEED = 20_261_126
+
+/** The run's seed: `SEED` of the environment, else one that is always the same in CI, else drawn from the clock. Printed once per test file that asks. */
 export function runSeed(): number {
   const given = process.env.SEED
-  const seed = given === undefined ? Date.now() % 0x7fffffff : Number(given)
+  const drawn = process.env.CI === undefined ? Date.now() % 0x7fffffff : CI_SEED
+  const seed = given === undefined ? drawn : Number(given)
   console.log(`seed ${seed} (repeat with SEED=${seed})`)
   return seed
 }

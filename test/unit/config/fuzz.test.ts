@@ -3,10 +3,10 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { DIRECTIVES, isSetting } from '../../../src/config/directives.ts'
 import { parseConfig } from '../../../src/config/load.ts'
+import { runSeed } from '../../support/random.ts'
 import { configOf, resolveForTests } from './support.ts'
 
-/** fast-check prints the seed of a failure; `FUZZ_SEED` repeats it. */
-const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31)
+const seed = runSeed()
 /** No text of a few hundred bytes takes a hundredth of this. */
 const LIMIT_MS = 2000
 

@@ -8,9 +8,10 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { loadConfig, testConfigReport } from '../../../src/config/load.ts'
+import { runSeed } from '../../support/random.ts'
 
 const NUTCRACKER = ['/usr/sbin/nutcracker', '/usr/bin/nutcracker', '/usr/local/sbin/nutcracker'].find(existsSync)
-const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31)
+const seed = runSeed()
 
 /** Values for each key: many that are right, some that are wrong, all of them seen in the wild or next to it. */
 const VALUES: Readonly<Record<string, readonly string[]>> = {
