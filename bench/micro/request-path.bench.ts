@@ -1,0 +1,209 @@
+/**
+ * The whole way of a request through a worker, without the kernel: 50 clients' pipelines are read, go to four servers, and the replies come
+ * back to the clients. What is left out is what Node and the kernel do for a read or a write. Run by `run.ts`.
+ *
+ *     batch ─▶ onread of a client ─▶ … ─▶ writes to servers ═ replies ═▶ onread of a server ─▶ … ─▶ writes to clients
+ */
+
+import type { PoolConfig } from '../../src/config/types.ts'
+import { fillTable, shapeOf, tableInput } from '../../src/routing/table.ts'
+import { PoolHead, SharedLayout, WorkerSlot } from '../../src/shared/layout.ts'
+import { acceptHandedOver } from '../../src/worker/acceptor.ts'
+import { Context } from '../../src/worker/context.ts'
+import { bindings, type ConnectRequest, type RawHandle, type WriteRequest } from '../../src/worker/raw-handle.ts'
+import { poolOf, serverAt } from '../../test/support/generation.ts'
+import { recordingLog } from '../../test/support/recording-log.ts'
+import { type Suite, sink } from './suite.ts'
+
+const CLIENTS = 50
+const SERVERS = 4
+const KEYS = 10_000
+const VALUE = 'v'.repeat(32)
+
+interface Load {
+  readonly name: string
+  readonly redis: boolean
+  /** Of one length for all keys, so that the servers need not look at what they get. */
+  readonly request: (key: string) => string
+  readonly reply: string
+}
+
+const LOADS: readonly Load[] = [
+  {
+    name: 'GET',
+    redis: true,
+    request: key => `*2\r\n$3\r\nGET\r\n$${key.length}\r\n${key}\r\n`,
+    reply: `$32\r\n${VALUE}\r\n`,
+  },
+  {
+    name: 'SET',
+    redis: true,
+    request: key => `*3\r\n$3\r\nSET\r\n$${key.length}\r\n${key}\r\n$32\r\n${VALUE}\r\n`,
+    reply: '+OK\r\n',
+  },
+  { name: 'memcached set', redis: false, request: key => `set ${key} 0 0 32\r\n${VALUE}\r\n`, reply: 'STORED\r\n' },
+]
+
+/** What the worker asked of `setImmediate`: the ends of turns. */
+const turnEnds: (() => void)[] = []
+const { setImmediate } = globalThis
+const keepTurnEnd = ((run: () => void) => void turnEnds.push(run)) as unknown as typeof setImmediate
+
+/** Runs a step in which turns end when `endTurn` says so. */
+function withoutLoop<T>(step: () => T): T {
+  globalThis.setImmediate = keepTurnEnd
+  const result = step()
+  globalThis.setImmediate = setImmediate
+  return result
+}
+
+function endTurn(): void {
+  for (let run = turnEnds.pop(); run !== undefined; run = turnEnds.pop()) run()
+}
+
+const { streamState, readBytesOrError, lastWriteWasAsync } = bindings
+
+/** One end of a connection, whose other end is the load's. */
+class Handle implements RawHandle {
+  onread: () => void = () => {}
+  readonly fd = -1
+  readonly writeQueueSize = 0
+  /** Bytes that the worker wrote since `taken`. */
+  written = 0
+  private target: Uint8Array = new Uint8Array(0)
+
+  useUserBuffer(buf: Uint8Array): void {
+    this.target = buf
+  }
+
+  receive(bytes: Uint8Array): void {
+    this.target.set(bytes)
+    streamState[readBytesOrError] = bytes.length
+    this.onread()
+  }
+
+  writeBuffer(_request: WriteRequest, buf: Uint8Array): number {
+    this.written += buf.length
+    streamState[lastWriteWasAsync] = 0
+    return 0
+  }
+
+  writev(_request: WriteRequest, bufs: readonly Uint8Array[]): number {
+    for (const buf of bufs) this.written += buf.length
+    streamState[lastWriteWasAsync] = 0
+    return 0
+  }
+
+  take(): number {
+    const { written } = this
+    this.written = 0
+    return written
+  }
+
+  connect(request: ConnectRequest): number {
+    connecting.push(() => request.oncomplete(0))
+    return 0
+  }
+
+  readStart(): number {
+    return 0
+  }
+
+  readStop(): number {
+    return 0
+  }
+
+  shutdown(): number {
+    return 0
+  }
+
+  close(): void {}
+}
+
+const connecting: (() => void)[] = []
+const serverHandles: Handle[] = []
+
+bindings.newTcp = () => {
+  const handle = new Handle()
+  serverHandles.push(handle)
+  return handle
+}
+
+/** A worker with one pool, and its clients. */
+function startWorker(redis: boolean): { clients: Handle[]; servers: Handle[] } {
+  const servers = Array.from({ length: SERVERS }, (_, i) => serverAt(`s${i}`, 6379 + i))
+  const config: PoolConfig = poolOf('bench', { redis, servers, timeoutMs: 400, preconnect: true })
+  const shapes = [shapeOf(config)]
+  const layout = new SharedLayout(1, shapes)
+  const shared = layout.allocate()
+  fillTable(tableInput(config, [0, 1, 2, 3]), layout.table(shared, 0, 0))
+  layout.poolHead(shared, 0)[PoolHead.liveServers] = SERVERS
+  const context = new Context({
+    workerIndex: 0,
+    workers: 1,
+    mbufBytes: 16_384,
+    memoryLimitBytes: 0,
+    log: recordingLog().log,
+    post: () => {},
+  })
+  serverHandles.length = 0
+  context.turn.begin()
+  context.adopt({ generation: 0, config: { pools: [config] }, shapes, shared })
+  for (const connect of connecting.splice(0)) connect()
+  endTurn()
+  const clients = Array.from({ length: CLIENTS }, () => {
+    Atomics.add(context.slot, WorkerSlot.clients, 1)
+    const handle = new Handle()
+    acceptHandedOver(context.pools[0]!, handle)
+    return handle
+  })
+  endTurn()
+  return { clients, servers: [...serverHandles] }
+}
+
+/** One round: every client sends a pipeline and gets its replies. */
+function pathTask(load: Load, pipeline: number): () => void {
+  const { clients, servers } = withoutLoop(() => startWorker(load.redis))
+  let key = 0
+  const nextKey = (): string => {
+    key = (key * 7_919 + 13) % KEYS
+    return `key:${String(key).padStart(8, '0')}`
+  }
+  const batches = Array.from({ length: CLIENTS * 4 }, () =>
+    Buffer.from(Array.from({ length: pipeline }, () => load.request(nextKey())).join(''), 'latin1'),
+  )
+  const requestBytes = batches[0]!.length / pipeline
+  const replies = Buffer.from(load.reply.repeat(CLIENTS * pipeline), 'latin1')
+  const replyBytes = load.reply.length
+  const answered = Array.from({ length: CLIENTS * pipeline + 1 }, (_, n) => replies.subarray(0, n * replyBytes))
+  let round = 0
+  const step = (): void => {
+    for (let i = 0; i < CLIENTS; i++) clients[i]!.receive(batches[(round++ * 13 + i) % batches.length]!)
+    endTurn()
+    // Until its window has grown to the pipeline, a client's requests go out in several turns.
+    for (let left = CLIENTS * pipeline; left > 0; ) {
+      for (const server of servers) {
+        const requests = server.take() / requestBytes
+        if (requests > 0) server.receive(answered[requests]!)
+        left -= requests
+      }
+      endTurn()
+    }
+    let bytes = 0
+    for (const client of clients) bytes += client.take()
+    if (bytes !== CLIENTS * pipeline * replyBytes) throw new Error(`${bytes} bytes of replies`)
+    sink.value += bytes
+  }
+  return () => withoutLoop(step)
+}
+
+export const suite: Suite = {
+  name: 'worker: the whole path',
+  tasks: LOADS.flatMap(load =>
+    [1, 16, 100].map(pipeline => ({
+      name: `${load.name}, pipeline ${pipeline}`,
+      batch: CLIENTS * pipeline,
+      fn: pathTask(load, pipeline),
+    })),
+  ),
+}
