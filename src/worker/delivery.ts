@@ -15,6 +15,9 @@ import { giveMessage, type Message, MessageKind, takeMessage } from './message.t
 import type { Pool } from './pool.ts'
 import { OWNED_CHUNK_BYTES } from './socket.ts'
 
+/** From here on a reply whose turn it is goes to the kernel from where it lies: a copy more costs more than a write (GET of 16 KB: 5 % of CPU). */
+const WRITE_THROUGH_BYTES = 8_192
+
 const NOTHING = new Uint8Array(0)
 
 /**
@@ -30,6 +33,7 @@ export function deliver(message: Message, buf: Uint8Array, start: number, end: n
   if (end > start) client.noteReply(end - start)
   if (client.head === message) {
     if (owned) client.socket.appendOwned(buf, start, end)
+    else if (end - start >= WRITE_THROUGH_BYTES) client.socket.writeThrough(buf, start, end)
     else client.socket.append(buf, start, end)
     client.popHead()
     giveMessage(message)
