@@ -2,6 +2,7 @@
 
 import { RespRequestParser } from '../../src/protocol/resp/request-parser.ts'
 import { Parsed } from '../../src/protocol/result.ts'
+import { withWords } from '../../src/worker/copy.ts'
 import { BATCH, type Suite, sink } from './suite.ts'
 
 const KEYS = 20
@@ -12,7 +13,7 @@ const parser = new RespRequestParser()
 /** Parses a buffer that holds `BATCH` requests, one after another, as a pipeline arrives. */
 function pipelineTask(words: readonly string[]): () => void {
   const request = `*${words.length}\r\n${words.map(word => `$${word.length}\r\n${word}\r\n`).join('')}`
-  const buf = Buffer.from(request.repeat(BATCH), 'latin1')
+  const buf = withWords(Buffer.from(request.repeat(BATCH), 'latin1'))
   return () => {
     for (let at = 0; at < buf.length; at = parser.end) {
       if (parser.parse(buf, at, buf.length) !== Parsed.complete) throw new Error('Not a whole request')
@@ -23,7 +24,7 @@ function pipelineTask(words: readonly string[]): () => void {
 
 /** The same request in two pieces, cut in the middle of its last argument. */
 function splitTask(): () => void {
-  const buf = Buffer.from('*2\r\n$3\r\nGET\r\n$16\r\nkey:000000000042\r\n', 'latin1')
+  const buf = withWords(Buffer.from('*2\r\n$3\r\nGET\r\n$16\r\nkey:000000000042\r\n', 'latin1'))
   return () => {
     for (let i = 0; i < BATCH; i++) {
       if (parser.parse(buf, 0, buf.length - 9) !== Parsed.incomplete) throw new Error('Whole too early')

@@ -8,6 +8,11 @@ export const MINUS = 45
 export const ZERO = 48
 export const NINE = 57
 
+/** Bytes that may have a second view, through which several are read at once. */
+export interface ViewedBytes extends Uint8Array {
+  readonly words?: DataView
+}
+
 /** Latin-1 text as bytes, for constants built at load. */
 export function encodeText(text: string): Uint8Array {
   return Uint8Array.from(text, char => char.charCodeAt(0))

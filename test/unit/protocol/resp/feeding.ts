@@ -3,6 +3,7 @@
 import { RespReplyParser } from '../../../../src/protocol/resp/reply-parser.ts'
 import { FrameError, RespRequestParser } from '../../../../src/protocol/resp/request-parser.ts'
 import { Parsed, type ParsedCode } from '../../../../src/protocol/result.ts'
+import { withWords } from '../../../../src/worker/copy.ts'
 
 export function latin1(text: string): Buffer {
   return Buffer.from(text, 'latin1')
@@ -18,13 +19,15 @@ interface Parser {
 interface Feed {
   /** Ascending offsets where the stream is split. */
   readonly cuts: readonly number[]
+  /** The bytes have a second view, as the worker's own buffers have. */
+  readonly viewed: boolean
   /** Called after each result; false ends the stream. */
   readonly found: (buf: Buffer, code: ParsedCode) => boolean
   /** Called when the parser wants more than [offset, end). */
   readonly waits: (offset: number, end: number) => void
 }
 
-function feed(parser: Parser, stream: Buffer, { cuts, found, waits }: Feed): void {
+function feed(parser: Parser, stream: Buffer, { cuts, viewed, found, waits }: Feed): void {
   let begin = 0
   let move = 0
   let needed = 0
@@ -33,7 +36,7 @@ function feed(parser: Parser, stream: Buffer, { cuts, found, waits }: Feed): voi
       // The bytes move between the calls, as they do from a read buffer to a tail, and what lies around them is old and means nothing.
       const offset = move++ % 3
       const end = offset + available - begin
-      const buf = Buffer.alloc(end + 8, '\r\n')
+      const buf = viewed ? withWords(Buffer.alloc(end + 8, '\r\n')) : Buffer.alloc(end + 8, '\r\n')
       stream.copy(buf, offset, begin, available)
       const code = parser.parse(buf, offset, end)
       if (code === Parsed.incomplete) {
@@ -65,12 +68,23 @@ function describeRequest(parser: RespRequestParser, buf: Buffer, code: ParsedCod
   return words.join(' ')
 }
 
-/** The requests in `stream`, in order, each with its size; a refusal ends the list. The rest that is not whole is not mentioned. */
+/**
+ * The requests in `stream`, in order, each with its size; a refusal ends the list. The rest that is not whole is not mentioned.
+ * @throws when they are others where the bytes can be read by words.
+ */
 export function readRequests(stream: Buffer, cuts: readonly number[] = []): string[] {
+  const events = readRequestsOf(stream, cuts, false)
+  const viewed = readRequestsOf(stream, cuts, true)
+  if (events.join('\n') !== viewed.join('\n')) throw new Error(`By bytes ${events.join()}, by words ${viewed.join()}`)
+  return events
+}
+
+function readRequestsOf(stream: Buffer, cuts: readonly number[], viewed: boolean): string[] {
   const parser = new RespRequestParser()
   const events: string[] = []
   feed(parser, stream, {
     cuts,
+    viewed,
     found: (buf, code) => {
       events.push(describeRequest(parser, buf, code))
       return code === Parsed.complete
@@ -116,6 +130,7 @@ export function readReplies(stream: Buffer, cuts: readonly number[] = [], resp3 
   let exact = 0
   feed(parser, stream, {
     cuts,
+    viewed: false,
     found: (buf, code) => {
       events.push(code === Parsed.error ? 'malformed' : buf.toString('latin1', parser.start, parser.end))
       if (exact > 0 && code === Parsed.complete && parser.end - parser.start !== exact) {

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { lookupCommand } from '../../../../src/protocol/resp/commands.ts'
 import {
   FrameError,
   MAX_ARGUMENTS,
@@ -67,6 +68,27 @@ const CASES: readonly (readonly [name: string, stream: string, events: readonly 
   ['a CR without LF behind data', '*1\r\n$4\r\nPING\rX', ['refused: missingCrlf']],
   ['requests before a refusal', `${GET}*x\r\n${GET}`, ['20: "GET" "k" GET', 'refused: multibulkLength']],
 ]
+
+/** Names of the lengths that are remembered and of those that are not, in both cases, and with other counts of arguments. */
+const ALIKE = ['GET', 'get', 'Get', 'GETX', 'SET', 'SE', 'S', 'INCR', 'EXISTS', 'EXPIRE', 'PERSIST', 'PING', 'XYZ', '']
+
+test('requests that begin alike are told apart', () => {
+  const random = new Random(runSeed())
+  for (let round = 0; round < 200; round++) {
+    const sent = Array.from({ length: random.between(1, 30) }, () => {
+      const args = Array.from({ length: random.pick([0, 1, 1, 2, 3, 8, 9, 10]) }, () => 'x'.repeat(random.below(12)))
+      return [random.pick(ALIKE), ...args]
+    })
+    const stream = latin1(sent.map(words => encode(...words).toString('latin1')).join(''))
+    const found = readRequests(stream, random.chance(0.5) ? [] : random.cuts(stream.length, 6))
+    const named = found.map(event => (/^\d+: ((?:"[^"]*" ?)*)/.exec(event)?.[1] ?? event).trim())
+    expect(named).toEqual(sent.map(words => words.map(word => `"${word}"`).join(' ')))
+    for (const [i, words] of sent.entries()) {
+      const known = lookupCommand(latin1(words[0]!), 0, words[0]!.length).name
+      expect(found[i]!.endsWith(`" ${known}`)).toBe(known !== '')
+    }
+  }
+})
 
 describe.each(CASES)('%s', (_name, stream, events) => {
   test('whole', () => {
