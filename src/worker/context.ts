@@ -12,6 +12,7 @@ import { MemoryGuard } from './memory-guard.ts'
 import { Pool } from './pool.ts'
 import type { ProxyGreeting } from './proxy-greeting.ts'
 import type { Server } from './server.ts'
+import type { Tally } from './tally.ts'
 import { Turn } from './turn.ts'
 
 /** Coarse timer: deadlines are met within this, ms. */
@@ -54,6 +55,9 @@ export class Context {
   private drainPolicy: Drain | null = null
   private drainReported = false
   private resuming: Client[] = []
+  /** Server connections' counts that the statistics do not show yet. */
+  private readonly tallies: (Tally | null)[] = []
+  private tallyCount = 0
   private readonly lingering: Set<Client> = new Set()
   private readonly writeWaits: Set<Client> = new Set()
   private readonly uploadWaits: Set<Client> = new Set()
@@ -86,11 +90,30 @@ export class Context {
       this.resuming = []
       for (const client of clients) client.resume()
     }
+    // Before the replies go out: whoever has one finds it counted.
+    this.publish()
   }
 
   end(): void {
+    this.publish()
     this.slot[WorkerSlot.turns]++
     this.memory.check()
+  }
+
+  /** The counts are published at the end of the turn. */
+  publishLater(tally: Tally): void {
+    this.tallies[this.tallyCount] = tally
+    this.tallyCount++
+    this.turn.begin()
+  }
+
+  private publish(): void {
+    const { tallies, tallyCount } = this
+    this.tallyCount = 0
+    for (let i = 0; i < tallyCount; i++) {
+      tallies[i]!.publish()
+      tallies[i] = null
+    }
   }
 
   /** The client goes on with its input once this turn's replies are all in. */

@@ -23,6 +23,7 @@ import { Drop, ReplyDrop } from './reply-drop.ts'
 import type { Server } from './server.ts'
 import { OWNED_CHUNK_BYTES, Socket, type SocketOwner } from './socket.ts'
 import { Tail } from './tail.ts'
+import { Tally } from './tally.ts'
 import { STREAM_BYTES, UPLOAD_STALL_MS, type Upload } from './upload.ts'
 
 /** A connection without any progress is closed after so many timeouts even where younger requests wait on it. */
@@ -67,11 +68,8 @@ export class ServerConnection implements SocketOwner {
   state: number = ConnectionState.connecting
   head: Message | null = null
   private last: Message | null = null
-  /** Requests in the queue, and their bytes, expired ones not counted: what the gauges show. */
-  requests = 0
-  private requestBytes = 0
-  /** The gauges count the queue as `in` (not sent yet) and not as `out`. */
-  private held = true
+  /** Requests in the queue, and what was sent and answered: what the statistics show. */
+  private readonly tally: Tally
   /** Expired requests in the queue. */
   private expiredRequests = 0
   private connectDeadlineMs = 0
@@ -112,6 +110,7 @@ export class ServerConnection implements SocketOwner {
     this.bulk = bulk
     this.resp3 = resp3
     this.holder = holder
+    this.tally = new Tally(server)
     this.socket = new Socket(server.pool.context.turn)
     this.parser = server.pool.protocol.newReplyParser(resp3)
   }
@@ -169,23 +168,20 @@ export class ServerConnection implements SocketOwner {
     row[statBase + ServerStat.connections]++
     this.socket.setNoDelay()
     if (pool.config.serverTcpKeepalive) this.socket.setKeepAlive(pool.config.tcpKeepaliveIdleSec)
-    this.release()
+    this.tally.release()
     this.socket.readStart()
   }
 
-  /** The queue's bytes are on their way: the gauges move from `in` to `out`. */
-  private release(): void {
-    if (!this.held) return
-    this.count(-1)
-    this.held = false
-    this.count(1)
+  /** Requests in the queue, expired ones not counted. */
+  get requests(): number {
+    return this.tally.requests
   }
 
   /** Adds or takes the connection and its queue to or from the server's gauges. */
   countGauges(sign: number): void {
     const { row, statBase } = this.server
     if (this.state === ConnectionState.up) row[statBase + ServerStat.connections] += sign
-    this.count(sign)
+    this.tally.count(sign)
   }
 
   /** How long the server has said nothing, ms. */
@@ -199,19 +195,12 @@ export class ServerConnection implements SocketOwner {
     if (this.head === null) this.close(Failure.unknown)
   }
 
-  private count(sign: number): void {
-    const { row, statBase } = this.server
-    const gauge = statBase + (this.held ? ServerStat.inQueue : ServerStat.outQueue)
-    row[gauge] += sign * this.requests
-    row[gauge + 1] += sign * this.requestBytes
-  }
-
   /**
    * Queues a message whose bytes the caller appends to `socket` right afterwards.
    * @param bytes size of the request on the wire.
    */
   enqueue(message: Message, bytes: number): void {
-    const { pool, row, statBase } = this.server
+    const { pool } = this.server
     message.requestBytes = bytes
     message.queued = true
     const timeoutMs = pool.config.timeoutMs
@@ -229,15 +218,8 @@ export class ServerConnection implements SocketOwner {
       this.last.serverNext = message
     }
     this.last = message
-    this.requests++
-    this.requestBytes += bytes
-    const gauge = statBase + (this.held ? ServerStat.inQueue : ServerStat.outQueue)
-    row[gauge]++
-    row[gauge + 1] += bytes
-    if (message.kind !== MessageKind.internal) {
-      row[statBase + ServerStat.requests]++
-      row[statBase + ServerStat.requestBytes] += bytes
-    }
+    if (message.kind === MessageKind.internal) this.tally.addOwnRequest(bytes)
+    else this.tally.addRequest(bytes)
   }
 
   /** The request that was just queued may take longer by so much, or for ever. @param ms -1 = for ever. */
@@ -257,15 +239,12 @@ export class ServerConnection implements SocketOwner {
 
   /** The upload is sent whole. @param bytes its size. */
   uploaded(bytes: number): void {
-    const { row, statBase, pool } = this.server
+    const { pool } = this.server
     this.upload = null
     // What it was greeted with may still be ahead of it.
     const message = this.last!
-    const more = bytes - message.requestBytes
+    this.tally.growRequest(bytes - message.requestBytes)
     message.requestBytes = bytes
-    this.requestBytes += more
-    row[statBase + ServerStat.requestBytes] += more
-    row[statBase + (this.held ? ServerStat.inQueueBytes : ServerStat.outQueueBytes)] += more
     this.progressMs = pool.context.turn.nowMs
     if (pool.config.timeoutMs > 0) message.deadlineMs = this.progressMs + pool.config.timeoutMs
   }
@@ -374,9 +353,7 @@ export class ServerConnection implements SocketOwner {
     }
     if (client !== null) {
       client.beginStream(bytes)
-      const { row, statBase } = this.server
-      row[statBase + ServerStat.responses]++
-      row[statBase + ServerStat.responseBytes] += bytes
+      this.tally.addReply(bytes)
     }
     this.parser.reset()
     this.streamLeft = bytes
@@ -618,8 +595,7 @@ export class ServerConnection implements SocketOwner {
       deliver(message, buf, start, start, false)
       return
     }
-    server.row[server.statBase + ServerStat.responses]++
-    server.row[server.statBase + ServerStat.responseBytes] += end - start
+    this.tally.addReply(end - start)
     deliver(message, buf, start, end, owned)
   }
 
@@ -633,16 +609,7 @@ export class ServerConnection implements SocketOwner {
       this.expiredRequests--
       return
     }
-    this.uncount(message)
-  }
-
-  private uncount(message: Message): void {
-    const { row, statBase } = this.server
-    this.requests--
-    this.requestBytes -= message.requestBytes
-    const gauge = statBase + (this.held ? ServerStat.inQueue : ServerStat.outQueue)
-    row[gauge]--
-    row[gauge + 1] -= message.requestBytes
+    this.tally.removeRequest(message.requestBytes)
   }
 
   /** Called by the worker's coarse timer. */
@@ -704,7 +671,7 @@ export class ServerConnection implements SocketOwner {
 
   private expire(message: Message): void {
     const { server } = this
-    this.uncount(message)
+    this.tally.removeRequest(message.requestBytes)
     message.expired = true
     this.expiredRequests++
     if (message.kind === MessageKind.internal) return
@@ -727,7 +694,7 @@ export class ServerConnection implements SocketOwner {
   }
 
   onDrain(): void {
-    this.release()
+    this.tally.release()
     this.upload?.resume()
   }
 
@@ -766,9 +733,7 @@ export class ServerConnection implements SocketOwner {
     this.upload = null
     // A part of a large reply is out: its client can only be closed.
     if (this.streamLeft > 0) receiverOf(this.head!)?.close(CloseReason.error)
-    this.count(-1)
-    this.requests = 0
-    this.requestBytes = 0
+    this.tally.close()
     this.socket.close()
     server.removeConnection(this)
     if (this.tail !== null) {
