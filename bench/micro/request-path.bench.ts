@@ -18,6 +18,8 @@ import { type Suite, sink } from './suite.ts'
 const CLIENTS = 50
 const SERVERS = 4
 const KEYS = 10_000
+/** Different pipelines of a client. */
+const ROUNDS = 4
 const VALUE = 'v'.repeat(32)
 
 interface Load {
@@ -26,6 +28,21 @@ interface Load {
   /** Of one length for all keys, so that the servers need not look at what they get. */
   readonly request: (key: string) => string
   readonly reply: string
+  /** Where a request has several keys: how many, and what a server says to the bytes that it got. */
+  readonly keys?: number
+  readonly pipelines?: readonly number[]
+  readonly answer?: (written: string) => string
+}
+
+/** Of a memcached: every key is there. */
+function valuesOf(written: string): string {
+  return written.replaceAll(/get((?: +[^ \r]+)+) *\r\n/g, (_, keys: string) => {
+    const values = keys
+      .trim()
+      .split(/ +/)
+      .map(key => `VALUE ${key} 0 32\r\n${VALUE}\r\n`)
+    return `${values.join('')}END\r\n`
+  })
 }
 
 const LOADS: readonly Load[] = [
@@ -40,6 +57,15 @@ const LOADS: readonly Load[] = [
     redis: true,
     request: key => `*3\r\n$3\r\nSET\r\n$${key.length}\r\n${key}\r\n$32\r\n${VALUE}\r\n`,
     reply: '+OK\r\n',
+  },
+  {
+    name: 'memcached get of 20 keys',
+    redis: false,
+    request: keys => `get ${keys}\r\n`,
+    reply: `${`VALUE key:00000000 0 32\r\n${VALUE}\r\n`.repeat(20)}END\r\n`,
+    keys: 20,
+    pipelines: [1, 16],
+    answer: valuesOf,
   },
   { name: 'memcached set', redis: false, request: key => `set ${key} 0 0 32\r\n${VALUE}\r\n`, reply: 'STORED\r\n' },
 ]
@@ -70,6 +96,9 @@ class Handle implements RawHandle {
   readonly writeQueueSize = 0
   /** Bytes that the worker wrote since `taken`. */
   written = 0
+  /** Likewise as text, where that is wanted. */
+  keeps = false
+  private text = ''
   private target: Uint8Array = new Uint8Array(0)
 
   useUserBuffer(buf: Uint8Array): void {
@@ -77,21 +106,30 @@ class Handle implements RawHandle {
   }
 
   receive(bytes: Uint8Array): void {
-    this.target.set(bytes)
-    streamState[readBytesOrError] = bytes.length
-    this.onread()
+    for (let at = 0; at < bytes.length; at += this.target.length) {
+      const piece = bytes.subarray(at, at + this.target.length)
+      this.target.set(piece)
+      streamState[readBytesOrError] = piece.length
+      this.onread()
+    }
   }
 
   writeBuffer(_request: WriteRequest, buf: Uint8Array): number {
     this.written += buf.length
+    if (this.keeps) this.text += Buffer.from(buf.buffer, buf.byteOffset, buf.length).toString('latin1')
     streamState[lastWriteWasAsync] = 0
     return 0
   }
 
-  writev(_request: WriteRequest, bufs: readonly Uint8Array[]): number {
-    for (const buf of bufs) this.written += buf.length
-    streamState[lastWriteWasAsync] = 0
+  writev(request: WriteRequest, bufs: readonly Uint8Array[]): number {
+    for (const buf of bufs) this.writeBuffer(request, buf)
     return 0
+  }
+
+  takeText(): string {
+    const { text } = this
+    this.text = ''
+    return text
   }
 
   take(): number {
@@ -169,25 +207,41 @@ function pathTask(load: Load, pipeline: number): () => void {
     key = (key * 7_919 + 13) % KEYS
     return `key:${String(key).padStart(8, '0')}`
   }
-  const batches = Array.from({ length: CLIENTS * 4 }, () =>
-    Buffer.from(Array.from({ length: pipeline }, () => load.request(nextKey())).join(''), 'latin1'),
+  const keysOf = (): string => Array.from({ length: load.keys ?? 1 }, nextKey).join(' ')
+  const batches = Array.from({ length: CLIENTS * ROUNDS }, () =>
+    Buffer.from(Array.from({ length: pipeline }, () => load.request(keysOf())).join(''), 'latin1'),
   )
   const requestBytes = batches[0]!.length / pipeline
   const replies = Buffer.from(load.reply.repeat(CLIENTS * pipeline), 'latin1')
   const replyBytes = load.reply.length
   const answered = Array.from({ length: CLIENTS * pipeline + 1 }, (_, n) => replies.subarray(0, n * replyBytes))
+  const answers = new Map<string, Buffer>()
+  const { answer } = load
+  for (const server of servers) server.keeps = answer !== undefined
+  const answerTo = (text: string): Buffer => {
+    let bytes = answers.get(text)
+    if (bytes === undefined) {
+      bytes = Buffer.from(answer!(text), 'latin1')
+      answers.set(text, bytes)
+    }
+    return bytes
+  }
+  /** @returns whether there was something to answer. */
+  const serve = (server: Handle): boolean => {
+    const written = server.take()
+    if (written === 0) return false
+    server.receive(answer === undefined ? answered[written / requestBytes]! : answerTo(server.takeText()))
+    return true
+  }
   let round = 0
   const step = (): void => {
-    for (let i = 0; i < CLIENTS; i++) clients[i]!.receive(batches[(round++ * 13 + i) % batches.length]!)
+    for (let i = 0; i < CLIENTS; i++) clients[i]!.receive(batches[round * CLIENTS + i]!)
+    round = (round + 1) % ROUNDS
     endTurn()
     // Until its window has grown to the pipeline, a client's requests go out in several turns.
-    for (let left = CLIENTS * pipeline; left > 0; ) {
-      for (const server of servers) {
-        const requests = server.take() / requestBytes
-        if (requests > 0) server.receive(answered[requests]!)
-        left -= requests
-      }
-      endTurn()
+    for (let busy = true; busy; endTurn()) {
+      busy = false
+      for (const server of servers) if (serve(server)) busy = true
     }
     let bytes = 0
     for (const client of clients) bytes += client.take()
@@ -200,7 +254,7 @@ function pathTask(load: Load, pipeline: number): () => void {
 export const suite: Suite = {
   name: 'worker: the whole path',
   tasks: LOADS.flatMap(load =>
-    [1, 16, 100].map(pipeline => ({
+    (load.pipelines ?? [1, 16, 100]).map(pipeline => ({
       name: `${load.name}, pipeline ${pipeline}`,
       batch: CLIENTS * pipeline,
       fn: pathTask(load, pipeline),

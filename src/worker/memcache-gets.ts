@@ -15,7 +15,7 @@ import { type Command, Form } from '../protocol/memcache/commands.ts'
 import { END } from '../protocol/memcache/replies.ts'
 import { ERROR_KINDS, ReplyKind } from '../protocol/memcache/reply-kind.ts'
 import { MAX_LINE_BYTES } from '../protocol/memcache/request-parser.ts'
-import { isValueOf, valueEnd } from '../protocol/memcache/values.ts'
+import { isValue, isValueOf, valueEnd, valueEndOf } from '../protocol/memcache/values.ts'
 import { copyBytes, newWordBuffer, type WordBuffer } from './copy.ts'
 import { noteKind } from './memcache-message.ts'
 import type { Message } from './message.ts'
@@ -152,7 +152,7 @@ export class GetQueue {
       message = message!.serverNext
     }
     this.valueBytes += Math.trunc(((end - start) / keys - this.valueBytes) / 8)
-    if (valueEnd(buf, at) !== at) return this.sortOut(connection, first, count, keysStart, buf, start)
+    if (isValue(buf, at)) return this.sortOut(connection, first, count, keysStart, buf, start)
     if (count > 1) return this.handOut(connection, count, buf)
     noteKind(first, kind)
     return Verdict.pass
@@ -165,11 +165,10 @@ export class GetQueue {
     let end = at
     for (let i = message.keys; i > 0; i--) {
       const keyEnd = p + 1 + keys[p]
-      const next = valueEnd(buf, end)
-      if (next !== end && isValueOf(buf, end, keys, p + 1, keyEnd)) {
+      if (isValue(buf, end) && isValueOf(buf, end, keys, p + 1, keyEnd)) {
         if (this.blockCount === this.blocks.length) this.growBlocks()
         this.blocks[this.blockCount++] = end
-        end = next
+        end = valueEndOf(buf, end, keyEnd - p - 1)
       }
       p = keyEnd
     }

