@@ -5,12 +5,22 @@ import { Parsed } from '../../../../src/protocol/result.ts'
 import { Random, runSeed } from '../../../support/random.ts'
 import { allCuts, latin1, readReplies } from './feeding.ts'
 
+/** Long enough for the shortcut of plain lines. */
+const DATA = 'v'.repeat(32)
+
 /** Each whole reply and its kind. */
 const REPLIES: readonly (readonly [string, number])[] = [
   ['VALUE k 0 5\r\nhello\r\nEND\r\n', ReplyKind.values],
   ['VALUE k 0 5 123\r\nEND\r\n\r\nEND\r\n', ReplyKind.values],
   ['VALUE a 1 0\r\n\r\nVALUE b 4294967295 2\r\n\r\n\r\nEND\r\n', ReplyKind.values],
   ['VALUE a\rb 1 1\r\nx\r\nEND \r\n', ReplyKind.values],
+  [`VALUE k 0 32\r\n${DATA}\r\nEND\r\n`, ReplyKind.values],
+  [`VALUE k 12345678 32\r\n${DATA}\r\nVALUE l 123456789 32\r\n${DATA}\r\nEND\r\n`, ReplyKind.values],
+  [`VALUE k 0 00000032\r\n${DATA}\r\nVALUE l 0 000000032\r\n${DATA}\r\nEND\r\n`, ReplyKind.values],
+  [`VALUE k 0 32 9\r\n${DATA}\r\nVALUE l 0 32 \r\n${DATA}\r\nEND\r\n`, ReplyKind.values],
+  [`VALUE k x 32\r\n${DATA}\r\nVALUE l\tm 0 32\r\n${DATA}\r\nEND\r\n`, ReplyKind.values],
+  [`VALUE ${'k'.repeat(250)} 0 1\r\nx\r\nVALUE ${'k'.repeat(257)} 0 32\r\n${DATA}\r\nEND\r\n`, ReplyKind.values],
+  [`VALUE k 0 32\r\n${DATA}\r\nVALUE l 0 0\r\n\r\nSERVER_ERROR out of memory\r\n`, ReplyKind.serverError],
   ['VALUE a 0 1\r\nx\r\nSERVER_ERROR out of memory writing get response\r\n', ReplyKind.serverError],
   ['END\r\n', ReplyKind.end],
   ['STORED\r\n', ReplyKind.stored],
@@ -54,6 +64,12 @@ const MALFORMED: readonly string[] = [
   'BUSY x\r\n',
   'VALUE k 0 1\r\nxy\r\nEND\r\n',
   'VALUE k 0 x\r\n',
+  `VALUE k 0 32\r\n${DATA}xxEND\r\n`,
+  `VALUE k 0 32\n${DATA}\r\nEND\r\n`,
+  `VALUE k  32\r\n${DATA}\r\nEND\r\n`,
+  `VALUE  0 32\r\n${DATA}\r\nEND\r\n`,
+  `STAT a 1\r\nVALUE k 0 32\r\n${DATA}\r\nEND\r\n`,
+  `VALUES k 0 32\r\n${DATA}\r\nEND\r\n`,
   'VALUE k 0\r\n',
   'VALUE  0 1\r\nx\r\n',
   'VALUE k 0 2147483648\r\n',
