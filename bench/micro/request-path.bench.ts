@@ -59,6 +59,14 @@ const LOADS: readonly Load[] = [
     reply: '+OK\r\n',
   },
   {
+    name: 'memcached get',
+    redis: false,
+    request: key => `get ${key}\r\n`,
+    reply: `VALUE key:00000000 0 32\r\n${VALUE}\r\nEND\r\n`,
+    keys: 1,
+    answer: valuesOf,
+  },
+  {
     name: 'memcached get of 20 keys',
     redis: false,
     request: keys => `get ${keys}\r\n`,
