@@ -16,6 +16,7 @@
 import { WorkerSlot } from '../shared/layout.ts'
 import { ProcessStat } from '../stats/fields.ts'
 import type { Client } from './client.ts'
+import { collectGarbage } from './collector.ts'
 import type { Context } from './context.ts'
 import { trimHolds } from './hold.ts'
 import { lentBytes, lentMessages } from './memory.ts'
@@ -37,16 +38,6 @@ const BURST_BYTES = 16_777_216
 const LOOK_MS = 1_000
 /** Turns between two looks in which next to nothing happens; the coarse timer alone makes 50. */
 const IDLE_TURNS = 150
-
-/** Node's collector, where the process was started with `--expose-gc` (`bin/pistachio` does). */
-const collectGarbage = (globalThis as { gc?: (options: GarbageCollection) => void }).gc
-
-interface GarbageCollection {
-  readonly type: 'major'
-  readonly execution: 'sync'
-  /** `last-resort` also returns the collector's own pages to the system. */
-  readonly flavor: 'regular' | 'last-resort'
-}
 
 export class MemoryGuard {
   /** No client is read. */
@@ -149,13 +140,13 @@ export class MemoryGuard {
     trimHolds()
     trimMessages()
     Tail.trim()
-    collectGarbage?.({ type: 'major', execution: 'sync', flavor: 'regular' })
+    collectGarbage('regular')
     this.owesPages = true
   }
 
   private givePages(): void {
     this.owesPages = false
-    collectGarbage?.({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+    collectGarbage('last-resort')
   }
 }
 
