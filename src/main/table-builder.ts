@@ -3,7 +3,6 @@
  * reload, and for a new one when a server is ejected or returns. The protocol of publication: `shared/layout.ts`.
  */
 
-import fastCrc32c from 'fast-crc32c'
 import type { Config } from '../config/types.ts'
 import { fillTable, tableInput } from '../routing/table.ts'
 import type { TableTask } from '../routing/table-task.ts'
@@ -90,8 +89,10 @@ export class TableBuilder {
 
   async #buildOnce(pool: number, live: readonly number[]): Promise<void> {
     const half = this.#claimHalf(pool)
-    await this.#runner.run({ input: tableInput(this.#config.pools[pool], live), half })
-    // The thread computed the checksum with our own code: the package's says whether all of it arrived where it belongs.
+    const task = { input: tableInput(this.#config.pools[pool], live), half }
+    // The thread computes the checksum with our own code: the package's says whether all of it arrived where it belongs. Loaded here
+    // because most starts need neither.
+    const [{ default: fastCrc32c }] = await Promise.all([import('fast-crc32c'), this.#runner.run(task)])
     const checksum = fastCrc32c.calculate(checkedBytes(half)) | 0
     assert(checksum === half.head[TableHead.checksum], `table of pool ${this.#config.pools[pool].name} is whole`)
     this.#publish(pool, live.length)
