@@ -70,6 +70,7 @@ class Process {
       this.#log.error(problem)
       this.#exit(1)
     }
+    this.#primary.prepare()
     const system = `${systemName()} ${release()} ${machine()}`
     this.#log.banner(`nutcracker-${NUTCRACKER_VERSION} built for ${system} started on pid ${process.pid}`)
     this.#log.banner(RUN_LINE)

@@ -111,6 +111,11 @@ export class Primary {
     })
   }
 
+  /** Lets the worker threads load their program while the configuration is read. Anything may come of it: `start`, or the end. */
+  prepare(): void {
+    this.#supervisor.prepare()
+  }
+
   /** Resolves when all listeners are open. Rejects with the line for the log when something cannot be had; `abort` cleans up then. */
   async start(config: Config): Promise<void> {
     const first = await firstGeneration(config, this.#settings, this.#log.level)
@@ -264,7 +269,7 @@ export class Primary {
     })
   }
 
-  /** A worker that starts now. What its predecessor left in older memory is final. */
+  /** A worker that begins now. What its predecessor left in older memory is final. */
   #birthOf(worker: number): WorkerData {
     const { workers, mbufBytes, workerLog } = this.#options
     const memoryLimitBytes = Math.trunc(this.#options.memoryLimitBytes / workers)

@@ -1,8 +1,11 @@
 /**
  * The worker threads: started, watched, replaced when they die, drained at the end. Primary thread; one for the process.
  *
- *     spawn ─▶ booting ── 'ready' ─▶ running ── dies ─▶ onGone ─▶ spawn (at once; a worker that keeps dying, after a pause)
- *                └─ dies: three times in a row ─▶ onFatal
+ *     launch ─▶ booting ── 'ready' ─▶ running ── dies ─▶ onGone ─▶ launch (at once; a worker that keeps dying, after a pause)
+ *                 └─ dies: three times in a row ─▶ onFatal
+ *
+ * The first threads may be launched before there is a configuration: half of a process's start is theirs, and they need nothing for it.
+ * `WorkerData` follows as their first message.
  *
  * A worker that dies takes its clients with it and nothing else. What it needs besides its `WorkerData` (listeners) it is told again by
  * whoever listens to `onReady`.
@@ -12,7 +15,7 @@ import type { EventLoopUtilization } from 'node:perf_hooks'
 import { Worker } from 'node:worker_threads'
 import type { Logger } from '../log/log.ts'
 import { assert } from '../shared/assert.ts'
-import type { FromWorker, ToWorker, WorkerData } from '../shared/messages.ts'
+import type { FromWorker, ToWorker, WorkerBirth, WorkerData } from '../shared/messages.ts'
 import type { HandOverTarget } from './hand-over.ts'
 import type { AcceptedClient } from './listener.ts'
 
@@ -33,9 +36,9 @@ export interface SupervisorOptions {
   /** File that the threads run. */
   readonly entry: URL
   readonly workers: number
-  /** What a worker that starts now is born with. */
+  /** What a worker that begins now begins with. */
   readonly dataFor: (worker: number) => WorkerData
-  /** The worker is ready and knows the generation it was born with, and no listener. */
+  /** The worker is ready and knows the generation it began with, and no listener. */
   readonly onReady: (worker: number) => void
   /** The worker is dead; none takes its place before this returns. */
   readonly onGone: (worker: number) => void
@@ -53,6 +56,8 @@ interface Place {
   state: 'booting' | 'running' | 'drained' | 'gone'
   /** Why the thread ends, once it has said so. */
   lastError: Error | null
+  /** Exit code of a thread that ended before `start`. */
+  earlyExit: number | null
   readySinceMs: number
   /** Accepted clients that are about to be handed over, and their pools. */
   clients: AcceptedClient[]
@@ -67,6 +72,7 @@ export class Supervisor implements HandOverTarget {
   readonly workers: number
   readonly #options: SupervisorOptions
   readonly #places: Place[]
+  #started = false
   #stopping = false
   /** Settled once; not null while the first workers boot. */
   #starting: PromiseWithResolvers<void> | null = null
@@ -80,6 +86,7 @@ export class Supervisor implements HandOverTarget {
       thread: null,
       state: 'gone',
       lastError: null,
+      earlyExit: null,
       readySinceMs: 0,
       clients: [],
       pools: [],
@@ -89,15 +96,22 @@ export class Supervisor implements HandOverTarget {
     }))
   }
 
-  /** Starts all workers. Resolves when all are ready; rejects when one dies three times before it is. */
+  /** Launches all threads, to load their program until `start`. One that dies meanwhile has died at boot once `start` is called. */
+  prepare(): void {
+    for (const place of this.#places) this.#launch(place)
+  }
+
+  /** Starts all workers, prepared or not. Resolves when all are ready; rejects when one dies three times before it is. */
   start(): Promise<void> {
-    assert(
-      this.#places.every(place => place.thread === null),
-      'the supervisor starts once',
-    )
+    assert(!this.#started, 'the supervisor starts once')
+    this.#started = true
     const starting = Promise.withResolvers<void>()
     this.#starting = starting
-    for (const place of this.#places) this.#spawn(place)
+    for (const place of this.#places) {
+      if (place.thread === null) this.#launch(place)
+      this.#begin(place)
+      if (place.earlyExit !== null) this.#onExit(place, place.earlyExit)
+    }
     return starting.promise
   }
 
@@ -139,10 +153,10 @@ export class Supervisor implements HandOverTarget {
     place.thread!.postMessage(message, clients as unknown as ArrayBuffer[])
   }
 
-  /** @returns false when the worker is not there. */
+  /** @returns false when the worker is not there, or has not begun: it will begin with what is in force then. */
   post(worker: number, message: ToWorker): boolean {
     const place = this.#places[worker]
-    if (place.thread === null) return false
+    if (place.thread === null || !this.#started) return false
     // Clients come first: they were accepted under the configuration that the worker knows.
     if (place.clients.length > 0) this.#handOver(place)
     place.thread.postMessage(message)
@@ -175,13 +189,19 @@ export class Supervisor implements HandOverTarget {
     await Promise.all(this.#places.map(place => place.thread?.terminate()))
   }
 
-  #spawn(place: Place): void {
+  #relaunch(place: Place): void {
     place.restart = null
+    this.#launch(place)
+    this.#begin(place)
+  }
+
+  #launch(place: Place): void {
     place.state = 'booting'
     place.lastError = null
+    const birth: WorkerBirth = { workerIndex: place.index }
     const thread = new Worker(this.#options.entry, {
       name: `worker-${place.index}`,
-      workerData: this.#options.dataFor(place.index),
+      workerData: birth,
       resourceLimits: { maxOldGenerationSizeMb: WORKER_HEAP_MB },
     })
     place.thread = thread
@@ -190,7 +210,14 @@ export class Supervisor implements HandOverTarget {
     thread.on('error', error => {
       place.lastError = error instanceof Error ? error : new Error(String(error))
     })
-    thread.on('exit', code => this.#onExit(place, code))
+    thread.on('exit', code => {
+      if (this.#started) this.#onExit(place, code)
+      else place.earlyExit = code
+    })
+  }
+
+  #begin(place: Place): void {
+    this.post(place.index, { type: 'begin', data: this.#options.dataFor(place.index) })
   }
 
   #onMessage(place: Place, message: FromWorker): void {
@@ -236,7 +263,7 @@ export class Supervisor implements HandOverTarget {
     } else {
       const pauseMs = pauseAfter(place)
       log.error(`worker ${place.index} died, another takes its place`, cause)
-      place.restart = setTimeout(() => this.#spawn(place), pauseMs)
+      place.restart = setTimeout(() => this.#relaunch(place), pauseMs)
     }
   }
 
@@ -245,7 +272,7 @@ export class Supervisor implements HandOverTarget {
     const times = `${place.bootCrashes} of ${MAX_BOOT_CRASHES}`
     this.#options.log.error(`worker ${place.index} died before it was ready (${times})`, cause)
     if (place.bootCrashes < MAX_BOOT_CRASHES) {
-      this.#spawn(place)
+      this.#relaunch(place)
       return
     }
     this.#stopping = true

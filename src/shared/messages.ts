@@ -9,7 +9,7 @@ export interface LogOptions {
   readonly format: 'nutcracker' | 'json'
 }
 
-/** What a worker is born with, and what a reload sends anew: one generation of configuration with its memory. */
+/** What a worker begins with, and what a reload sends anew: one generation of configuration with its memory. */
 export interface Generation {
   readonly generation: number
   readonly config: Config
@@ -17,6 +17,12 @@ export interface Generation {
   readonly shared: SharedArrayBuffer
 }
 
+/** What a worker's thread is started with. The rest is its first message, so that it can load the program before there is a configuration. */
+export interface WorkerBirth {
+  readonly workerIndex: number
+}
+
+/** What a worker works with from its first message on. */
 export interface WorkerData {
   readonly workerIndex: number
   readonly workers: number
@@ -29,10 +35,12 @@ export interface WorkerData {
 }
 
 /**
+ * `begin`: the first message, and only the first.
  * `clients`: accepted connections and the pool of each; the handles travel in the transfer list (raw TCP handles: `worker/raw-handle.ts`).
  * `listen` / `unlisten`: this worker owns the pool's listener (unix path, or SO_REUSEPORT).
  */
 export type ToWorker =
+  | { readonly type: 'begin'; readonly data: WorkerData }
   | { readonly type: 'clients'; readonly pools: readonly number[]; readonly handles: readonly unknown[] }
   | { readonly type: 'listen'; readonly pool: number }
   | { readonly type: 'unlisten'; readonly pool: number }

@@ -29,13 +29,21 @@ export function fakeWorker(behaviour: FakeBehaviour = {}): URL {
   return new URL(import.meta.url)
 }
 
-if (parentPort !== null && workerData?.current !== undefined) run(workerData as WorkerData)
+if (parentPort !== null && workerData?.workerIndex !== undefined) boot()
 
-function run(data: WorkerData): void {
+function boot(): void {
   const port = parentPort!
   const behaviour = JSON.parse(process.env[BEHAVIOUR] ?? '{}') as FakeBehaviour
   if (behaviour.boot === 'throw') throw new Error('planted boot failure')
   if (behaviour.boot === 'exit') process.exit(7)
+  port.once('message', (message: ToWorker) => {
+    if (message.type !== 'begin') throw new Error(`the first message is ${message.type}`)
+    run(message.data, behaviour)
+  })
+}
+
+function run(data: WorkerData, behaviour: FakeBehaviour): void {
+  const port = parentPort!
   const tell = (message: FromWorker): void => port.postMessage(message)
   const views = viewsOf(data, data.current)
 

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
 import { type Listener, openListener } from '../../../src/main/listener.ts'
 import { MAX_BOOT_CRASHES, Supervisor } from '../../../src/main/supervisor.ts'
@@ -10,6 +11,8 @@ import { waitUntil } from '../../support/wait.ts'
 import { Wire } from '../../support/wire.ts'
 
 const WORKERS = 2
+/** Long enough for a thread to load its program, or to die of it. */
+const EARLY_MS = 500
 
 interface Rig {
   readonly supervisor: Supervisor
@@ -89,6 +92,36 @@ test('starts all workers and resolves when all are ready', async () => {
   await rig.supervisor.start()
   expect(rig.ready.toSorted()).toEqual([0, 1])
   expect([0, 1].map(worker => rig.supervisor.isRunning(worker))).toEqual([true, true])
+})
+
+test('threads that were prepared are the ones that start', async () => {
+  let launched = 0
+  const rig = await rigOf({}, () => {
+    launched++
+    return fakeWorker()
+  })
+  rig.supervisor.prepare()
+  expect(rig.supervisor.post(0, { type: 'reopen-log' }), 'a message before the first').toBe(false)
+  await delay(EARLY_MS)
+  expect({ launched, ready: rig.ready }).toEqual({ launched: WORKERS, ready: [] })
+  await rig.supervisor.start()
+  expect({ launched, ready: rig.ready.toSorted() }).toEqual({ launched: WORKERS, ready: [0, 1] })
+})
+
+test('threads that were prepared and died have died at boot, and only once they start', async () => {
+  let boot: FakeBehaviour = { boot: 'exit' }
+  const rig = await rigOf({}, () => fakeWorker(boot))
+  rig.supervisor.prepare()
+  boot = {}
+  await delay(EARLY_MS)
+  expect({ gone: rig.gone, said: rig.recorded.entries }).toEqual({ gone: [], said: [] })
+  await rig.supervisor.start()
+  expect(rig.ready.toSorted()).toEqual([0, 1])
+  expect(rig.recorded.entries.map(entry => entry.message)).toEqual([
+    'worker 0 died before it was ready (1 of 3)',
+    'worker 1 died before it was ready (1 of 3)',
+  ])
+  expect(rig.recorded.entries[0].cause?.message).toContain('exited with code 7')
 })
 
 test('a client moves to the worker it is handed to', async () => {
