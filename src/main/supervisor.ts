@@ -26,7 +26,9 @@ const SHORT_LIFE_MS = 5_000
 const FIRST_PAUSE_MS = 50
 const LONGEST_PAUSE_MS = 1_000
 /** Clients in one message at most. */
-const LARGEST_HAND_OVER = 16
+const LARGEST_HAND_OVER = 64
+/** From one message with clients to the next of the same worker, unless one is full. */
+const HAND_OVER_PAUSE_MS = 1
 /** How much longer than the drain timeout workers may take to say that they are done. */
 const DRAIN_GRACE_MS = 500
 /** JavaScript heap of one worker; buffers lie outside of it. Beyond it the worker dies, not the process. */
@@ -62,6 +64,8 @@ interface Place {
   /** Accepted clients that are about to be handed over, and their pools. */
   clients: AcceptedClient[]
   pools: number[]
+  /** When clients were last handed over; time of `performance.now`. */
+  handedOverMs: number
   bootCrashes: number
   /** Crashes in a row after a short life. */
   shortLives: number
@@ -90,6 +94,7 @@ export class Supervisor implements HandOverTarget {
       readySinceMs: 0,
       clients: [],
       pools: [],
+      handedOverMs: 0,
       bootCrashes: 0,
       shortLives: 0,
       restart: null,
@@ -133,21 +138,26 @@ export class Supervisor implements HandOverTarget {
     place.clients.push(client)
     place.pools.push(pool)
     if (place.clients.length >= LARGEST_HAND_OVER) this.#handOver(place)
-    else if (place.clients.length === 1) setImmediate(this.#whenQuiet, place, 1)
+    else if (place.clients.length > 1) return true
+    else if (performance.now() - place.handedOverMs < HAND_OVER_PAUSE_MS)
+      setTimeout(this.#handOverRest, HAND_OVER_PAUSE_MS, place)
+    else setImmediate(this.#handOverRest, place)
     return true
   }
 
-  /** Posts the gathered clients once a turn of the loop has brought none: Node accepts one a turn, and a message costs more than a client. */
-  readonly #whenQuiet = (place: Place, seen: number): void => {
-    const gathered = place.clients.length
-    if (gathered > seen) setImmediate(this.#whenQuiet, place, gathered)
-    else if (gathered > 0) this.#handOver(place)
+  /**
+   * A message costs more than the client in it, and wakes a thread. So one that comes alone goes at once, and where clients come quickly one
+   * after the other they go together, a millisecond later (measured: see `docs/decisions.md`).
+   */
+  readonly #handOverRest = (place: Place): void => {
+    if (place.clients.length > 0) this.#handOver(place)
   }
 
   #handOver(place: Place): void {
     const { clients, pools } = place
     place.clients = []
     place.pools = []
+    place.handedOverMs = performance.now()
     const message: ToWorker = { type: 'clients', pools, handles: clients }
     // Node moves TCP handles since 24.21; its types do not know yet.
     place.thread!.postMessage(message, clients as unknown as ArrayBuffer[])

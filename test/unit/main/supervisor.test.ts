@@ -66,7 +66,7 @@ async function rigOf(behaviour: FakeBehaviour = {}, entryFor: () => URL = () => 
   const listener = await openListener({
     address: '127.0.0.1',
     port: 0,
-    backlog: 16,
+    backlog: 511,
     reuseport: false,
     onClient: client => {
       Atomics.add(layoutOf(generation, WORKERS).worker(generation.shared, rig.target), WorkerSlot.clients, 1)
@@ -131,6 +131,14 @@ test('a client moves to the worker it is handed to', async () => {
   for (const wire of [first, second]) wire.send(Buffer.from('ping'))
   expect((await first.take(5)).toString()).toBe('0ping')
   expect((await second.take(5)).toString()).toBe('0ping')
+})
+
+test('of clients that come all at once, more than a message takes, none is lost', async () => {
+  const rig = await rigOf()
+  await rig.supervisor.start()
+  const clients = await Promise.all(Array.from({ length: 150 }, () => clientOf(rig, 0)))
+  for (const wire of clients) wire.send(Buffer.from('ping'))
+  for (const wire of clients) expect((await wire.take(5)).toString()).toBe('0ping')
 })
 
 test('a crash costs only the clients of that worker, and another takes its place within a second', async () => {
