@@ -7,6 +7,7 @@
 
 import { readFileSync } from 'node:fs'
 import type { Config } from '../config/types.ts'
+import { LISTENERS_A_WORKER } from '../shared/layout.ts'
 
 /** Descriptors of the process itself (Node opens 23), the log, the stats port and its readers, the thread that builds tables. */
 const OWN_DESCRIPTORS = 40
@@ -28,7 +29,9 @@ export interface DescriptorBudget {
 export function descriptorBudget(config: Config, workers: number, limit: number): DescriptorBudget {
   let maxServerConnections = 0
   for (const pool of config.pools) maxServerConnections += pool.servers.length * pool.serverConnections * workers
-  const own = OWN_DESCRIPTORS + workers * DESCRIPTORS_PER_WORKER + config.pools.length
+  let listeners = 0
+  for (const { reuseport } of config.pools) listeners += reuseport ? workers * LISTENERS_A_WORKER : 1
+  const own = OWN_DESCRIPTORS + workers * DESCRIPTORS_PER_WORKER + listeners
   const room = limit - own - maxServerConnections
   const floor = Math.max(1, Math.trunc(limit / 4))
   return { limit, maxServerConnections, maxClients: Math.max(room, floor), fits: room >= floor }

@@ -5,7 +5,7 @@
 import { chmodSync, renameSync, unlinkSync } from 'node:fs'
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
-import { Control, RESERVE_DESCRIPTORS, WorkerSlot } from '../shared/layout.ts'
+import { Control, LISTENERS_A_WORKER, RESERVE_DESCRIPTORS, WorkerSlot } from '../shared/layout.ts'
 import { PoolStat } from '../stats/fields.ts'
 import { Client, CloseReason } from './client.ts'
 import type { Context } from './context.ts'
@@ -17,6 +17,8 @@ import type { SocketOwner } from './socket.ts'
 
 /** A listener that is to close waits so long at most for a turn in which nobody comes. */
 const QUIET_PATIENCE_MS = 1_000
+/** Turns of the loop in which a client that is refused for want of a descriptor still has one. */
+const REFUSAL_TURNS = 3
 /** Longest path of a unix socket: `sun_path` of Linux, less its NUL. */
 const MAX_PATH_BYTES = 107
 
@@ -47,7 +49,7 @@ function start(client: Client, handle: RawHandle, owner: SocketOwner): void {
 /** The listeners that this worker owns, by the text of their address. */
 export class Acceptor {
   private readonly context: Context
-  private readonly listeners: Map<string, ListenHandle> = new Map()
+  private readonly listeners: Map<string, readonly ListenHandle[]> = new Map()
 
   constructor(context: Context) {
     this.context = context
@@ -57,13 +59,26 @@ export class Acceptor {
   listen(pool: Pool): number {
     const { listen } = pool.config
     if (this.listeners.has(listen.text)) return 0
-    const handle = listen.path === '' ? bindings.newTcpListener() : bindings.newPipeListener()
-    const name = pool.config.name
-    const status = listen.path === '' ? listenTcp(handle, pool) : listenPath(handle, pool)
-    if (status !== 0) {
-      handle.close()
+    const handles: ListenHandle[] = []
+    const sockets = listen.path === '' && pool.config.reuseport && bindings.reusePortFlag !== 0 ? LISTENERS_A_WORKER : 1
+    for (let i = 0; i < sockets; i++) {
+      const handle = listen.path === '' ? bindings.newTcpListener() : bindings.newPipeListener()
+      handles.push(handle)
+      const status = listen.path === '' ? listenTcp(handle, pool) : listenPath(handle, pool)
+      if (status === 0) {
+        this.takeFrom(handle, pool)
+        continue
+      }
+      for (const opened of handles) opened.close()
       return status
     }
+    this.listeners.set(listen.text, handles)
+    return 0
+  }
+
+  /** Clients of a listening handle are the pool's of that name, whatever its configuration becomes. */
+  private takeFrom(handle: ListenHandle, pool: Pool): void {
+    const { name, listen } = pool.config
     handle.onconnection = (error, client) => {
       const current = this.context.pools.find(candidate => candidate.config.name === name)
       if (error !== 0 || client === undefined)
@@ -71,8 +86,6 @@ export class Acceptor {
       else if (current === undefined) client.close()
       else this.accepted(current, client)
     }
-    this.listeners.set(listen.text, handle)
-    return 0
   }
 
   private accepted(pool: Pool, handle: RawHandle): void {
@@ -81,7 +94,7 @@ export class Acceptor {
     Atomics.add(context.slot, WorkerSlot.clients, 1)
     const client = new Client(pool)
     const limit = context.control[Control.descriptorLimit]
-    const scarce = limit > 0 && handle.fd >= limit - RESERVE_DESCRIPTORS
+    const scarce = limit > 0 && handle.fd >= limit - reserveOf(pool, limit)
     const reason = scarce ? `descriptor ${handle.fd} of ${limit} is in use` : whyRefused(pool)
     pool.admit(client)
     start(client, handle, reason === '' ? ownerOf(client) : client)
@@ -96,20 +109,20 @@ export class Acceptor {
 
   /** Stops listening at an address. The socket's file is the primary's to remove. */
   unlisten(text: string): void {
-    const handle = this.listeners.get(text)
-    if (handle === undefined) return
+    const handles = this.listeners.get(text)
+    if (handles === undefined) return
     this.listeners.delete(text)
     // A path may be listened on anew at once: its old socket must be gone by then.
-    if (text.startsWith('/')) handle.close()
-    else this.whenQuiet(() => handle.close())
+    if (text.startsWith('/')) closeAll(handles)
+    else this.whenQuiet(() => closeAll(handles))
   }
 
   /** Stops listening everywhere. @param done called once nobody comes any more. */
   close(done: () => void): void {
-    const handles = [...this.listeners.values()]
+    const handles = [...this.listeners.values()].flat()
     this.listeners.clear()
     this.whenQuiet(() => {
-      for (const handle of handles) handle.close()
+      closeAll(handles)
       done()
     })
   }
@@ -134,6 +147,13 @@ export class Acceptor {
   }
 }
 
+/** Descriptors kept to refuse clients with: for as many as all workers can take while one reads its line; a quarter of the limit at most. */
+function reserveOf({ config, context }: Pool, limit: number): number {
+  if (config.listen.path !== '') return RESERVE_DESCRIPTORS
+  const most = RESERVE_DESCRIPTORS + REFUSAL_TURNS * LISTENERS_A_WORKER * context.workers
+  return Math.min(most, Math.trunc(limit / 4))
+}
+
 /** Whether a limit is reached. The client is in the count of the process, and not yet in the pool's. @returns '' for no. */
 function whyRefused(pool: Pool): string {
   const { config, context } = pool
@@ -141,6 +161,10 @@ function whyRefused(pool: Pool): string {
   if (most > 0 && context.clientsOverall() > most) return `${most} clients are as many as the descriptor limit allows`
   const limit = config.clientConnections
   return limit > 0 && pool.clientsOverall() >= limit ? `client_connections is ${limit}` : ''
+}
+
+function closeAll(handles: readonly ListenHandle[]): void {
+  for (const handle of handles) handle.close()
 }
 
 function listenTcp(handle: ListenHandle, pool: Pool): number {

@@ -86,16 +86,16 @@ test.each(Object.keys(LISTENERS))('with descriptors nearly exhausted clients are
   const yml = poolYml({ listen, keys: { redis: true, ...keys }, servers })
   const proxy = await startProxy({ kind: 'pistachio', yml, workers: 2 })
   const address = kind === 'path' ? { path: join(proxy.child.folder, 'p.sock') } : { port: proxy.ports[0]! }
-  execFileSync('prlimit', ['--pid', `${proxy.pid}`, '--nofile=100:100'])
+  execFileSync('prlimit', ['--pid', `${proxy.pid}`, '--nofile=240:240'])
   // A reload looks at the limit anew.
   const changed = proxy.child.file('proxy.yml').replace('redis: true', 'redis: true\n  backlog: 100')
   writeFileSync(join(proxy.child.folder, 'proxy.yml'), changed)
   proxy.child.signal('SIGUSR1')
   await waitUntil(() => proxy.log().includes('changed backlog'), 'the reload')
-  expect(proxy.log()).toMatch(/max fds 100 max client conns \d+ max server conns 2/)
-  const { served, refused } = await rush(address, 120)
+  expect(proxy.log()).toMatch(/max fds 240 max client conns \d+ max server conns 2/)
+  const { served, refused } = await rush(address, 260)
   expect(served.length).toBeGreaterThan(20)
-  expect(served.length + refused).toBe(120)
+  expect(served.length + refused).toBe(260)
   expect(proxy.log()).toMatch(/refused (?:c \S+|a client) of pool 'pool': /)
   // Those who are served go on, also where a server connection has to be opened for them.
   for (const wire of served) wire.send(encode('SET', 'key', 'value'))

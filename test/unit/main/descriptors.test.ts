@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { descriptorBudget, descriptorLimit, parseLimit } from '../../../src/main/descriptors.ts'
+import { LISTENERS_A_WORKER } from '../../../src/shared/layout.ts'
 import { configOf, poolOf, serverAt } from '../../support/generation.ts'
 
 test('clients get what servers, listeners, workers and the process itself leave', () => {
@@ -9,6 +10,8 @@ test('clients get what servers, listeners, workers and the process itself leave'
   expect(budget.maxServerConnections).toBe((3 * 4 + 1) * 2)
   expect(budget.maxClients).toBe(1024 - 26 - 40 - 2 * 8 - 2)
   expect(budget.fits).toBe(true)
+  const shared = configOf(poolOf('p', { servers, serverConnections: 4, reuseport: true }))
+  expect(descriptorBudget(shared, 2, 1024).maxClients).toBe(1024 - 24 - 40 - 2 * 8 - 2 * LISTENERS_A_WORKER)
 })
 
 test('where the servers alone need more than there is, clients still get a share and it is told', () => {
