@@ -29,6 +29,9 @@ export const READ_BUFFER_BYTES = 262_144
 /** Chunks above this go out as they are, without a copy into the slab. */
 export const OWNED_CHUNK_BYTES = 16_384
 
+/** Output that begins with so much gathers in a large slab. */
+const LARGE_BYTES = 8_192
+
 /** What a connection does with its socket's events. All are called from the event loop, never from within `append`. */
 export interface SocketOwner {
   /** Bytes [0, length) of buf; valid until the call returns. */
@@ -204,14 +207,16 @@ export class Socket {
 
   private appendSlow(buf: Uint8Array, start: number, end: number): void {
     if (this.closed) return
+    if (this.slab === null && end - start >= LARGE_BYTES) this.slab = takeSlab(true)
     let at = start
     while (at < end) {
       if (this.slab === null) this.slab = takeSlab()
-      const room = SLAB_BYTES - this.outLength
+      const { length } = this.slab
+      const room = length - this.outLength
       const take = end - at < room ? end - at : room
       this.outLength = copyBytes(buf, at, at + take, this.slab, this.outLength)
       at += take
-      if (this.outLength === SLAB_BYTES) this.spill()
+      if (this.outLength === length) this.spill()
     }
     if (!this.dirty) this.markDirty()
   }

@@ -78,8 +78,8 @@ function isClean(message: Message): boolean {
 export function countSlabs(real: SlabModule): SlabModule {
   return {
     ...real,
-    takeSlab() {
-      const slab = real.takeSlab()
+    takeSlab(large) {
+      const slab = real.takeSlab(large)
       if (slabs.has(slab)) fault('a slab was lent twice')
       slabs.add(slab)
       return slab

@@ -3,8 +3,9 @@
 import { describe, expect, test } from 'vitest'
 import { copyBytes, withWords } from '../../../src/worker/copy.ts'
 import { type HoldChunk, holdBytes, holdOwned, releaseHold } from '../../../src/worker/hold.ts'
+import { lentBytes } from '../../../src/worker/memory.ts'
 import { giveMessage, Message, MessageKind, takeMessage } from '../../../src/worker/message.ts'
-import { giveSlab, SLAB_BYTES, takeSlab } from '../../../src/worker/slab.ts'
+import { BLOCK_BYTES, giveSlab, SLAB_BYTES, takeSlab } from '../../../src/worker/slab.ts'
 import { Tail } from '../../../src/worker/tail.ts'
 import { Random, runSeed } from '../../support/random.ts'
 
@@ -193,6 +194,19 @@ describe('slabs', () => {
     let kept = 0
     for (let i = 0; i < 1000; i++) if (burst.has(takeSlab())) kept++
     expect(kept).toBe(256)
+  })
+
+  test('a large one is lent while there are any, and comes back to its own kind', () => {
+    const large = Array.from({ length: 32 }, () => takeSlab(true))
+    for (const slab of large) expect(slab.length).toBe(BLOCK_BYTES)
+    const usual = takeSlab(true)
+    expect(usual.length).toBe(SLAB_BYTES)
+    const before = lentBytes()
+    for (const slab of large) giveSlab(slab)
+    expect(before - lentBytes()).toBe(32 * BLOCK_BYTES)
+    giveSlab(usual)
+    expect(takeSlab()).toBe(usual)
+    expect(large).toContain(takeSlab(true))
   })
 
   test('copyBytes copies from any array of bytes, whatever the length', () => {
