@@ -6,29 +6,27 @@
 /** What a request's record takes in V8's heap, with its share of the queues. */
 export const MESSAGE_BYTES = 256
 
-const BYTES = 0
-const MESSAGES = 1
-
 /** In a typed array, since a number beyond 2³¹ in a variable would be allocated anew at each change. */
-const lent = new Float64Array(2)
+const lent = new Float64Array(1)
+/** Not in it: this one changes twice a request. */
+let messages = 0
 
 /** Counts memory that data takes from now on, or with a negative number takes no more. */
 export function countBytes(bytes: number): void {
-  lent[BYTES] += bytes
+  lent[0] += bytes
 }
 
 /** Counts a request's record, or with -1 its end. */
 export function countMessage(sign: number): void {
-  lent[MESSAGES] += sign
-  lent[BYTES] += sign * MESSAGE_BYTES
+  messages += sign
 }
 
-/** Bytes that data takes now. */
+/** Bytes that data takes now, requests' records included. */
 export function lentBytes(): number {
-  return lent[BYTES]
+  return lent[0] + messages * MESSAGE_BYTES
 }
 
 /** Requests that wait now, for whatever. */
 export function lentMessages(): number {
-  return lent[MESSAGES]
+  return messages
 }
