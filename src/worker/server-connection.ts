@@ -111,7 +111,7 @@ export class ServerConnection implements SocketOwner {
     this.resp3 = resp3
     this.holder = holder
     this.tally = new Tally(server)
-    this.socket = new Socket(server.pool.context.turn)
+    this.socket = new Socket(server.pool.context.turn, true)
     this.parser = server.pool.protocol.newReplyParser(resp3)
   }
 

@@ -102,6 +102,7 @@ function giveSlabs(slabs: readonly WordBuffer[]): void {
 
 export class Socket {
   readonly turn: Turn
+  private readonly gathersLarge: boolean
   handle: OwnedHandle | null = null
   owner: SocketOwner | null = null
   /** Output of this turn: bytes [0, outLength) of the slab. */
@@ -128,8 +129,10 @@ export class Socket {
   bytesRead = 0
   request: OwnedWrite | null = null
 
-  constructor(turn: Turn) {
+  /** @param gathersLarge output that begins with something large gathers in a large slab: for servers, whose requests come from many clients. */
+  constructor(turn: Turn, gathersLarge = false) {
     this.turn = turn
+    this.gathersLarge = gathersLarge
   }
 
   /** Takes an accepted, connected handle. The owner hears of it from the first read on. */
@@ -207,7 +210,7 @@ export class Socket {
 
   private appendSlow(buf: Uint8Array, start: number, end: number): void {
     if (this.closed) return
-    if (this.slab === null && end - start >= LARGE_BYTES) this.slab = takeSlab(true)
+    if (this.slab === null && this.gathersLarge && end - start >= LARGE_BYTES) this.slab = takeSlab(true)
     let at = start
     while (at < end) {
       if (this.slab === null) this.slab = takeSlab()

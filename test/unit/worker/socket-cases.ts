@@ -229,6 +229,20 @@ export function socketCases(transport: Transport): void {
   })
 
   describe('output', () => {
+    test('of a server, large requests of a turn lie in one slab and share a write; of a client, they are counted as they come', () => {
+      const request = Buffer.alloc(16_430)
+      for (const [gathersLarge, queued] of [
+        [true, 0],
+        [false, 3 * SLAB_BYTES],
+      ] as const) {
+        const socket = new Socket(new Turn(), gathersLarge)
+        for (let i = 0; i < 7; i++) socket.append(request, 0, request.length)
+        expect(socket.queuedBytes).toBe(queued)
+        expect(socket.pendingBytes).toBe(7 * request.length)
+        socket.close()
+      }
+    })
+
     test('leaves in the order in which it came, by whatever call, whoever waits for whom', {
       timeout: 60_000,
     }, async () => {
