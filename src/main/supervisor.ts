@@ -138,10 +138,7 @@ export class Supervisor implements HandOverTarget {
     place.clients.push(client)
     place.pools.push(pool)
     if (place.clients.length >= LARGEST_HAND_OVER) this.#handOver(place)
-    else if (place.clients.length > 1) return true
-    else if (performance.now() - place.handedOverMs < HAND_OVER_PAUSE_MS)
-      setTimeout(this.#handOverRest, HAND_OVER_PAUSE_MS, place)
-    else setImmediate(this.#handOverRest, place)
+    else if (place.clients.length === 1) this.#handOverSoon(place)
     return true
   }
 
@@ -149,6 +146,12 @@ export class Supervisor implements HandOverTarget {
    * A message costs more than the client in it, and wakes a thread. So one that comes alone goes at once, and where clients come quickly one
    * after the other they go together, a millisecond later (measured: see `docs/decisions.md`).
    */
+  #handOverSoon(place: Place): void {
+    const isPause = performance.now() - place.handedOverMs < HAND_OVER_PAUSE_MS
+    if (isPause) setTimeout(this.#handOverRest, HAND_OVER_PAUSE_MS, place)
+    else setImmediate(this.#handOverRest, place)
+  }
+
   readonly #handOverRest = (place: Place): void => {
     if (place.clients.length > 0) this.#handOver(place)
   }

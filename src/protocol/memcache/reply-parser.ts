@@ -23,7 +23,8 @@ const MOST_PLAIN_DIGITS = 8
 /** `END\r\n`: the least that follows a value. */
 const END_BYTES = 5
 
-/** `V` of `VALUE`. */
+const VALUE_WORD = encodeText('VALUE ')
+/** Its first byte. */
 const LETTER_V = 86
 
 /** What a line means while a reply is read; the numbers below 32 are `ReplyKind`. */
@@ -191,10 +192,10 @@ export class MemcacheReplyParser {
    * @returns true when the data follows.
    */
   private openPlainValue(buf: Uint8Array, start: number, from: number, end: number): boolean {
-    if (from + 7 > end || this.list > ReplyKind.values) return false
-    if (buf[from + 1] !== 65 || buf[from + 2] !== 76 || buf[from + 3] !== 85 || buf[from + 4] !== 69) return false
-    if (buf[from + 5] !== SPACE || buf[from + 6] <= SPACE) return false
-    let p = from + 7
+    const key = from + VALUE_WORD.length
+    if (key >= end || this.list > ReplyKind.values) return false
+    if (!startsWith(buf, from, VALUE_WORD) || buf[key] <= SPACE) return false
+    let p = key + 1
     const keyLimit = p + PLAIN_KEY_BYTES < end ? p + PLAIN_KEY_BYTES : end
     while (p < keyLimit && buf[p] > SPACE) p++
     // Two spaces, two numbers and the line end.
@@ -277,6 +278,7 @@ function readWord(buf: Uint8Array, from: number, to: number): number {
   return Line.malformed
 }
 
+/** @param bytes of which the first is known to be there. */
 function startsWith(buf: Uint8Array, from: number, bytes: Uint8Array): boolean {
   for (let i = 1; i < bytes.length; i++) if (buf[from + i] !== bytes[i]) return false
   return true

@@ -4,12 +4,13 @@ import { LF, SPACE, ZERO } from '../bytes.ts'
 
 /** `VALUE ` */
 const WORD_BYTES = 6
-/** `V`: no other line within a list begins with it. */
+/** `V` and `L` of `VALUE`: `VERSION` and `VA` are no values, and may be what a server says to a `get`. */
 const FIRST_BYTE = 86
+const THIRD_BYTE = 76
 
 /** @param p the beginning of a line. @returns true when a block begins there, and not the list's last line. */
 export function isValue(buf: Uint8Array, p: number): boolean {
-  return buf[p] === FIRST_BYTE
+  return buf[p] === FIRST_BYTE && buf[p + 2] === THIRD_BYTE
 }
 
 /** @param p the beginning of a line. @returns the end of the block there with its line end, or p when it is the list's last line. */

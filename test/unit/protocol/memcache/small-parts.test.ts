@@ -5,6 +5,7 @@ import { REFUSALS, RequestError } from '../../../../src/protocol/memcache/replie
 import { MemcacheRequestParser } from '../../../../src/protocol/memcache/request-parser.ts'
 import { mergeStats } from '../../../../src/protocol/memcache/stats-merge.ts'
 import { acceptedByNutcracker } from '../../../../src/protocol/memcache/strict.ts'
+import { isValue, valueEnd, valueEndOf } from '../../../../src/protocol/memcache/values.ts'
 import { Parsed } from '../../../../src/protocol/result.ts'
 import { Random, runSeed } from '../../../support/random.ts'
 import { latin1 } from './feeding.ts'
@@ -160,4 +161,13 @@ describe('statistics of many servers', () => {
       ]),
     ).toBe('ITEM k1 [1 b; 0 s]\r\nITEM k2 [1 b; 0 s]\r\nEND\r\n')
   })
+})
+
+test('only VALUE begins a block: other words with a V are the end of the walk', () => {
+  for (const line of ['VERSION\r\n', 'VERSION 1.6.18\r\n', 'VA 5 kx\r\n', 'VA\r\n', 'END\r\n']) {
+    expect([line, isValue(latin1(line), 0), valueEnd(latin1(line), 0)]).toEqual([line, false, 0])
+  }
+  const block = 'VALUE key 0 5 77\r\nhello\r\n'
+  const list = latin1(`${block}END\r\n`)
+  expect([isValue(list, 0), valueEnd(list, 0), valueEndOf(list, 0, 3)]).toEqual([true, block.length, block.length])
 })
