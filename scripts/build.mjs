@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
 
 /** What the process, its workers and the thread that fills routing tables run. */
-const ENTRIES = ['main/index', 'worker/index', 'routing/table-task']
+const ENTRIES = ['main/index', 'worker/index', 'routing/ring-table-task']
 /** Packages that few starts need: they stay where npm puts them and are loaded when they are needed. All others become part of the bundles. */
 const LOADED_LATER = ['fast-crc32c', 'pino', 'piscina']
 

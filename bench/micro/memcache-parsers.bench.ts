@@ -2,7 +2,7 @@
 
 import { MemcacheReplyParser } from '../../src/protocol/memcache/reply-parser.ts'
 import { MemcacheRequestParser } from '../../src/protocol/memcache/request-parser.ts'
-import { Parsed, type ParsedCode } from '../../src/protocol/result.ts'
+import { Parsed, type ParsedCode } from '../../src/protocol/parser.ts'
 import { BATCH, type Suite, sink } from './suite.ts'
 
 interface Parser {

@@ -4,7 +4,7 @@ import { decodeBase64 } from '../../src/protocol/memcache/base64.ts'
 import { COMMANDS, lookupCommand } from '../../src/protocol/memcache/commands.ts'
 import { MemcacheRequestParser } from '../../src/protocol/memcache/request-parser.ts'
 import { isValueOf, valueEnd } from '../../src/protocol/memcache/values.ts'
-import { Parsed } from '../../src/protocol/result.ts'
+import { Parsed } from '../../src/protocol/parser.ts'
 import { BATCH, type Suite, sink } from './suite.ts'
 
 const parser = new MemcacheRequestParser()

@@ -3,10 +3,10 @@
  * replies come in order, and when they come in the opposite order and all but one must be held. Run by `run.ts`.
  */
 
-import { Client } from '../../src/worker/client.ts'
-import { deliver } from '../../src/worker/delivery.ts'
-import { type Message, MessageKind, takeMessage } from '../../src/worker/message.ts'
-import type { Pool } from '../../src/worker/pool.ts'
+import { Client } from '../../src/worker/client/client.ts'
+import { deliver } from '../../src/worker/request/delivery.ts'
+import { type Message, MessageKind, takeMessage } from '../../src/worker/request/message.ts'
+import type { Pool } from '../../src/worker/server/pool.ts'
 import { poolOf } from '../../test/support/generation.ts'
 import { BATCH, type Suite, sink } from './suite.ts'
 

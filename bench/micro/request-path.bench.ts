@@ -5,12 +5,12 @@
  *     batch ─▶ onread of a client ─▶ … ─▶ writes to servers ═ replies ═▶ onread of a server ─▶ … ─▶ writes to clients
  */
 
-import type { PoolConfig } from '../../src/config/types.ts'
-import { fillTable, shapeOf, tableInput } from '../../src/routing/table.ts'
-import { PoolHead, SharedLayout, WorkerSlot } from '../../src/shared/layout.ts'
-import { acceptHandedOver } from '../../src/worker/acceptor.ts'
+import { bindings, type ConnectRequest, type RawHandle, type WriteRequest } from '../../src/net/raw-handle.ts'
+import { fillTable, shapeOf, tableInput } from '../../src/routing/ring-table.ts'
+import type { PoolConfig } from '../../src/shared/config.ts'
+import { PoolHead, SharedLayout, WorkerSlot } from '../../src/shared/memory-layout.ts'
+import { acceptHandedOver } from '../../src/worker/client/acceptor.ts'
 import { Context } from '../../src/worker/context.ts'
-import { bindings, type ConnectRequest, type RawHandle, type WriteRequest } from '../../src/worker/raw-handle.ts'
 import { poolOf, serverAt } from '../../test/support/generation.ts'
 import { recordingLog } from '../../test/support/recording-log.ts'
 import { type Suite, sink } from './suite.ts'

@@ -1,7 +1,7 @@
 /** How long it takes to find the end of one RESP reply in a read buffer, by shape. Run by `run.ts`. */
 
-import { RespReplyParser } from '../../src/protocol/resp/reply-parser.ts'
-import { Parsed } from '../../src/protocol/result.ts'
+import { Parsed } from '../../src/protocol/parser.ts'
+import { RespReplyParser } from '../../src/protocol/redis/reply-parser.ts'
 import { BATCH, type Suite, sink } from './suite.ts'
 
 const parser = new RespReplyParser()

@@ -1,8 +1,8 @@
 /** How long it takes to find one RESP request in a read buffer, by shape. Run by `run.ts`. */
 
-import { RespRequestParser } from '../../src/protocol/resp/request-parser.ts'
-import { Parsed } from '../../src/protocol/result.ts'
-import { withWords } from '../../src/worker/copy.ts'
+import { withWords } from '../../src/bytes/word-buffer.ts'
+import { Parsed } from '../../src/protocol/parser.ts'
+import { RespRequestParser } from '../../src/protocol/redis/request-parser.ts'
 import { BATCH, type Suite, sink } from './suite.ts'
 
 const KEYS = 20

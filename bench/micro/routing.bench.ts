@@ -3,10 +3,10 @@
  * pays to follow the epoch, what a worker pays for a new table, and what the table thread pays to make it.
  */
 
-import type { PoolConfig } from '../../src/config/types.ts'
-import { PoolRouter } from '../../src/routing/pool-router.ts'
-import { fillTable, shapeOf, tableInput } from '../../src/routing/table.ts'
-import { SharedLayout } from '../../src/shared/layout.ts'
+import { PoolRouter } from '../../src/routing/ring-router.ts'
+import { fillTable, shapeOf, tableInput } from '../../src/routing/ring-table.ts'
+import type { PoolConfig } from '../../src/shared/config.ts'
+import { SharedLayout } from '../../src/shared/memory-layout.ts'
 import { poolOf, serverAt } from '../../test/support/generation.ts'
 
 const BATCH = 1024

@@ -3,7 +3,7 @@
  * go or change, and what of a pool's work must begin anew. Called on the primary thread, which acts on it.
  */
 
-import type { Config, ListenAddress, PoolConfig, ServerConfig } from './types.ts'
+import type { Config, ListenAddress, PoolConfig, ServerConfig } from '../shared/config.ts'
 
 /** Position of a pool or server that does not exist on one of the two sides. */
 export const ABSENT = -1

@@ -4,7 +4,7 @@
  * are written from it (`test/unit/config/directive-table.ts`).
  */
 
-import { CROSS_SERVER_NAMES, DISTRIBUTION_NAMES, HASH_NAMES, type PoolConfig } from './types.ts'
+import { CROSS_SERVER_NAMES, DISTRIBUTION_NAMES, HASH_NAMES, type PoolConfig } from '../shared/config.ts'
 
 const INT_MAX = 2147483647
 const KIB = 1024

@@ -5,10 +5,10 @@
 
 import { lookup } from 'node:dns/promises'
 import { networkInterfaces } from 'node:os'
+import type { ListenAddress } from '../shared/config.ts'
 import { strerror } from '../shared/strerror.ts'
 import { BadValue, showValue } from './errors.ts'
 import { parsePort } from './number.ts'
-import type { ListenAddress } from './types.ts'
 
 /** Finds the first address of a host. @throws an error whose `code` is Node's resolver code, such as `ENOTFOUND`. */
 export type Resolve = (host: string) => Promise<string>

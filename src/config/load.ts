@@ -7,13 +7,13 @@
  */
 
 import { type FileHandle, open } from 'node:fs/promises'
+import type { Config } from '../shared/config.ts'
 import { strerror } from '../shared/strerror.ts'
 import { ConfigError } from './errors.ts'
 import { type Resolve, resolveBySystem } from './listen.ts'
 import { parseDocument } from './parse.ts'
 import { decodeSource, unreadableFile } from './source.ts'
 import { readStructure } from './structure.ts'
-import type { Config } from './types.ts'
 import { validate } from './validate.ts'
 
 export interface ConfigProblem {

@@ -3,9 +3,9 @@
  * here.
  */
 
+import type { ServerConfig } from '../shared/config.ts'
 import { BadValue } from './errors.ts'
 import { parseNumber, parsePort } from './number.ts'
-import type { ServerConfig } from './types.ts'
 
 /**
  * Without a name of its own, a server on memcached's port is called by its host alone, as libmemcached's ketama does.

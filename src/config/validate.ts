@@ -3,6 +3,7 @@
  * `Config` that results. Called by `load.ts` on the primary thread.
  */
 
+import type { Config, ListenAddress, PoolConfig, ServerConfig } from '../shared/config.ts'
 import {
   DIRECTIVE_BY_KEY,
   defaultSettings,
@@ -17,7 +18,6 @@ import { parseExactNumber, parseNumber } from './number.ts'
 import type { ScalarNode } from './parse.ts'
 import { parseServer } from './server-entry.ts'
 import type { Entry, PoolEntries } from './structure.ts'
-import type { Config, ListenAddress, PoolConfig, ServerConfig } from './types.ts'
 
 /** Most servers of a pool: ring tables hold server indexes in 16 bits. */
 const SERVERS_MAX = 65536

@@ -1,6 +1,6 @@
 /** The hash functions by their names in the configuration. Used when a pool's router is made, on any thread; not per request. */
 
-import type { HashName } from '../config/types.ts'
+import type { HashName } from '../shared/config.ts'
 import { crc16 } from './crc16.ts'
 import { crc32, crc32a } from './crc32.ts'
 import { crc32c } from './crc32c.ts'

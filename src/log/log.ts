@@ -4,7 +4,7 @@
  * it for all threads at once.
  */
 
-import { Control } from '../shared/layout.ts'
+import { Control } from '../shared/memory-layout.ts'
 import type { LogOptions } from '../shared/messages.ts'
 import { JsonSink } from './json-sink.ts'
 import { LOG_LEVEL_MAX, LOG_LEVEL_MIN, LogLevel, type Severity } from './level.ts'
@@ -12,7 +12,7 @@ import { LogFile } from './log-file.ts'
 import { LineSink, type Sink } from './sink.ts'
 
 export interface LoggerOptions extends LogOptions {
-  /** Control block of the current generation (`shared/layout.ts`); holds the level. */
+  /** Control block of the current generation (`shared/memory-layout.ts`); holds the level. */
   readonly control: Int32Array
   /** Short name of the part that speaks: `main`, `worker 0`. */
   readonly component: string
@@ -84,7 +84,7 @@ export class Logger {
     this.#log('debug', message, null)
   }
 
-  /** A line about a signal, written at every level. For `main/signals.ts`. */
+  /** A line about a signal, written at every level. For `main/process/signals.ts`. */
   signal(message: string): void {
     this.#thread.sink.signal(message)
   }

@@ -9,21 +9,26 @@
 import { machine, release, type as systemName } from 'node:os'
 import { extname } from 'node:path'
 import { loadConfig, syntaxLine, testConfigReport } from '../config/load.ts'
-import type { Config } from '../config/types.ts'
 import { createLogger, type Logger } from '../log/log.ts'
-import { Control } from '../shared/layout.ts'
+import type { Config } from '../shared/config.ts'
+import { Control } from '../shared/memory-layout.ts'
 import { strerror } from '../shared/strerror.ts'
-import { type Options, parseCommandLine } from './cli.ts'
-import { daemonize } from './daemon.ts'
-import { removePidFile, writePidFile } from './pid-file.ts'
+import { type Options, parseCommandLine } from './command-line/cli.ts'
+import { NUTCRACKER_VERSION } from './command-line/version.ts'
 import { Primary } from './primary.ts'
-import { nameProcess } from './process-name.ts'
-import { installSignals } from './signals.ts'
-import { NUTCRACKER_VERSION } from './version.ts'
+import { daemonize } from './process/daemon.ts'
+import { removePidFile, writePidFile } from './process/pid-file.ts'
+import { nameProcess } from './process/process-name.ts'
+import { installSignals } from './process/signals.ts'
 
 const RUN_LINE =
   "run, rabbit run / dig that hole, forget the sun / and when at last the work is done / don't sit down / it's time to dig another one"
 const DONE_LINE = 'done, rabbit done'
+
+/** The file that a thread runs: its neighbour is .ts when run from source and .js when built. */
+function threadEntry(name: string): URL {
+  return new URL(`../${name}${extname(import.meta.filename)}`, import.meta.url)
+}
 
 /** One run of the proxy, from the log on. */
 class Process {
@@ -47,8 +52,8 @@ class Process {
       agentCheckPort: options.agentCheckPort,
       log,
       workerLog: { path: options.logFile, format: options.logFormat },
-      // The neighbour is .ts when run from source and .js when built.
-      workerEntry: new URL(`../worker/index${extname(import.meta.filename)}`, import.meta.url),
+      workerEntry: threadEntry('worker/index'),
+      tableTaskEntry: threadEntry('routing/ring-table-task'),
       onFatal: reason => this.#fatal('the proxy cannot go on', reason),
     })
   }

@@ -8,18 +8,18 @@
  */
 
 import { setTimeout as delay } from 'node:timers/promises'
+import { describeDiff } from '../config/describe-diff.ts'
 import { type ConfigDiff, diffConfigs } from '../config/diff.ts'
 import { resolveBySystem } from '../config/listen.ts'
-import type { Config } from '../config/types.ts'
 import type { Logger } from '../log/log.ts'
-import { Control } from '../shared/layout.ts'
+import type { Config } from '../shared/config.ts'
+import { Control } from '../shared/memory-layout.ts'
 import type { FromWorker, LogOptions, WorkerData } from '../shared/messages.ts'
-import { PoolStat, ProcessStat } from '../stats/fields.ts'
+import { PoolStat, ProcessStat } from '../shared/stat-fields.ts'
 import { StatsReader, type StatsSnapshot } from '../stats/reader.ts'
-import { AgentCheck, type AgentState } from './agent-check.ts'
-import { ClientCensus } from './client-census.ts'
-import { describeDiff } from './describe-diff.ts'
-import { type DescriptorBudget, descriptorBudget, descriptorLimit } from './descriptors.ts'
+import { ClientCensus } from './clients/client-census.ts'
+import { HandOver } from './clients/hand-over.ts'
+import { ListenerSet, type PreparedListeners } from './clients/listener-set.ts'
 import {
   carryHealth,
   findServer,
@@ -28,14 +28,14 @@ import {
   type GenerationSettings,
   type LocalGeneration,
   nextGeneration,
-} from './generation.ts'
-import { HandOver } from './hand-over.ts'
-import { HealthMonitor } from './health.ts'
-import { ListenerSet, type PreparedListeners } from './listener-set.ts'
-import { probe } from './prober.ts'
-import { StatsServer } from './stats-server.ts'
-import { Supervisor } from './supervisor.ts'
-import { TableThread } from './table-thread.ts'
+} from './generation/generation.ts'
+import { TableThread } from './generation/table-thread.ts'
+import { HealthMonitor } from './health/health.ts'
+import { probe } from './health/prober.ts'
+import { AgentCheck, type AgentState } from './ports/agent-check.ts'
+import { StatsServer } from './ports/stats-server.ts'
+import { type DescriptorBudget, descriptorBudget, descriptorLimit } from './process/descriptors.ts'
+import { Supervisor } from './workers/supervisor.ts'
 
 export interface PrimaryOptions {
   readonly workers: number
@@ -51,6 +51,8 @@ export interface PrimaryOptions {
   readonly workerLog: LogOptions
   /** File that the worker threads run. */
   readonly workerEntry: URL
+  /** File that the thread which fills routing tables runs. */
+  readonly tableTaskEntry: URL
   /** The proxy cannot go on. Called at most once, and never before `start` has resolved. */
   readonly onFatal: (reason: Error) => void
 }
@@ -79,12 +81,12 @@ export class Primary {
   #ending = false
 
   constructor(options: PrimaryOptions) {
-    const { workers, log } = options
+    const { workers, log, tableTaskEntry } = options
     this.#options = options
     this.#log = log
     this.#adopted = new Array<number>(workers).fill(0)
     const onTableError = (error: Error): void => log.error('the thread that builds routing tables died', error)
-    this.#settings = { workers, newTableThread: staysWarm => new TableThread(staysWarm, onTableError) }
+    this.#settings = { workers, newTableThread: staysWarm => new TableThread(tableTaskEntry, staysWarm, onTableError) }
     this.#census = new ClientCensus(workers)
     this.#health = new HealthMonitor({ log: log.child('health'), probe })
     this.#supervisor = new Supervisor({

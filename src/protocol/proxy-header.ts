@@ -1,6 +1,6 @@
 /**
  * The PROXY protocol's header, versions 1 and 2: what a load balancer says about a client before the client's own bytes. Data plane; used by
- * `worker/proxy-greeting.ts`. Source: HAProxy's doc/proxy-protocol.txt (2020-03-05), sections 2.1 and 2.2; where it leaves a choice the
+ * `worker/client/proxy-greeting.ts`. Source: HAProxy's doc/proxy-protocol.txt (2020-03-05), sections 2.1 and 2.2; where it leaves a choice the
  * stricter one is taken, because whoever may write the header may claim any address.
  *
  *     v1   PROXY TCP4 10.0.0.7 10.0.0.1 51234 6379\r\n                          107 bytes at most
@@ -9,9 +9,9 @@
  * The parser keeps what it has read itself (232 bytes at most: TLVs are counted, not kept), so the caller keeps nothing.
  */
 
-import { CR, encodeText, LF } from './bytes.ts'
+import { CR, encodeText, LF } from '../bytes/ascii.ts'
 import { formatIpv4, formatIpv6, ipv6Groups, isDecimal, isIpv4, parseIpv6 } from './ip-address.ts'
-import { Parsed, type ParsedCode } from './result.ts'
+import { Parsed, type ParsedCode } from './parser.ts'
 
 const V1_PREFIX = encodeText('PROXY ')
 const V2_SIGNATURE = encodeText('\r\n\r\n\0\r\nQUIT\n')

@@ -3,10 +3,10 @@
  * the same router over the same kind of table as the workers do, so that it cannot tell anything else. Not for the request path.
  */
 
-import type { PoolConfig, ServerConfig } from '../config/types.ts'
-import { SharedLayout } from '../shared/layout.ts'
-import { PoolRouter } from './pool-router.ts'
-import { fillTable, shapeOf, tableInput } from './table.ts'
+import type { PoolConfig, ServerConfig } from '../shared/config.ts'
+import { SharedLayout } from '../shared/memory-layout.ts'
+import { PoolRouter } from './ring-router.ts'
+import { fillTable, shapeOf, tableInput } from './ring-table.ts'
 
 export interface KeyOwner {
   /** Position in the pool; -1 when no server is live, or when each request draws one. */

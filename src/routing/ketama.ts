@@ -4,7 +4,7 @@
  */
 
 import { md5Words } from '../hashkit/md5.ts'
-import type { TableServer } from './table.ts'
+import type { TableServer } from './ring-table.ts'
 
 /** Points of a server with an average share. */
 export const KETAMA_POINTS_PER_SERVER = 160

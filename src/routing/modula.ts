@@ -3,7 +3,7 @@
  * last entry of each server, so its size does not depend on the weights. Runs where tables are built.
  */
 
-import type { TableServer } from './table.ts'
+import type { TableServer } from './ring-table.ts'
 
 const UINT32_MAX = 0xffff_ffff
 

@@ -1,7 +1,7 @@
-/** Every message between the primary and a worker. Data goes by shared memory (`layout.ts`); only these go by port. */
+/** Every message between the primary and a worker. Data goes by shared memory (`memory-layout.ts`); only these go by port. */
 
-import type { Config } from '../config/types.ts'
-import type { PoolShape } from './layout.ts'
+import type { Config } from './config.ts'
+import type { PoolShape } from './memory-layout.ts'
 
 export interface LogOptions {
   /** Path of the log file, or '' for stderr. */
@@ -36,7 +36,7 @@ export interface WorkerData {
 
 /**
  * `begin`: the first message, and only the first.
- * `clients`: accepted connections and the pool of each; the handles travel in the transfer list (raw TCP handles: `worker/raw-handle.ts`).
+ * `clients`: accepted connections and the pool of each; the handles travel in the transfer list (raw TCP handles: `net/raw-handle.ts`).
  * `listen` / `unlisten`: this worker owns the pool's listener (unix path, or SO_REUSEPORT).
  */
 export type ToWorker =

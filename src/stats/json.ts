@@ -3,7 +3,7 @@
  * the values come from `reader.ts`. What nutcracker does not count (`own` fields) stays out, because tools take every object for a pool.
  */
 
-import { POOL_FIELDS, PROCESS_FIELDS, SERVER_FIELDS, type StatField } from './fields.ts'
+import { POOL_FIELDS, PROCESS_FIELDS, SERVER_FIELDS, type StatField } from '../shared/stat-fields.ts'
 import type { StatsSnapshot } from './reader.ts'
 
 /** What nutcracker calls itself; tools check it. */

@@ -12,9 +12,9 @@
  * loses its gauges.
  */
 
-import { SharedLayout } from '../shared/layout.ts'
+import { SharedLayout } from '../shared/memory-layout.ts'
 import type { Generation } from '../shared/messages.ts'
-import { POOL_FIELDS, PROCESS_FIELDS, SERVER_FIELDS, type StatField } from './fields.ts'
+import { POOL_FIELDS, PROCESS_FIELDS, SERVER_FIELDS, type StatField } from '../shared/stat-fields.ts'
 
 export interface ServerStats {
   readonly name: string

@@ -3,17 +3,17 @@
  */
 
 import type { Logger } from '../log/log.ts'
-import { SharedLayout, WorkerSlot } from '../shared/layout.ts'
+import { SharedLayout, WorkerSlot } from '../shared/memory-layout.ts'
 import type { FromWorker, Generation } from '../shared/messages.ts'
-import { PoolStat, ProcessStat } from '../stats/fields.ts'
-import { type Client, CloseReason } from './client.ts'
-import { Drain } from './drain.ts'
+import { PoolStat, ProcessStat } from '../shared/stat-fields.ts'
+import { type Client, CloseReason } from './client/client.ts'
+import { Drain } from './client/drain.ts'
+import type { ProxyGreeting } from './client/proxy-greeting.ts'
+import { Turn } from './io/turn.ts'
 import { MemoryGuard } from './memory-guard.ts'
-import { Pool } from './pool.ts'
-import type { ProxyGreeting } from './proxy-greeting.ts'
-import type { Server } from './server.ts'
-import type { Tally } from './tally.ts'
-import { Turn } from './turn.ts'
+import { Pool } from './server/pool.ts'
+import type { Server } from './server/server.ts'
+import type { Tally } from './server/tally.ts'
 
 /** Coarse timer: deadlines are met within this, ms. */
 const TICK_MS = 20

@@ -1,15 +1,15 @@
 /**
- * Entry of a worker thread: one event loop, its own clients, its own server connections. Started by `main/supervisor.ts`, which sends it
+ * Entry of a worker thread: one event loop, its own clients, its own server connections. Started by `main/workers/supervisor.ts`, which sends it
  * `WorkerData` and then whatever comes up (`shared/messages.ts`).
  */
 
 import { getSystemErrorName } from 'node:util'
 import { parentPort } from 'node:worker_threads'
+import { assert } from '../bytes/assert.ts'
 import { createLogger, type Logger } from '../log/log.ts'
-import { assert } from '../shared/assert.ts'
-import { SharedLayout, WorkerSlot, WorkerState } from '../shared/layout.ts'
+import { SharedLayout, WorkerSlot, WorkerState } from '../shared/memory-layout.ts'
 import type { FromWorker, Generation, ToWorker, WorkerData } from '../shared/messages.ts'
-import { Acceptor, acceptHandedOver } from './acceptor.ts'
+import { Acceptor, acceptHandedOver } from './client/acceptor.ts'
 import { Context } from './context.ts'
 
 const port = parentPort

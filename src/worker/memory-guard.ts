@@ -13,21 +13,21 @@
  * for good without the calls, 90 MB with them.
  */
 
-import { WorkerSlot } from '../shared/layout.ts'
-import { ProcessStat } from '../stats/fields.ts'
-import type { Client } from './client.ts'
-import { collectGarbage } from './collector.ts'
+import { WorkerSlot } from '../shared/memory-layout.ts'
+import { ProcessStat } from '../shared/stat-fields.ts'
+import type { Client } from './client/client.ts'
 import type { Context } from './context.ts'
-import { trimHolds } from './hold.ts'
-import { lentBytes, lentMessages } from './memory.ts'
-import { trimMessages } from './message.ts'
-import type { ServerConnection } from './server-connection.ts'
-import { trimSlabs } from './slab.ts'
-import { Tail } from './tail.ts'
+import { collectGarbage } from './memory/collector.ts'
+import { lentBytes, lentMessages } from './memory/lent-memory.ts'
+import { trimHolds } from './memory/reply-arena.ts'
+import { trimSlabs } from './memory/slab.ts'
+import { Tail } from './memory/tail.ts'
+import { trimMessages } from './request/message.ts'
+import type { ServerConnection } from './server/server-connection.ts'
 
 const HIGH_SHARE = 3 / 4
 const LOW_SHARE = 1 / 2
-/** Requests that may wait in one worker: half of its JavaScript heap (1 GiB, `main/supervisor.ts`) at `MESSAGE_BYTES` each. */
+/** Requests that may wait in one worker: half of its JavaScript heap (1 GiB, `main/workers/supervisor.ts`) at `MESSAGE_BYTES` each. */
 const MAX_MESSAGES = 2_097_152
 /** So long clients may stay unread before somebody is closed, ms. */
 const PATIENCE_MS = 1_000

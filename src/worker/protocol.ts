@@ -1,14 +1,14 @@
 /**
- * The seam between the worker's path and a wire protocol. Data plane. `redis.ts` and `memcache.ts` implement it; everything else in the
+ * The seam between the worker's path and a wire protocol. Data plane. `redis-protocol.ts` and `memcache-protocol.ts` implement it; everything else in the
  * worker speaks of messages, fragments and replies only.
  */
 
-import type { ParsedCode } from '../protocol/result.ts'
-import type { Client } from './client.ts'
-import type { Message } from './message.ts'
-import type { ServerConnection } from './server-connection.ts'
+import type { ParsedCode } from '../protocol/parser.ts'
+import type { Client } from './client/client.ts'
+import type { Message } from './request/message.ts'
+import type { ServerConnection } from './server/server-connection.ts'
 
-/** Finds one request; resumable. See `protocol/resp/request-parser.ts`. */
+/** Finds one request; resumable. See `protocol/redis/request-parser.ts`. */
 export interface RequestParser {
   start: number
   end: number

@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import { createClient } from 'redis'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { stopAll } from '../support/child.ts'
+import { stopAll } from '../support/processes/child.ts'
 import { waitUntil } from '../support/wait.ts'
 import { Target } from './target.ts'
 

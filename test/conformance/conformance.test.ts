@@ -1,7 +1,7 @@
 /** The cases of `cases/` in short: nothing that a pool answers may be wrong, and it refuses only what a case says that it refuses. */
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { COMMANDS } from '../../src/protocol/resp/commands.ts'
+import { COMMANDS } from '../../src/protocol/redis/commands.ts'
 import { type Case, parseCases, readCases } from './case-file.ts'
 import { sameValue } from './compare.ts'
 import { SUBJECTS, type SubjectName, startTargets, type Targets } from './target.ts'

@@ -1,7 +1,7 @@
 /** Runs the lines of one case against one target and keeps the replies. */
 
-import { encode } from '../support/resp.ts'
-import { type ReplyOptions, Wire } from '../support/wire.ts'
+import { encode } from '../support/wire/resp.ts'
+import { type ReplyOptions, Wire } from '../support/wire/wire.ts'
 import type { Case, Step } from './case-file.ts'
 import type { Protocol, Target } from './target.ts'
 import { fingerprint, isError, readValue, textOf, type Value, valueEnd } from './value.ts'

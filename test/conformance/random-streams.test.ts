@@ -4,11 +4,11 @@
  */
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { stopAll } from '../support/child.ts'
+import { stopAll } from '../support/processes/child.ts'
+import { ask } from '../support/processes/servers.ts'
 import { Random, runSeed } from '../support/random.ts'
-import { encode, printable } from '../support/resp.ts'
-import { ask } from '../support/servers.ts'
-import { Wire } from '../support/wire.ts'
+import { encode, printable } from '../support/wire/resp.ts'
+import { Wire } from '../support/wire/wire.ts'
 import { sameValue } from './compare.ts'
 import { type Grammar, readGrammars } from './grammar.ts'
 import { type RandomRequest, RandomRequests, SCRIPTS } from './random-requests.ts'

@@ -5,11 +5,11 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { stopAll } from '../support/child.ts'
+import { stopAll } from '../support/processes/child.ts'
 import { Random, runSeed } from '../support/random.ts'
-import { encode } from '../support/resp.ts'
 import { waitUntil } from '../support/wait.ts'
-import { Wire } from '../support/wire.ts'
+import { encode } from '../support/wire/resp.ts'
+import { Wire } from '../support/wire/wire.ts'
 import { Target } from './target.ts'
 import { readValue, textOf, valueEnd } from './value.ts'
 

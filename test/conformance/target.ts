@@ -1,11 +1,11 @@
 /** What cases are run against: one redis-server directly, or a pool with one or three of them behind it. Each has servers of its own. */
 
-import { type Address, stopAll } from '../support/child.ts'
-import { poolYml, type RunningProxy, serverEntry, startProxy } from '../support/proxy.ts'
-import { encode } from '../support/resp.ts'
-import { startRedis, type TestServer } from '../support/servers.ts'
+import { type Address, stopAll } from '../support/processes/child.ts'
+import { poolYml, type RunningProxy, serverEntry, startProxy } from '../support/processes/proxy.ts'
+import { startRedis, type TestServer } from '../support/processes/servers.ts'
 import { waitUntil } from '../support/wait.ts'
-import { Wire } from '../support/wire.ts'
+import { encode } from '../support/wire/resp.ts'
+import { Wire } from '../support/wire/wire.ts'
 import { readValue, textOf, valueEnd } from './value.ts'
 
 export type Protocol = 2 | 3

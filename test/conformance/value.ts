@@ -1,9 +1,9 @@
 /**
  * RESP2 and RESP3 replies as typed values, every type kept apart, so that a map that came as an array is a difference. Written apart from
- * the parsers in `src/protocol`, as `../support/resp.ts` is.
+ * the parsers in `src/protocol`, as `../support/wire/resp.ts` is.
  */
 
-import { RespError } from '../support/resp.ts'
+import { RespError } from '../support/wire/resp.ts'
 
 /** `type` is the first byte of the reply; a RESP2 null has the type of what is missing, `$` or `*`. */
 export interface Value {

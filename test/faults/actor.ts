@@ -1,10 +1,10 @@
 /** A well-behaved client of the fault suite: it sends pipelines, checks every reply, and connects again when it loses its connection. */
 
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Address } from '../support/child.ts'
+import type { Address } from '../support/processes/child.ts'
 import type { Random } from '../support/random.ts'
-import { printable } from '../support/resp.ts'
-import { Wire } from '../support/wire.ts'
+import { printable } from '../support/wire/resp.ts'
+import { Wire } from '../support/wire/wire.ts'
 import type { Ledger } from './ledger.ts'
 import type { Operation, Work } from './operation.ts'
 

@@ -1,14 +1,14 @@
 /** The checker of the fault suite, put to the test: each fault that a proxy could have is planted, and must be noticed. */
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { stopAll } from '../support/child.ts'
+import { type Tampering, TamperingProxy } from '../support/fakes/tampering.ts'
+import { stopAll } from '../support/processes/child.ts'
+import { startRedis, type TestServer } from '../support/processes/servers.ts'
 import { Random } from '../support/random.ts'
-import { startRedis, type TestServer } from '../support/servers.ts'
 import { Actor } from './actor.ts'
 import { Ledger, ModelledCounter, ModelledKey, taggedValue } from './ledger.ts'
 import { RedisWork } from './redis-work.ts'
 import { SEED } from './settings.ts'
-import { type Tampering, TamperingProxy } from './tampering.ts'
 
 const ACTORS = 3
 const RUN_MS = 400

@@ -1,7 +1,7 @@
 /** Some clients behave as badly as they can, while others work as always and must not notice. */
 
 import { afterAll, expect } from 'vitest'
-import { stopAll } from '../support/child.ts'
+import { stopAll } from '../support/processes/child.ts'
 import { Random } from '../support/random.ts'
 import type { Field } from './field.ts'
 import { comeAndGo, flood, halfClose, type Mischief, reset, stall } from './nuisances.ts'

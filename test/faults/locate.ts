@@ -1,7 +1,7 @@
 /** Finds out which server has each key, from the servers themselves. */
 
-import { encode } from '../support/resp.ts'
-import { Wire } from '../support/wire.ts'
+import { encode } from '../support/wire/resp.ts'
+import { Wire } from '../support/wire/wire.ts'
 import type { Modelled } from './ledger.ts'
 import type { FaultyServer } from './servers.ts'
 

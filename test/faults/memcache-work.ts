@@ -1,8 +1,8 @@
 /** What the fault suite's clients ask of a memcache pool. Meta requests carry an opaque number back, so no reply can be another's. */
 
-import { memcacheReplyEnd, valueBlocks } from '../support/memcache-wire.ts'
 import type { Random } from '../support/random.ts'
-import type { EndOf } from '../support/wire.ts'
+import { memcacheReplyEnd, valueBlocks } from '../support/wire/memcache-wire.ts'
+import type { EndOf } from '../support/wire/wire.ts'
 import { type Ledger, type Modelled, ModelledCounter, type ModelledKey, taggedValue } from './ledger.ts'
 import type { Operation, Work } from './operation.ts'
 

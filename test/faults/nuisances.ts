@@ -3,8 +3,8 @@
 import { connect, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Random } from '../support/random.ts'
-import { encode } from '../support/resp.ts'
-import { Wire } from '../support/wire.ts'
+import { encode } from '../support/wire/resp.ts'
+import { Wire } from '../support/wire/wire.ts'
 
 const FLOODERS = 4
 const FLOOD_BATCH = 200

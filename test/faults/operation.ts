@@ -1,6 +1,6 @@
 /** One request of the fault suite, with what its reply may be. `redis-work.ts` and `memcache-work.ts` make them. */
 
-import type { EndOf } from '../support/wire.ts'
+import type { EndOf } from '../support/wire/wire.ts'
 import type { Modelled } from './ledger.ts'
 
 export interface Operation {

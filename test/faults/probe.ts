@@ -1,8 +1,8 @@
 /** Measures how long requests for the keys of chosen servers take, one at a time, while a fault comes and goes. */
 
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Address } from '../support/child.ts'
-import { Wire } from '../support/wire.ts'
+import type { Address } from '../support/processes/child.ts'
+import { Wire } from '../support/wire/wire.ts'
 import type { Ledger, Modelled } from './ledger.ts'
 import type { Work } from './operation.ts'
 

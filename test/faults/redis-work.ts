@@ -1,8 +1,8 @@
 /** What the fault suite's clients ask of a redis pool. Reads through a script carry a number of their own back, so no reply can be another's. */
 
 import type { Random } from '../support/random.ts'
-import { decode, encode, type RespValue, replyEnd } from '../support/resp.ts'
-import type { EndOf } from '../support/wire.ts'
+import { decode, encode, type RespValue, replyEnd } from '../support/wire/resp.ts'
+import type { EndOf } from '../support/wire/wire.ts'
 import { type Ledger, type Modelled, ModelledCounter, type ModelledKey, taggedValue, type Value } from './ledger.ts'
 import type { Operation, Work } from './operation.ts'
 

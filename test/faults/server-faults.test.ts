@@ -2,10 +2,10 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, describe, expect, test } from 'vitest'
-import { stopAll } from '../support/child.ts'
+import type { Fault } from '../support/fakes/faulty-relay.ts'
+import { stopAll } from '../support/processes/child.ts'
 import { Random } from '../support/random.ts'
 import { waitUntil } from '../support/wait.ts'
-import type { Fault } from './faulty-relay.ts'
 import { Field, TIMEOUT_MS, VICTIM } from './field.ts'
 import { type ScenarioOptions, scenario } from './scenario.ts'
 import type { Kind } from './servers.ts'

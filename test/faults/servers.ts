@@ -1,10 +1,10 @@
 /** Servers of the fault suite: they can be killed, started again on the same port, and stopped and continued by signals. */
 
-import { Child, scratchFolder } from '../support/child.ts'
-import { freePort } from '../support/ports.ts'
-import { encode } from '../support/resp.ts'
+import { Child, scratchFolder } from '../support/processes/child.ts'
+import { freePort } from '../support/processes/ports.ts'
 import { waitUntil } from '../support/wait.ts'
-import { Wire } from '../support/wire.ts'
+import { encode } from '../support/wire/resp.ts'
+import { Wire } from '../support/wire/wire.ts'
 
 export type Kind = 'redis' | 'memcache'
 

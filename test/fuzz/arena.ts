@@ -3,7 +3,7 @@
  * reply in it has gone, but for the one that is being filled. So that one is filled up.
  */
 
-import * as hold from '../../src/worker/hold.ts'
+import * as hold from '../../src/worker/memory/reply-arena.ts'
 
 const FILLER = Buffer.alloc(16_000)
 /** As much as a chunk holds, and a little more. */

@@ -3,9 +3,9 @@
  * fuzzed client gets whole replies in the order of its requests, is let go when it ends, and nothing of it stays behind.
  */
 
-import type { PoolConfig } from '../../src/config/types.ts'
+import type { PoolConfig } from '../../src/shared/config.ts'
 import { Random } from '../support/random.ts'
-import { printable } from '../support/resp.ts'
+import { printable } from '../support/wire/resp.ts'
 import { Asker, FuzzedClient, isFailure, type ProtocolName, splitReplies, Witness } from './clients.ts'
 import { Fault } from './fault.ts'
 import { type Case, Fork, type Kind, usually } from './kind.ts'

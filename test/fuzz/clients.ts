@@ -1,9 +1,9 @@
 /** The clients of a case: one that sends what was mutated, and witnesses that know every reply they must get. */
 
-import type { PoolConfig } from '../../src/config/types.ts'
-import { memcacheReplyEnd } from '../support/memcache-wire.ts'
+import type { PoolConfig } from '../../src/shared/config.ts'
 import type { Random } from '../support/random.ts'
-import { encode, printable, replyEnd } from '../support/resp.ts'
+import { memcacheReplyEnd } from '../support/wire/memcache-wire.ts'
+import { encode, printable, replyEnd } from '../support/wire/resp.ts'
 import type { Peer } from './fake-transport.ts'
 import { Fault, type FaultClass } from './fault.ts'
 import { valueReply } from './memcache-model.ts'

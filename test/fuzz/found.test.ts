@@ -1,12 +1,12 @@
 /** Single streams that once gave another client a wrong reply, or look as if they could: the next client on the same server must not notice. */
 
 import { afterAll, describe, expect, test } from 'vitest'
-import { stopAll } from '../support/child.ts'
-import { startFakeServer } from '../support/fake-server.ts'
-import { poolYml, serverEntry, startProxy } from '../support/proxy.ts'
-import { encode } from '../support/resp.ts'
-import { startMemcached, startRedis } from '../support/servers.ts'
-import { Wire } from '../support/wire.ts'
+import { startFakeServer } from '../support/fakes/fake-server.ts'
+import { stopAll } from '../support/processes/child.ts'
+import { poolYml, serverEntry, startProxy } from '../support/processes/proxy.ts'
+import { startMemcached, startRedis } from '../support/processes/servers.ts'
+import { encode } from '../support/wire/resp.ts'
+import { Wire } from '../support/wire/wire.ts'
 import { loadCorpus } from './mutate.ts'
 
 const QUIET_MS = 50

@@ -1,9 +1,9 @@
 /** A memcached client that knows every reply it must get: the counterpart of `parity/owner.ts`. */
 
-import type { Address } from '../support/child.ts'
+import type { Address } from '../support/processes/child.ts'
 import type { Random } from '../support/random.ts'
-import { printable } from '../support/resp.ts'
-import { Wire } from '../support/wire.ts'
+import { printable } from '../support/wire/resp.ts'
+import { Wire } from '../support/wire/wire.ts'
 
 const KEYS = 8
 

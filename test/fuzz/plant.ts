@@ -2,7 +2,7 @@
  * Faults that are planted to see whether the checks find them: each makes a worker that is in order look as if it were not.
  */
 
-import { countBytes } from '../../src/worker/memory.ts'
+import { countBytes } from '../../src/worker/memory/lent-memory.ts'
 import type { Peer } from './fake-transport.ts'
 import type { FaultClass } from './fault.ts'
 import type { World } from './world.ts'

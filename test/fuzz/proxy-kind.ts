@@ -5,7 +5,7 @@
 
 import { isIPv4, isIPv6 } from 'node:net'
 import { Random } from '../support/random.ts'
-import { encode, printable } from '../support/resp.ts'
+import { encode, printable } from '../support/wire/resp.ts'
 import { Fault } from './fault.ts'
 import { type Case, Fork, type Kind } from './kind.ts'
 import { loadCorpus, mutate } from './mutate.ts'

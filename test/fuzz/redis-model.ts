@@ -4,7 +4,7 @@
  */
 
 import type { Random } from '../support/random.ts'
-import { printable } from '../support/resp.ts'
+import { printable } from '../support/wire/resp.ts'
 import { Fault } from './fault.ts'
 import type { Model, ModelReply } from './model-server.ts'
 import { isWitnessKey, type Marks, witnessValue } from './tokens.ts'

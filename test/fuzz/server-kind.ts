@@ -4,9 +4,9 @@
  * sane again its keys are served.
  */
 
-import type { PoolConfig } from '../../src/config/types.ts'
+import type { PoolConfig } from '../../src/shared/config.ts'
 import { Random } from '../support/random.ts'
-import { encode, printable } from '../support/resp.ts'
+import { encode, printable } from '../support/wire/resp.ts'
 import { type Asked, Asker, FuzzedClient, isFailure, type ProtocolName, splitReplies, Witness } from './clients.ts'
 import { Fault } from './fault.ts'
 import { type Case, Fork, type Kind, usually } from './kind.ts'

@@ -3,15 +3,15 @@
  * `src/worker` is what any worker is driven by: the context, a generation, and handles that are handed over.
  */
 
-import type { PoolConfig } from '../../src/config/types.ts'
-import { fillTable, shapeOf, tableInput } from '../../src/routing/table.ts'
-import { PoolHead, SharedLayout, WorkerSlot } from '../../src/shared/layout.ts'
+import { fillTable, shapeOf, tableInput } from '../../src/routing/ring-table.ts'
+import type { PoolConfig } from '../../src/shared/config.ts'
+import { PoolHead, SharedLayout, WorkerSlot } from '../../src/shared/memory-layout.ts'
 import type { Generation } from '../../src/shared/messages.ts'
-import { POOL_FIELDS, ProcessStat, SERVER_FIELDS } from '../../src/stats/fields.ts'
-import { acceptHandedOver } from '../../src/worker/acceptor.ts'
+import { POOL_FIELDS, ProcessStat, SERVER_FIELDS } from '../../src/shared/stat-fields.ts'
+import { acceptHandedOver } from '../../src/worker/client/acceptor.ts'
 import { Context } from '../../src/worker/context.ts'
-import { lentBytes, lentMessages } from '../../src/worker/memory.ts'
-import type { Pool } from '../../src/worker/pool.ts'
+import { lentBytes, lentMessages } from '../../src/worker/memory/lent-memory.ts'
+import type { Pool } from '../../src/worker/server/pool.ts'
 import { poolOf, serverAt } from '../support/generation.ts'
 import type { Random } from '../support/random.ts'
 import { type RecordingLog, recordingLog } from '../support/recording-log.ts'

@@ -1,7 +1,7 @@
 /** How two replies are held against each other. `exact` is the rule; the others are for what a server answers differently each time. */
 
-import { valueBlocks } from '../support/memcache-wire.ts'
-import { replyEnd } from '../support/resp.ts'
+import { valueBlocks } from '../support/wire/memcache-wire.ts'
+import { replyEnd } from '../support/wire/resp.ts'
 
 /**
  * `exact`: every byte. `unordered`: the same elements in any order. `pairs`: the same field and value pairs in any order. `scan`: the

@@ -3,10 +3,10 @@
  * replies one by one.
  */
 
-import type { Address } from '../support/child.ts'
+import type { Address } from '../support/processes/child.ts'
 import type { Random } from '../support/random.ts'
-import { printable } from '../support/resp.ts'
-import { type EndOf, Wire } from '../support/wire.ts'
+import { printable } from '../support/wire/resp.ts'
+import { type EndOf, Wire } from '../support/wire/wire.ts'
 import { type Compare, sameReply } from './compare.ts'
 
 const BATCH_TIMEOUT_MS = 20_000

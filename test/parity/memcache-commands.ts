@@ -3,8 +3,8 @@
  * keys that belong to one connection alone. Nothing expires during a run but what expires at once.
  */
 
-import { valueBlocks } from '../support/memcache-wire.ts'
 import type { Random } from '../support/random.ts'
+import { valueBlocks } from '../support/wire/memcache-wire.ts'
 import type { Step } from './differential.ts'
 
 export interface MemcacheCommandsOptions {

@@ -1,13 +1,20 @@
 /** 100,000 random memcached operations over many pool configurations, to nutcracker and to the subject, each over its own memcacheds. */
 
 import { afterAll, describe, expect, test } from 'vitest'
-import { stopAll } from '../support/child.ts'
-import { memcacheReplyEnd } from '../support/memcache-wire.ts'
-import { type ProxyKind, poolYml, type RunningProxy, SUBJECT, serverEntry, startProxy } from '../support/proxy.ts'
+import { flipByteAt, startRelay } from '../support/fakes/relay.ts'
+import { stopAll } from '../support/processes/child.ts'
+import {
+  type ProxyKind,
+  poolYml,
+  type RunningProxy,
+  SUBJECT,
+  serverEntry,
+  startProxy,
+} from '../support/processes/proxy.ts'
+import { startMemcached, type TestServer } from '../support/processes/servers.ts'
 import { Random, runSeed } from '../support/random.ts'
-import { flipByteAt, startRelay } from '../support/relay.ts'
-import { startMemcached, type TestServer } from '../support/servers.ts'
-import { Wire } from '../support/wire.ts'
+import { memcacheReplyEnd } from '../support/wire/memcache-wire.ts'
+import { Wire } from '../support/wire/wire.ts'
 import { compareStream, DifferenceError } from './differential.ts'
 import { MemcacheCommands } from './memcache-commands.ts'
 

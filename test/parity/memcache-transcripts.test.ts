@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { stopAll } from '../support/child.ts'
-import { memcacheReplyEnd } from '../support/memcache-wire.ts'
-import { poolYml, type RunningProxy, SUBJECT, serverEntry, startProxy } from '../support/proxy.ts'
-import { startMemcached } from '../support/servers.ts'
+import { stopAll } from '../support/processes/child.ts'
+import { poolYml, type RunningProxy, SUBJECT, serverEntry, startProxy } from '../support/processes/proxy.ts'
+import { startMemcached } from '../support/processes/servers.ts'
+import { memcacheReplyEnd } from '../support/wire/memcache-wire.ts'
 import { expectedOutcome, MEMCACHE_DEPARTURES, MEMCACHE_SERVER_REPLY_DEPARTURES } from './departures.ts'
 import { checkExchange, checkServerReply, loadTranscripts, type ReplyPools, startReplyPools } from './transcripts.ts'
 

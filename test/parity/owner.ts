@@ -3,10 +3,10 @@
  * a late one or a lost one is recognised at once.
  */
 
-import type { Address } from '../support/child.ts'
+import type { Address } from '../support/processes/child.ts'
 import type { Random } from '../support/random.ts'
-import { encode, printable } from '../support/resp.ts'
-import { Wire } from '../support/wire.ts'
+import { encode, printable } from '../support/wire/resp.ts'
+import { Wire } from '../support/wire/wire.ts'
 
 const KEYS = 12
 const SLOW_SCRIPT = 'for i = 1, 20000 do end return KEYS[1]'

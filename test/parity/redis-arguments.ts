@@ -5,7 +5,7 @@
 
 import { createHash } from 'node:crypto'
 import type { Random } from '../support/random.ts'
-import type { RespArgument } from '../support/resp.ts'
+import type { RespArgument } from '../support/wire/resp.ts'
 
 export type Args = readonly RespArgument[]
 

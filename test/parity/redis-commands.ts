@@ -1,8 +1,8 @@
 /** Random Redis commands as steps of a differential run: names by weight, arguments by generator, some of them odd. */
 
-import { Action, COMMANDS } from '../../src/protocol/resp/commands.ts'
+import { Action, COMMANDS } from '../../src/protocol/redis/commands.ts'
 import type { Random } from '../support/random.ts'
-import { encode } from '../support/resp.ts'
+import { encode } from '../support/wire/resp.ts'
 import type { Step } from './differential.ts'
 import { type Args, RedisArguments, type RedisArgumentsOptions } from './redis-arguments.ts'
 import { GENERATORS, type Made } from './redis-generators.ts'

@@ -1,13 +1,13 @@
 /** 50 connections at once, each of which checks that it gets exactly its own replies. */
 
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { stopAll } from '../support/child.ts'
-import { poolYml, type RunningProxy, SUBJECT, serverEntry, startProxy } from '../support/proxy.ts'
+import { startRelay } from '../support/fakes/relay.ts'
+import { stopAll } from '../support/processes/child.ts'
+import { poolYml, type RunningProxy, SUBJECT, serverEntry, startProxy } from '../support/processes/proxy.ts'
+import { startRedis, type TestServer } from '../support/processes/servers.ts'
 import { Random, runSeed } from '../support/random.ts'
-import { startRelay } from '../support/relay.ts'
-import { encode } from '../support/resp.ts'
-import { startRedis, type TestServer } from '../support/servers.ts'
-import { Wire } from '../support/wire.ts'
+import { encode } from '../support/wire/resp.ts'
+import { Wire } from '../support/wire/wire.ts'
 import { Owner, WrongReplyError } from './owner.ts'
 
 const CONNECTIONS = 50

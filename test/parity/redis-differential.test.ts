@@ -2,12 +2,19 @@
 
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Address, stopAll } from '../support/child.ts'
-import { type ProxyKind, poolYml, type RunningProxy, SUBJECT, serverEntry, startProxy } from '../support/proxy.ts'
+import { flipByteAt, startRelay } from '../support/fakes/relay.ts'
+import { type Address, stopAll } from '../support/processes/child.ts'
+import {
+  type ProxyKind,
+  poolYml,
+  type RunningProxy,
+  SUBJECT,
+  serverEntry,
+  startProxy,
+} from '../support/processes/proxy.ts'
+import { ask, startRedis, type TestServer } from '../support/processes/servers.ts'
 import { Random, runSeed } from '../support/random.ts'
-import { flipByteAt, startRelay } from '../support/relay.ts'
-import { encode, replyEnd } from '../support/resp.ts'
-import { ask, startRedis, type TestServer } from '../support/servers.ts'
+import { encode, replyEnd } from '../support/wire/resp.ts'
 import { compareStream, DifferenceError } from './differential.ts'
 import { RedisCommands } from './redis-commands.ts'
 import { GENERATORS } from './redis-generators.ts'

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { stopAll } from '../support/child.ts'
-import { poolYml, type RunningProxy, SUBJECT, serverEntry, startProxy } from '../support/proxy.ts'
-import { encode, replyEnd } from '../support/resp.ts'
-import { startRedis } from '../support/servers.ts'
-import { Wire } from '../support/wire.ts'
+import { stopAll } from '../support/processes/child.ts'
+import { poolYml, type RunningProxy, SUBJECT, serverEntry, startProxy } from '../support/processes/proxy.ts'
+import { startRedis } from '../support/processes/servers.ts'
+import { encode, replyEnd } from '../support/wire/resp.ts'
+import { Wire } from '../support/wire/wire.ts'
 import { expectedOutcome, REDIS_DEPARTURES, REDIS_SERVER_REPLY_DEPARTURES } from './departures.ts'
 import {
   checkExchange,

@@ -2,10 +2,10 @@
 
 import { readFileSync } from 'node:fs'
 import { expect } from 'vitest'
-import { startFakeServer } from '../support/fake-server.ts'
-import { poolYml, startProxy } from '../support/proxy.ts'
-import { encode } from '../support/resp.ts'
-import { type EndOf, Wire } from '../support/wire.ts'
+import { startFakeServer } from '../support/fakes/fake-server.ts'
+import { poolYml, startProxy } from '../support/processes/proxy.ts'
+import { encode } from '../support/wire/resp.ts'
+import { type EndOf, Wire } from '../support/wire/wire.ts'
 import type { Outcome } from './departures.ts'
 
 /** How long nothing must happen where a transcript shows an open connection without a reply. */

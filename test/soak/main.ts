@@ -1,6 +1,6 @@
 /** `npm run soak -- [minutes]`: runs the soak and says whether everything stayed flat. Exit code 1 when it did not, or a reply was wrong. */
 
-import { stopAll } from '../support/child.ts'
+import { stopAll } from '../support/processes/child.ts'
 import { runSeed } from '../support/random.ts'
 import { runSoak } from './soak.ts'
 

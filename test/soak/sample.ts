@@ -1,10 +1,10 @@
 /** What a running proxy holds at one moment, and whether it comes to hold more and more. Linux. */
 
 import { readdirSync } from 'node:fs'
-import { measureHeaps } from '../support/heap-hook.ts'
-import { MIB, residentBytes } from '../support/memory-watch.ts'
-import type { RunningProxy } from '../support/proxy.ts'
-import { Wire } from '../support/wire.ts'
+import { measureHeaps } from '../support/processes/heap-hook.ts'
+import { MIB, residentBytes } from '../support/processes/memory-watch.ts'
+import type { RunningProxy } from '../support/processes/proxy.ts'
+import { Wire } from '../support/wire/wire.ts'
 import { type Flatness, flatness } from './flatness.ts'
 
 export interface Sample {

@@ -1,10 +1,10 @@
 /** The soak in short, and the soak itself put to the test: what leaks must be noticed. */
 
 import { afterAll, expect, test } from 'vitest'
-import { stopAll } from '../support/child.ts'
-import { LEAK_HOOK } from '../support/leak-hook.ts'
+import { stopAll } from '../support/processes/child.ts'
+import { LEAK_HOOK } from '../support/processes/leak-hook.ts'
 import { runSeed } from '../support/random.ts'
-import { Wire } from '../support/wire.ts'
+import { Wire } from '../support/wire/wire.ts'
 import { describeFlatness, flatness, median } from './flatness.ts'
 import { runSoak, type SoakOptions } from './soak.ts'
 

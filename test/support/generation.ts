@@ -1,7 +1,7 @@
 /** Small configurations and generations for tests of the primary thread: every value defaulted as an empty pool's would be. */
 
-import type { Config, ListenAddress, PoolConfig, ServerConfig } from '../../src/config/types.ts'
-import { type PoolShape, SharedLayout } from '../../src/shared/layout.ts'
+import type { Config, ListenAddress, PoolConfig, ServerConfig } from '../../src/shared/config.ts'
+import { type PoolShape, SharedLayout } from '../../src/shared/memory-layout.ts'
 import type { Generation } from '../../src/shared/messages.ts'
 
 /** `HOST:PORT` or a unix path. */

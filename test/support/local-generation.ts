@@ -1,10 +1,10 @@
 /** Whole generations for tests of the primary, with real tables that are filled on the test's own thread. */
 
-import type { Config } from '../../src/config/types.ts'
-import { firstGeneration, type GenerationSettings, type LocalGeneration } from '../../src/main/generation.ts'
-import type { TableTask } from '../../src/routing/table-task.ts'
-import { runTableTask } from '../../src/routing/table-task.ts'
-import { PoolHead, TableHead } from '../../src/shared/layout.ts'
+import { firstGeneration, type GenerationSettings, type LocalGeneration } from '../../src/main/generation/generation.ts'
+import type { TableTask } from '../../src/routing/ring-table-task.ts'
+import { runTableTask } from '../../src/routing/ring-table-task.ts'
+import type { Config } from '../../src/shared/config.ts'
+import { PoolHead, TableHead } from '../../src/shared/memory-layout.ts'
 
 /** A table thread that the test can hold up and make fail. */
 export class FakeTableThread {

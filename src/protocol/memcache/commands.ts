@@ -1,11 +1,11 @@
 /**
  * The memcached command table: data, and a lookup by the bytes of a name that makes no string. Data plane.
  *
- * Argument counts are memcached's own (1.6.18); `test/integration/memcache-commands.test.ts` checks the table against a running server.
+ * Argument counts are memcached's own (1.6.18); `test/integration/memcache/commands.test.ts` checks the table against a running server.
  * `nutcracker` marks what nutcracker knows: with `strict: true` the rest closes the connection.
  */
 
-import { encodeText } from '../bytes.ts'
+import { encodeText } from '../../bytes/ascii.ts'
 import { CLASSIC_KINDS, ERROR_KINDS, kindSet, META_KINDS, ReplyKind } from './reply-kind.ts'
 
 /** Arguments of a command, and what follows the line. */

@@ -1,6 +1,6 @@
 /** Replies that the proxy itself writes to memcached clients, encoded once. Data plane. Texts: memcached's own (1.6.18), or nutcracker's. */
 
-import { encodeText } from '../bytes.ts'
+import { encodeText } from '../../bytes/ascii.ts'
 
 /** Why a request was refused: index into `REFUSALS`. */
 export const RequestError = {

@@ -9,8 +9,8 @@
  * bytes and more behind them, and goes on at the line or data block where it stopped.
  */
 
-import { CR, encodeText, findByte, LF, NINE, readDecimal, SPACE, ZERO } from '../bytes.ts'
-import { Parsed, type ParsedCode } from '../result.ts'
+import { CR, encodeText, findByte, LF, NINE, readDecimal, SPACE, ZERO } from '../../bytes/ascii.ts'
+import { Parsed, type ParsedCode } from '../parser.ts'
 import { ReplyKind, type ReplyKindCode } from './reply-kind.ts'
 
 /** No line of memcached's comes near; without a bound a broken server could fill the memory with one. */

@@ -12,8 +12,8 @@
  * Resumable: after `incomplete` it is called again with the same bytes and more behind them. The line is taken apart once, when whole.
  */
 
-import { CR, encodeText, equalsText, findByte, LF, MINUS, NINE, readDecimal, SPACE, ZERO } from '../bytes.ts'
-import { Parsed, type ParsedCode } from '../result.ts'
+import { CR, encodeText, equalsText, findByte, LF, MINUS, NINE, readDecimal, SPACE, ZERO } from '../../bytes/ascii.ts'
+import { Parsed, type ParsedCode } from '../parser.ts'
 import { decodeBase64 } from './base64.ts'
 import { Action, type Command, Form, lookupCommand, UNKNOWN_COMMAND } from './commands.ts'
 import { RequestError, type RequestErrorCode } from './replies.ts'

@@ -1,6 +1,6 @@
 /** What nutcracker itself accepts, for pools with `strict: true`: there the rest closes the connection. Data plane; pure functions. */
 
-import { CR, MINUS, NINE, ZERO } from '../bytes.ts'
+import { CR, MINUS, NINE, ZERO } from '../../bytes/ascii.ts'
 import { Form } from './commands.ts'
 import { type MemcacheRequestParser, Suppress } from './request-parser.ts'
 

@@ -1,6 +1,6 @@
 /** Walks the blocks `VALUE key flags bytes [cas]`, data, of a reply that the reply parser found whole. Data plane; pure functions. */
 
-import { LF, SPACE, ZERO } from '../bytes.ts'
+import { LF, SPACE, ZERO } from '../../bytes/ascii.ts'
 
 /** `VALUE ` */
 const WORD_BYTES = 6

@@ -1,5 +1,5 @@
 import { type ConfigResult, parseConfig } from '../../../src/config/load.ts'
-import type { Config, PoolConfig } from '../../../src/config/types.ts'
+import type { Config, PoolConfig } from '../../../src/shared/config.ts'
 
 const HOSTS: Readonly<Record<string, string>> = {
   localhost: '127.0.0.1',

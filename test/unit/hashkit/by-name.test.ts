@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { crc32 as zlibCrc32 } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
-import { HASH_NAMES, type HashName } from '../../../src/config/types.ts'
 import { HASH_FUNCTIONS } from '../../../src/hashkit/by-name.ts'
+import { HASH_NAMES, type HashName } from '../../../src/shared/config.ts'
 import vectors from '../../vectors/hash-vectors.json' with { type: 'json' }
 
 /** Other bytes around the key, so that a function that reads past either end is found out. */

@@ -10,7 +10,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { LogLevel, type Severity } from '../../../src/log/level.ts'
 import { MESSAGE_LIMIT } from '../../../src/log/line.ts'
 import { createLogger, type Logger } from '../../../src/log/log.ts'
-import { Control } from '../../../src/shared/layout.ts'
+import { Control } from '../../../src/shared/memory-layout.ts'
 
 const SEVERITIES = ['alert', 'error', 'warn', 'notice', 'info', 'debug', 'banner'] as const satisfies Severity[]
 const LOG_MODULE = new URL('../../../src/log/log.ts', import.meta.url).href

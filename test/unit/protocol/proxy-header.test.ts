@@ -1,7 +1,7 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import { describe, expect, test } from 'vitest'
+import { Parsed } from '../../../src/protocol/parser.ts'
 import { ProxyHeaderParser } from '../../../src/protocol/proxy-header.ts'
-import { Parsed } from '../../../src/protocol/result.ts'
 import { Random, runSeed } from '../../support/random.ts'
 
 const SIGNATURE = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1')

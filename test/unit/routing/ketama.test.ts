@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ketamaPointCount } from '../../../src/routing/ketama.ts'
-import { type TableHalf, TableHead } from '../../../src/shared/layout.ts'
+import { type TableHalf, TableHead } from '../../../src/shared/memory-layout.ts'
 import continuum from '../../vectors/ketama-continuum.json' with { type: 'json' }
 import { equalPool, PublishedPool, poolWith } from './published-pool.ts'
 

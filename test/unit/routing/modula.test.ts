@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { shapeOf } from '../../../src/routing/table.ts'
+import { shapeOf } from '../../../src/routing/ring-table.ts'
 import { PublishedPool, poolWith } from './published-pool.ts'
 
 /** A hash that is the key itself, so that the test chooses the value. */

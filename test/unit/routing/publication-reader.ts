@@ -4,9 +4,9 @@
  */
 
 import { parentPort, workerData } from 'node:worker_threads'
-import type { PoolConfig } from '../../../src/config/types.ts'
-import { tableChecksum } from '../../../src/routing/table.ts'
-import { TableHead } from '../../../src/shared/layout.ts'
+import { tableChecksum } from '../../../src/routing/ring-table.ts'
+import type { PoolConfig } from '../../../src/shared/config.ts'
+import { TableHead } from '../../../src/shared/memory-layout.ts'
 import { PublishedPool } from './published-pool.ts'
 
 export interface ReaderData {

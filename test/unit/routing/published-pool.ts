@@ -1,9 +1,9 @@
-/** A pool whose tables lie in real shared memory, published by the protocol of `shared/layout.ts` on the test's own thread. */
+/** A pool whose tables lie in real shared memory, published by the protocol of `shared/memory-layout.ts` on the test's own thread. */
 
-import type { PoolConfig } from '../../../src/config/types.ts'
-import { PoolRouter } from '../../../src/routing/pool-router.ts'
-import { fillTable, shapeOf, tableInput } from '../../../src/routing/table.ts'
-import { PoolHead, SharedLayout, type TableHalf } from '../../../src/shared/layout.ts'
+import { PoolRouter } from '../../../src/routing/ring-router.ts'
+import { fillTable, shapeOf, tableInput } from '../../../src/routing/ring-table.ts'
+import type { PoolConfig } from '../../../src/shared/config.ts'
+import { PoolHead, SharedLayout, type TableHalf } from '../../../src/shared/memory-layout.ts'
 import { poolOf, serverAt } from '../../support/generation.ts'
 
 /** @param weights one for each name; 1 where it is missing. The names must be in the order of the configuration. */

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { POOL_FIELDS, PoolStat, ProcessStat, SERVER_FIELDS, ServerStat } from '../../../src/stats/fields.ts'
+import { POOL_FIELDS, PoolStat, ProcessStat, SERVER_FIELDS, ServerStat } from '../../../src/shared/stat-fields.ts'
 import { renderStats } from '../../../src/stats/json.ts'
 import type { StatsSnapshot } from '../../../src/stats/reader.ts'
 

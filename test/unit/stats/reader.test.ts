@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import type { SharedLayout } from '../../../src/shared/layout.ts'
+import type { SharedLayout } from '../../../src/shared/memory-layout.ts'
 import type { Generation } from '../../../src/shared/messages.ts'
-import { PoolStat, ProcessStat, ServerStat } from '../../../src/stats/fields.ts'
+import { PoolStat, ProcessStat, ServerStat } from '../../../src/shared/stat-fields.ts'
 import { StatsReader } from '../../../src/stats/reader.ts'
 import { configOf, generationOf, layoutOf, poolOf, serverAt } from '../../support/generation.ts'
 

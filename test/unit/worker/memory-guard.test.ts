@@ -1,16 +1,24 @@
 import { afterEach, expect, test, vi } from 'vitest'
-import { ProcessStat } from '../../../src/stats/fields.ts'
-import { lentBytes } from '../../../src/worker/memory.ts'
-import { giveSlab, takeSlab } from '../../../src/worker/slab.ts'
-import { encode } from '../../support/resp.ts'
+import { ProcessStat } from '../../../src/shared/stat-fields.ts'
+import { lentBytes } from '../../../src/worker/memory/lent-memory.ts'
+import { giveSlab, takeSlab } from '../../../src/worker/memory/slab.ts'
 import { waitUntil } from '../../support/wait.ts'
-import { Harness, type HarnessOptions } from './harness.ts'
-import { bulk, silent } from './scripted-server.ts'
+import { encode } from '../../support/wire/resp.ts'
+import { Harness, type HarnessOptions } from '../../support/worker/harness.ts'
+import { bulk, silent } from '../../support/worker/scripted-server.ts'
 
-vi.mock('../../../src/worker/message.ts', async real => (await import('./ledger.ts')).countMessages(await real()))
-vi.mock('../../../src/worker/slab.ts', async real => (await import('./ledger.ts')).countSlabs(await real()))
-vi.mock('../../../src/worker/hold.ts', async real => (await import('./ledger.ts')).countHolds(await real()))
-vi.mock('../../../src/worker/tail.ts', async real => (await import('./ledger.ts')).countTails(await real()))
+vi.mock('../../../src/worker/request/message.ts', async real =>
+  (await import('../../support/worker/lending-ledger.ts')).countMessages(await real()),
+)
+vi.mock('../../../src/worker/memory/slab.ts', async real =>
+  (await import('../../support/worker/lending-ledger.ts')).countSlabs(await real()),
+)
+vi.mock('../../../src/worker/memory/reply-arena.ts', async real =>
+  (await import('../../support/worker/lending-ledger.ts')).countHolds(await real()),
+)
+vi.mock('../../../src/worker/memory/tail.ts', async real =>
+  (await import('../../support/worker/lending-ledger.ts')).countTails(await real()),
+)
 
 const MIB = 1_048_576
 const LIMIT_BYTES = 8 * MIB

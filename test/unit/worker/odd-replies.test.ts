@@ -1,10 +1,10 @@
 /** Servers that answer well-formed bytes which are no answer to the request: the request fails, and nothing and nobody else. */
 
 import { afterEach, expect, test } from 'vitest'
-import { encode } from '../../support/resp.ts'
 import { waitUntil } from '../../support/wait.ts'
-import { Harness } from './harness.ts'
-import { bulk } from './scripted-server.ts'
+import { encode } from '../../support/wire/resp.ts'
+import { Harness } from '../../support/worker/harness.ts'
+import { bulk } from '../../support/worker/scripted-server.ts'
 
 let harness: Harness
 

@@ -6,8 +6,8 @@ vi.hoisted(() => {
   process.env.PISTACHIO_SOCKETS = 'stream'
 })
 
-describe('client', async () => void (await import('./client.test.ts')))
-describe('server connection', async () => void (await import('./server-connection.test.ts')))
-describe('fragment', async () => void (await import('./fragment.test.ts')))
-describe('upload', async () => void (await import('./upload.test.ts')))
-describe('pool', async () => void (await import('./pool.test.ts')))
+describe('client', async () => void (await import('./client/client.test.ts')))
+describe('server connection', async () => void (await import('./server/server-connection.test.ts')))
+describe('fragment', async () => void (await import('./request/split-request.test.ts')))
+describe('upload', async () => void (await import('./client/upload.test.ts')))
+describe('pool', async () => void (await import('./server/pool.test.ts')))

@@ -3,7 +3,7 @@
 import { REFUSALS } from '../../../../src/protocol/memcache/replies.ts'
 import { MemcacheReplyParser } from '../../../../src/protocol/memcache/reply-parser.ts'
 import { MemcacheRequestParser, Suppress } from '../../../../src/protocol/memcache/request-parser.ts'
-import { Parsed, type ParsedCode } from '../../../../src/protocol/result.ts'
+import { Parsed, type ParsedCode } from '../../../../src/protocol/parser.ts'
 
 export function latin1(text: string): Buffer {
   return Buffer.from(text, 'latin1')

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { ReplyKind } from '../../../../src/protocol/memcache/reply-kind.ts'
 import { MAX_REPLY_LINE_BYTES, MemcacheReplyParser } from '../../../../src/protocol/memcache/reply-parser.ts'
-import { Parsed } from '../../../../src/protocol/result.ts'
+import { Parsed } from '../../../../src/protocol/parser.ts'
 import { Random, runSeed } from '../../../support/random.ts'
 import { allCuts, latin1, readReplies } from './feeding.ts'
 

@@ -4,7 +4,7 @@ import {
   MAX_LINE_BYTES,
   MemcacheRequestParser,
 } from '../../../../src/protocol/memcache/request-parser.ts'
-import { Parsed } from '../../../../src/protocol/result.ts'
+import { Parsed } from '../../../../src/protocol/parser.ts'
 import { Random, runSeed } from '../../../support/random.ts'
 import { allCuts, latin1, readRequests } from './feeding.ts'
 

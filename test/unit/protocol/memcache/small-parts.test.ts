@@ -6,7 +6,7 @@ import { MemcacheRequestParser } from '../../../../src/protocol/memcache/request
 import { mergeStats } from '../../../../src/protocol/memcache/stats-merge.ts'
 import { acceptedByNutcracker } from '../../../../src/protocol/memcache/strict.ts'
 import { isValue, valueEnd, valueEndOf } from '../../../../src/protocol/memcache/values.ts'
-import { Parsed } from '../../../../src/protocol/result.ts'
+import { Parsed } from '../../../../src/protocol/parser.ts'
 import { Random, runSeed } from '../../../support/random.ts'
 import { latin1 } from './feeding.ts'
 

@@ -1,0 +1,130 @@
+/**
+ * How many clients each worker and each pool has at this moment, those on their way to a worker included. Primary thread; asked by
+ * `hand-over.ts` for every accepted connection, so it is a few loads from shared memory.
+ *
+ *     hand-over: clients += 1 ──(port)──▶ worker takes it: client_connections += 1 ──▶ close: both −= 1
+ *                └─────── on the way ────┘
+ *
+ * The port keeps its order, so when n clients are on the way to a worker they are the last n that were handed to it: this tells their pools.
+ * While a worker has not adopted the newest generation its numbers are still in the old memory, and both are added up.
+ */
+
+import { SharedLayout, WorkerSlot } from '../../shared/memory-layout.ts'
+import type { Generation } from '../../shared/messages.ts'
+import { PoolStat } from '../../shared/stat-fields.ts'
+
+/** Length of the list of hand-overs at which those that have arrived are dropped though nobody asked. */
+const TRIM_AT = 1024
+
+/** One generation's places for one worker. */
+interface WorkerPlaces {
+  readonly generation: number
+  readonly slot: Int32Array
+  readonly row: Float64Array
+  /** Place of `client_connections` in the row by pool of the newest generation; -1 where the pool is not in this one. */
+  gauges: readonly number[]
+  /** The same for every pool of this generation. */
+  readonly allGauges: readonly number[]
+  readonly poolNames: readonly string[]
+}
+
+export class ClientCensus {
+  readonly #workers: number
+  /** By worker; oldest generation first. */
+  readonly #places: WorkerPlaces[][]
+  /** By worker: names of the pools of the last clients handed to it, oldest first; those that have arrived leave at the next count. */
+  readonly #handed: string[][]
+  #poolNames: readonly string[] = []
+  #limited = false
+
+  constructor(workers: number) {
+    this.#workers = workers
+    this.#places = Array.from({ length: workers }, () => [])
+    this.#handed = Array.from({ length: workers }, () => [])
+  }
+
+  /** Pool indexes and new hand-overs are this generation's from now on. */
+  addGeneration(next: Generation): void {
+    const layout = new SharedLayout(this.#workers, next.shapes)
+    this.#poolNames = next.config.pools.map(pool => pool.name)
+    this.#limited = next.config.pools.some(pool => pool.clientConnections > 0)
+    const allGauges = this.#poolNames.map((_, pool) => layout.poolStat(pool) + PoolStat.clientConnections)
+    for (const [worker, places] of this.#places.entries()) {
+      places.push({
+        generation: next.generation,
+        slot: layout.worker(next.shared, worker),
+        row: layout.row(next.shared, worker + 1),
+        gauges: [],
+        allGauges,
+        poolNames: this.#poolNames,
+      })
+      for (const place of places) {
+        place.gauges = this.#poolNames.map(name => place.allGauges[place.poolNames.indexOf(name)] ?? -1)
+      }
+    }
+  }
+
+  /** The worker's numbers are in this generation's memory alone from now on. */
+  workerAdopted(worker: number, generation: number): void {
+    this.#places[worker] = this.#places[worker].filter(place => place.generation >= generation)
+  }
+
+  /** The worker died: nobody is with it or on the way to it any more. */
+  workerGone(worker: number): void {
+    this.#handed[worker].length = 0
+    for (const place of this.#places[worker]) Atomics.store(place.slot, WorkerSlot.clients, 0)
+  }
+
+  /** Counts a client that is about to be posted to the worker. */
+  handedOver(worker: number, pool: number): void {
+    Atomics.add(this.#places[worker].at(-1)!.slot, WorkerSlot.clients, 1)
+    if (!this.#limited) return
+    const handed = this.#handed[worker]
+    handed.push(this.#poolNames[pool])
+    if (handed.length >= TRIM_AT) this.#onTheWay(worker)
+  }
+
+  /** Takes the last `handedOver` back: the post failed. */
+  notHandedOver(worker: number): void {
+    Atomics.sub(this.#places[worker].at(-1)!.slot, WorkerSlot.clients, 1)
+    if (this.#limited) this.#handed[worker].pop()
+  }
+
+  /** Clients of a worker over all pools. */
+  clientsOf(worker: number): number {
+    let clients = 0
+    for (const place of this.#places[worker]) clients += Atomics.load(place.slot, WorkerSlot.clients)
+    return clients
+  }
+
+  totalClients(): number {
+    let clients = 0
+    for (let worker = 0; worker < this.#workers; worker++) clients += this.clientsOf(worker)
+    return clients
+  }
+
+  /** Clients of a pool of the newest generation over all workers. */
+  clientsOfPool(pool: number): number {
+    let clients = 0
+    for (let worker = 0; worker < this.#workers; worker++) {
+      for (const place of this.#places[worker]) {
+        const at = place.gauges[pool]
+        if (at >= 0) clients += place.row[at]
+      }
+      const onTheWay = this.#onTheWay(worker)
+      for (const name of onTheWay) if (name === this.#poolNames[pool]) clients++
+    }
+    return clients
+  }
+
+  /** Pool names of the clients on the way to a worker. */
+  #onTheWay(worker: number): readonly string[] {
+    const handed = this.#handed[worker]
+    if (handed.length === 0) return handed
+    let taken = 0
+    for (const place of this.#places[worker]) for (const at of place.allGauges) taken += place.row[at]
+    const count = Math.max(0, this.clientsOf(worker) - taken)
+    if (handed.length > count) handed.splice(0, handed.length - count)
+    return handed
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * What becomes of an accepted connection: it goes to the worker with the fewest clients, or it is told why not and closed. Primary thread;
+ * called by the pools' listeners, once a connection.
+ *
+ *     accept ─▶ descriptors left? ─▶ limit of the pool? ─▶ least loaded worker ─▶ clients += 1 ─▶ post the handle
+ *                     └ no ───────────────┴ no ─▶ error line ─▶ counted, logged ─▶ close
+ */
+
+import type { Logger } from '../../log/log.ts'
+import { andMore, LogThrottle } from '../../log/throttle.ts'
+import { type AcceptedClient, socketOf } from '../../net/listener.ts'
+import { peerName } from '../../net/peer-name.ts'
+import type { Config, PoolConfig } from '../../shared/config.ts'
+import { RESERVE_DESCRIPTORS } from '../../shared/memory-layout.ts'
+import type { DescriptorBudget } from '../process/descriptors.ts'
+import type { ClientCensus } from './client-census.ts'
+
+/** nutcracker closes without a word; Redis and memcached say this. */
+const REFUSAL_REDIS = '-ERR max number of clients reached\r\n'
+const REFUSAL_MEMCACHE = 'SERVER_ERROR max number of clients reached\r\n'
+/** So long a refused client may take to read its line and close, before it is cut off. */
+const LINGER_MS = 1_000
+/** Refused clients that may linger at once; each holds a descriptor of the reserve. */
+const MAX_LINGERING = 4
+
+/** What hand-over needs of the supervisor. */
+export interface HandOverTarget {
+  readonly workers: number
+  /** false while the worker is being replaced. */
+  isRunning(worker: number): boolean
+  /** Moves the handle to the worker. @returns false when there is nobody to take it; the handle is still the caller's. */
+  handClient(worker: number, pool: number, client: AcceptedClient): boolean
+}
+
+export interface HandOverOptions {
+  readonly target: HandOverTarget
+  readonly census: ClientCensus
+  /** Counts a refused client of the pool. */
+  readonly countRefused: (pool: number) => void
+  readonly log: Logger
+  readonly nowMs?: () => number
+}
+
+export class HandOver {
+  readonly #target: HandOverTarget
+  readonly #census: ClientCensus
+  readonly #countRefused: (pool: number) => void
+  readonly #log: Logger
+  readonly #nowMs: () => number
+  #config: Config = { pools: [] }
+  #budget: DescriptorBudget | null = null
+  #next = 0
+  #lingering = 0
+  /** By name of the pool: what is said about refusals. */
+  readonly #refusals = new Map<string, LogThrottle>()
+
+  constructor(options: HandOverOptions) {
+    this.#target = options.target
+    this.#census = options.census
+    this.#countRefused = options.countRefused
+    this.#log = options.log
+    this.#nowMs = options.nowMs ?? Date.now
+  }
+
+  /** Pool indexes and limits are this configuration's from now on. */
+  useConfig(config: Config, budget: DescriptorBudget): void {
+    this.#config = config
+    this.#budget = budget
+  }
+
+  /** Takes an accepted client of a pool. */
+  accept(pool: number, client: AcceptedClient): void {
+    const poolConfig = this.#config.pools[pool]
+    const budget = this.#budget!
+    if (client.fd >= budget.limit - RESERVE_DESCRIPTORS) {
+      this.#refuse(pool, client, `descriptor ${client.fd} of ${budget.limit} is in use`, false)
+      return
+    }
+    if (this.#census.totalClients() >= budget.maxClients) {
+      this.#refuse(pool, client, `${budget.maxClients} clients are as many as the descriptor limit allows`, true)
+      return
+    }
+    const limit = poolConfig.clientConnections
+    if (limit > 0 && this.#census.clientsOfPool(pool) >= limit) {
+      this.#refuse(pool, client, `client_connections is ${limit}`, true)
+      return
+    }
+    this.#hand(pool, client)
+  }
+
+  #hand(pool: number, client: AcceptedClient): void {
+    const worker = this.#leastLoaded()
+    this.#next = worker + 1
+    this.#census.handedOver(worker, pool)
+    if (this.#target.handClient(worker, pool, client)) return
+    this.#census.notHandedOver(worker)
+    client.close()
+  }
+
+  /** Running workers come first; among equals the turn goes round. */
+  #leastLoaded(): number {
+    const { workers } = this.#target
+    let best = -1
+    let fewest = Infinity
+    for (let step = 0; step < workers; step++) {
+      const worker = (this.#next + step) % workers
+      const clients = this.#census.clientsOf(worker)
+      const load = this.#target.isRunning(worker) ? clients : clients + 2 ** 31
+      if (load < fewest) {
+        fewest = load
+        best = worker
+      }
+    }
+    return best
+  }
+
+  /** @param mayLinger false: descriptors are so short that the line is sent and the connection cut at once. */
+  #refuse(pool: number, client: AcceptedClient, reason: string, mayLinger: boolean): void {
+    const poolConfig = this.#config.pools[pool]
+    this.#countRefused(pool)
+    this.#logRefusal(poolConfig, client, reason)
+    const socket = socketOf(client)
+    // A client that is gone already is no news.
+    socket.on('error', () => {})
+    const line = poolConfig.redis ? REFUSAL_REDIS : REFUSAL_MEMCACHE
+    if (!mayLinger || this.#lingering >= MAX_LINGERING) {
+      socket.write(line, () => socket.destroy())
+      return
+    }
+    // Closing while the client's first request lies unread would reset the connection, and the line could be lost.
+    this.#lingering++
+    const timer = setTimeout(() => socket.destroy(), LINGER_MS)
+    socket.on('close', () => {
+      clearTimeout(timer)
+      this.#lingering--
+    })
+    socket.resume()
+    socket.end(line)
+  }
+
+  #logRefusal(pool: PoolConfig, client: AcceptedClient, reason: string): void {
+    let throttle = this.#refusals.get(pool.name)
+    if (throttle === undefined) {
+      throttle = new LogThrottle()
+      this.#refusals.set(pool.name, throttle)
+    }
+    const unwritten = throttle.take(this.#nowMs())
+    if (unwritten < 0) return
+    const address = peerName(client)
+    const who = address === '' ? 'a client' : `c ${address}`
+    this.#log.notice(`refused ${who} of pool '${pool.name}': ${reason}${andMore(unwritten)}`)
+  }
+}

@@ -1,0 +1,325 @@
+/**
+ * Which listeners are open and who owns them: the primary (TCP), one worker (a unix path, which cannot move between threads), or every worker
+ * (`reuseport: true`). Primary thread; told by `primary.ts` what a start, a reload and the end ask for.
+ *
+ * A reload goes in three steps, so that an address that cannot be had stops it before anything changed:
+ *
+ *     prepare   new addresses of the primary are bound (their clients wait), the others tried
+ *     release   workers let go of what they no longer own, while they still know the old pools
+ *     (the workers are sent the generation)
+ *     commit    listeners serve the new pools, workers open theirs, the primary closes what is gone
+ */
+
+import { accessSync, constants, rmSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { ListenerChange } from '../../config/diff.ts'
+import type { Logger } from '../../log/log.ts'
+import { type AcceptedClient, type Listener, ListenFailure, openListener, pathFailure } from '../../net/listener.ts'
+import type { Config, PoolConfig } from '../../shared/config.ts'
+import type { FromWorker, ToWorker } from '../../shared/messages.ts'
+import { strerror } from '../../shared/strerror.ts'
+
+/** An address that changes its owner is free once the old owner has closed it; so long that may take. */
+const TAKE_OVER_MS = 2_000
+const TAKE_OVER_STEP_MS = 10
+
+export interface ListenerSetOptions {
+  readonly workers: number
+  /** Sends to a worker; false when it is not there (it hears of its listeners when it is ready again). */
+  readonly post: (worker: number, message: ToWorker) => boolean
+  /** A client of a pool of the current configuration. */
+  readonly onClient: (pool: number, client: AcceptedClient) => void
+  readonly log: Logger
+}
+
+/** A listener: open, or about to be. */
+interface Entry {
+  pool: PoolConfig
+  poolIndex: number
+  /** Workers that own it; empty = the primary. */
+  owners: readonly number[]
+  /** The primary's socket. */
+  listener: Listener | null
+  /** Clients that came before their pool is there; null = they are taken at once. */
+  waiting: AcceptedClient[] | null
+  /** Accepting fails; logged when it begins and when it ends. */
+  failing: boolean
+  /** The unix socket as bound, `device:inode`; '' = none. */
+  file: string
+}
+
+/** Addresses of the primary that `prepare` has bound. */
+export type PreparedListeners = ReadonlyMap<string, Entry>
+
+export class ListenerSet {
+  readonly #options: ListenerSetOptions
+  /** By the text of the address. */
+  readonly #entries = new Map<string, Entry>()
+  /** By worker: what it was asked to listen on and has not answered. It answers in the order of asking. */
+  readonly #asked: { entry: Entry; answer: (code: string) => void }[][]
+
+  constructor(options: ListenerSetOptions) {
+    this.#options = options
+    this.#asked = Array.from({ length: options.workers }, () => [])
+  }
+
+  /** The start: opens the listeners of all pools, in their order. Rejects with nutcracker's line about the first that failed. */
+  async openAll(config: Config): Promise<void> {
+    const answers: Promise<void>[] = []
+    for (const [index, pool] of config.pools.entries()) {
+      const entry = this.#newEntry(pool, index)
+      this.#entries.set(pool.listen.text, entry)
+      if (entry.owners.length === 0) await this.#bind(entry)
+      for (const worker of entry.owners) answers.push(this.#ask(worker, entry))
+    }
+    await Promise.all(answers)
+  }
+
+  /** First step of a reload. Rejects with nutcracker's line about the first address that failed; nothing has changed then. */
+  async prepare(changes: readonly ListenerChange[], next: Config): Promise<PreparedListeners> {
+    const prepared = new Map<string, Entry>()
+    try {
+      for (const change of changes) {
+        if (change.action !== 'open') continue
+        const entry = this.#newEntry(next.pools[change.after], change.after)
+        if (entry.owners.length > 0) {
+          await this.#tryAddress(entry)
+          continue
+        }
+        entry.waiting = []
+        await this.#bind(entry)
+        prepared.set(change.listen.text, entry)
+      }
+    } catch (error) {
+      this.discard(prepared)
+      throw error
+    }
+    return prepared
+  }
+
+  /** Takes `prepare` back. */
+  discard(prepared: PreparedListeners): void {
+    for (const { listener, waiting } of prepared.values()) {
+      listener?.close()
+      for (const client of waiting ?? []) client.close()
+    }
+  }
+
+  /** Second step of a reload, before the workers are sent the new generation. */
+  release(changes: readonly ListenerChange[], next: Config): void {
+    for (const change of changes) {
+      const entry = this.#entries.get(change.listen.text)
+      if (entry === undefined || !mustMove(change, entry, next)) continue
+      for (const worker of entry.owners) this.#options.post(worker, { type: 'unlisten', pool: entry.poolIndex })
+    }
+  }
+
+  /** Last step of a reload, once the workers were sent the new generation. Failures from here on are logged. */
+  commit(changes: readonly ListenerChange[], next: Config, prepared: PreparedListeners): void {
+    for (const change of changes) {
+      const { text } = change.listen
+      const entry =
+        this.#entries.get(text) ?? prepared.get(text) ?? this.#newEntry(next.pools[change.after], change.after)
+      const move = change.action === 'open' || mustMove(change, entry, next)
+      if (change.action === 'close') {
+        entry.listener?.close()
+        removeFile(entry)
+        this.#entries.delete(text)
+        continue
+      }
+      entry.pool = next.pools[change.after]
+      entry.poolIndex = change.after
+      this.#entries.set(text, entry)
+      if (entry.listener !== null && entry.owners.length === 0) entry.listener.setBacklog(entry.pool.backlog)
+      if (move) this.#move(entry)
+      const waiting = entry.waiting ?? []
+      entry.waiting = null
+      for (const client of waiting) this.#options.onClient(entry.poolIndex, client)
+    }
+  }
+
+  /** The worker knows no listener yet: it hears of those that it owns. */
+  workerReady(worker: number): void {
+    for (const entry of this.#entries.values()) {
+      if (entry.owners.includes(worker)) this.#askLater(worker, entry)
+    }
+  }
+
+  /** The worker died; it will be `workerReady` again. */
+  workerGone(worker: number): void {
+    for (const { answer } of this.#asked[worker].splice(0)) answer('')
+  }
+
+  /** A worker's answer to `listen`. */
+  onAnswer(worker: number, message: FromWorker & { readonly type: 'listening' | 'listen-failed' }): void {
+    const asked = this.#asked[worker].shift()
+    if (asked === undefined) return
+    if (message.type === 'listening') asked.entry.file = fileIdentity(asked.entry.pool.listen.path)
+    asked.answer(message.type === 'listening' ? '' : message.code)
+  }
+
+  /** Stops accepting on the primary; workers close their own listeners when they drain. */
+  close(): void {
+    for (const entry of this.#entries.values()) entry.listener?.close()
+  }
+
+  /** Likewise, once whom the kernel has connected already is taken: closing would reset those. */
+  async closeWhenQuiet(): Promise<void> {
+    await Promise.all([...this.#entries.values()].map(entry => entry.listener?.closeWhenQuiet()))
+  }
+
+  /** Removes the unix sockets that are still ours: a successor may have put its own in their place. */
+  removeFiles(): void {
+    for (const entry of this.#entries.values()) removeFile(entry)
+  }
+
+  #newEntry(pool: PoolConfig, poolIndex: number): Entry {
+    const owners = ownersOf(pool, poolIndex, this.#options.workers)
+    return { pool, poolIndex, owners, listener: null, waiting: null, failing: false, file: '' }
+  }
+
+  async #bind(entry: Entry): Promise<void> {
+    const { listen, backlog } = entry.pool
+    try {
+      entry.listener = await openListener({
+        address: listen.host,
+        port: listen.port,
+        backlog,
+        reuseport: false,
+        onClient: client => this.#accepted(entry, client),
+        onError: code => this.#acceptFailed(entry, code),
+      })
+    } catch (error) {
+      throw failureOf(entry, error)
+    }
+  }
+
+  #accepted(entry: Entry, client: AcceptedClient): void {
+    if (entry.failing) {
+      entry.failing = false
+      this.#options.log.notice(`accept on p ${entry.listener?.fd ?? -1} works again`)
+    }
+    if (entry.waiting !== null) entry.waiting.push(client)
+    else this.#options.onClient(entry.poolIndex, client)
+  }
+
+  #acceptFailed(entry: Entry, code: string): void {
+    if (entry.failing) return
+    entry.failing = true
+    this.#options.log.error(`accept on p ${entry.listener?.fd ?? -1} failed: ${strerror(code)}`)
+  }
+
+  /** Whether workers could listen there, found out without them. Rejects as `#bind` does. */
+  async #tryAddress(entry: Entry): Promise<void> {
+    const { listen, backlog } = entry.pool
+    try {
+      if (listen.path !== '') {
+        accessSync(dirname(listen.path), constants.W_OK)
+        return
+      }
+      const ignore = (): void => {}
+      const onClient = (client: AcceptedClient): void => client.close()
+      const options = { address: listen.host, port: listen.port, backlog, reuseport: true, onClient, onError: ignore }
+      const listener = await openListener(options)
+      listener.close()
+    } catch (error) {
+      throw failureOf(entry, error)
+    }
+  }
+
+  /** Opens an entry that is new or has another owner than before. */
+  #move(entry: Entry): void {
+    const wasPrimary = entry.owners.length === 0
+    const isPath = entry.pool.listen.path !== ''
+    // A path stays with its worker: closing a unix socket removes the file, and another worker's may be there already.
+    const owners = isPath && !wasPrimary ? entry.owners : ownersOf(entry.pool, entry.poolIndex, this.#options.workers)
+    entry.owners = owners
+    if (owners.length > 0) {
+      entry.listener?.close()
+      entry.listener = null
+      for (const worker of owners) this.#askLater(worker, entry)
+    } else if (!wasPrimary) {
+      void this.#takeOver(entry)
+    }
+  }
+
+  /** Binds an address that workers were told to let go. */
+  async #takeOver(entry: Entry): Promise<void> {
+    const deadline = performance.now() + TAKE_OVER_MS
+    for (;;) {
+      try {
+        await this.#bind(entry)
+        return
+      } catch (error) {
+        if (performance.now() > deadline) {
+          this.#options.log.error((error as Error).message)
+          return
+        }
+        await delay(TAKE_OVER_STEP_MS)
+      }
+    }
+  }
+
+  #askLater(worker: number, entry: Entry): void {
+    this.#ask(worker, entry).catch((error: Error) => this.#options.log.error(error.message))
+  }
+
+  /** Rejects as `#bind` does. A worker that dies meanwhile is asked again once it is ready. */
+  #ask(worker: number, entry: Entry): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (!this.#options.post(worker, { type: 'listen', pool: entry.poolIndex })) {
+        resolve()
+        return
+      }
+      const answer = (code: string): void => {
+        if (code === '') resolve()
+        else reject(failureOf(entry, new ListenFailure(pathFailure(code, entry.pool.listen.path), -1, 'bind')))
+      }
+      this.#asked[worker].push({ entry, answer })
+    })
+  }
+}
+
+function ownersOf(pool: PoolConfig, poolIndex: number, workers: number): readonly number[] {
+  if (pool.listen.path !== '') return [poolIndex % workers]
+  return pool.reuseport ? Array.from({ length: workers }, (_, worker) => worker) : []
+}
+
+/** Whether the listener's socket cannot stay with its owner. The primary changes a backlog in place. */
+function mustMove(change: ListenerChange, entry: Entry, next: Config): boolean {
+  if (change.action === 'open') return false
+  if (change.action === 'close') return true
+  const pool = next.pools[change.after]
+  const byWorkers = pool.reuseport || pool.listen.path !== ''
+  if (entry.owners.length === 0) return byWorkers
+  // A worker knows its listeners by their pool.
+  return !byWorkers || change.action === 'reopen' || pool.name !== entry.pool.name
+}
+
+/** nutcracker's line. */
+function failureOf({ pool }: Entry, error: unknown): Error {
+  const { text } = pool.listen
+  if (error instanceof ListenFailure) {
+    const { fd, step, code } = error
+    const what = step === 'bind' ? `bind on p ${fd} to addr` : `listen on p ${fd} on addr`
+    return new Error(`${what} '${text}' failed: ${strerror(code)}`, { cause: error })
+  }
+  const { code } = error as NodeJS.ErrnoException
+  return new Error(`bind on p -1 to addr '${text}' failed: ${strerror(code ?? String(error))}`, { cause: error })
+}
+
+function removeFile({ file, pool }: Entry): void {
+  if (file !== '' && fileIdentity(pool.listen.path) === file) rmSync(pool.listen.path, { force: true })
+}
+
+/** `device:inode` of the file at a path; '' when there is none. */
+function fileIdentity(path: string): string {
+  if (path === '') return ''
+  try {
+    const { dev, ino } = statSync(path)
+    return `${dev}:${ino}`
+  } catch {
+    return ''
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * The texts of `-V`, `-h` and `-D`. nutcracker's are kept byte for byte, its mixture of CR LF and LF included, because scripts compare them.
+ * Ours come after: a third line in the version block of `-V`, where a nutcracker built with assertions has one too (who reads the version
+ * looks at the first line), and a section of its own in the help. Pure; for `cli.ts`.
+ */
+
+import { POOL_FIELDS, SERVER_FIELDS, type StatField } from '../../shared/stat-fields.ts'
+import { NUTCRACKER_VERSION } from './version.ts'
+
+/** @param ownLine a third line about ourselves, or ''. */
+export function versionText(platform: NodeJS.Platform, ownLine: string): string {
+  const own = ownLine === '' ? '' : `${ownLine}\n`
+  return `This is nutcracker-${NUTCRACKER_VERSION}\nasync event backend: ${eventBackend(platform)}\n${own}\n`
+}
+
+export const USAGE_TEXT = [
+  'Usage: nutcracker [-?hVdDt] [-v verbosity level] [-o output file]\r\n',
+  '                  [-c conf file] [-s stats port] [-a stats addr]\r\n',
+  '                  [-i stats interval] [-p pid file] [-m mbuf size]\r\n',
+  '\n',
+  'Options:\r\n',
+  '  -h, --help             : this help\r\n',
+  '  -V, --version          : show version and exit\r\n',
+  '  -t, --test-conf        : test configuration for syntax errors and exit\r\n',
+  '  -d, --daemonize        : run as a daemon\r\n',
+  '  -D, --describe-stats   : print stats description and exit\n',
+  '  -v, --verbose=N        : set logging level (default: 5, min: 0, max: 11)\r\n',
+  '  -o, --output=S         : set logging file (default: stderr)\r\n',
+  '  -c, --conf-file=S      : set configuration file (default: conf/nutcracker.yml)\r\n',
+  '  -s, --stats-port=N     : set stats monitoring port (default: 22222)\r\n',
+  '  -a, --stats-addr=S     : set stats monitoring ip (default: 0.0.0.0)\r\n',
+  '  -i, --stats-interval=N : set stats aggregation interval in msec (default: 30000 msec)\r\n',
+  '  -p, --pid-file=S       : set pid file (default: off)\r\n',
+  '  -m, --mbuf-size=N      : set size of mbuf chunk in bytes (default: 16384 bytes)\r\n',
+  '\n',
+].join('')
+
+/** What `-h` adds, and what a mistake in one of these options shows after the usage. */
+export const OWN_USAGE_TEXT = [
+  'Options that nutcracker does not have:\n',
+  '      --workers=N        : set number of worker threads (default: one per core, min: 1, max: 256)\n',
+  '      --log-format=S     : set format of log lines: nutcracker or json (default: nutcracker)\n',
+  '      --memory-limit=S   : set most memory for data that waits, all workers: bytes, k, m, g or %, 0 for none (default: 50%)\n',
+  '      --drain-timeout=N  : set longest time of an orderly end in msec (default: 30000 msec)\n',
+  '      --drain-delay=N    : set time of it in which clients are still accepted in msec (default: 0 msec)\n',
+  '      --agent-check-port=N : set port of HAProxy agent check on the stats addr (default: off)\n',
+  '      --explain-key=S    : print which server of each pool has a key, and exit\n',
+  '\n',
+].join('')
+
+/** nutcracker's statistics only: each block aligned to its longest name. */
+export function describeStatsText(): string {
+  return `pool stats:\n${describe(POOL_FIELDS)}\nserver stats:\n${describe(SERVER_FIELDS)}`
+}
+
+function describe(fields: readonly StatField[]): string {
+  const shown = fields.filter(field => !field.own)
+  const width = Math.max(...shown.map(field => field.name.length))
+  return shown.map(field => `  ${field.name.padEnd(width)}  "${field.description}"\n`).join('')
+}
+
+function eventBackend(platform: NodeJS.Platform): string {
+  if (platform === 'linux' || platform === 'android') return 'epoll'
+  if (platform === 'darwin' || platform === 'freebsd' || platform === 'openbsd' || platform === 'netbsd')
+    return 'kqueue'
+  return platform === 'sunos' ? 'event_ports' : 'unknown'
+}

@@ -1,0 +1,165 @@
+/**
+ * What follows when a worker ejects a server, and how the server comes back. Primary thread; one for the process.
+ *
+ *     worker: failures reach the limit, state := ejected ─▶ 'ejected' ─▶ count, log, table without it
+ *                                                                          │ server_retry_timeout
+ *                         up: state := up, table with it ◀── healthy ── probe ── not ──▶ wait again
+ *
+ * No client ever meets a server that has not answered a probe first. With `eject_keep_ring` the tables stay as they are: the workers
+ * themselves answer for ejected servers. Pools without `auto_eject_hosts` never come here.
+ */
+
+import type { Logger } from '../../log/log.ts'
+import type { PoolConfig, ServerConfig } from '../../shared/config.ts'
+import { Health, HealthState, HealthTime } from '../../shared/memory-layout.ts'
+import { PoolStat, ServerStat } from '../../shared/stat-fields.ts'
+import { type LocalGeneration, liveServers, type ServerPlace } from '../generation/generation.ts'
+
+/** `server_retry_timeout: 0` must not become a storm of connections. */
+const MIN_RETRY_MS = 50
+/** A table that could not be built is tried again after so long. */
+const REBUILD_RETRY_MS = 1_000
+
+export interface HealthOptions {
+  readonly log: Logger
+  /** Asks a server; '' = healthy, else why not (`prober.ts`). */
+  readonly probe: (pool: PoolConfig, server: ServerConfig) => Promise<string>
+}
+
+/** An ejected server. */
+interface Absence {
+  readonly place: ServerPlace
+  timer: NodeJS.Timeout
+  /** Why the last probe failed; a reason is logged when it changes. */
+  lastProblem: string
+}
+
+export class HealthMonitor {
+  readonly #options: HealthOptions
+  #current: LocalGeneration | null = null
+  /** By `pool/server`. */
+  #absences = new Map<string, Absence>()
+  #rebuilds = new Set<NodeJS.Timeout>()
+
+  constructor(options: HealthOptions) {
+    this.#options = options
+  }
+
+  /** Looks after this generation's servers from now on; those that it finds ejected are probed at their time. */
+  useGeneration(current: LocalGeneration): void {
+    this.close()
+    this.#current = current
+    for (const [pool, config] of current.config.pools.entries()) {
+      if (!config.autoEjectHosts) continue
+      for (const server of config.servers.keys()) {
+        const health = current.layout.health(current.shared, pool, server)
+        if (Atomics.load(health, Health.state) === HealthState.ejected) this.#await({ pool, server })
+      }
+    }
+  }
+
+  /**
+   * A worker has ejected a server of the current generation; indexes are this generation's.
+   * @param reason text of the last failure.
+   */
+  ejected(place: ServerPlace, reason: string): void {
+    const current = this.#current!
+    const pool = current.config.pools[place.pool]
+    // A worker that had not adopted this generation wrote to the memory of the one before.
+    this.#markEjected(current, place, pool)
+    const server = pool.servers[place.server]
+    const row = current.layout.row(current.shared, 0)
+    const ejectedAtMs = current.layout.healthTimes(current.shared, place.pool, place.server)[HealthTime.ejectedAtMs]
+    row[current.layout.poolStat(place.pool) + PoolStat.serverEjects]++
+    row[current.layout.serverStat(place.pool, place.server) + ServerStat.ejectedAt] = ejectedAtMs * 1_000
+    const failures = `${pool.serverFailureLimit} ${pool.serverFailureLimit === 1 ? 'failure' : 'failures'}`
+    this.#options.log.notice(
+      `server '${server.pname}' of pool '${pool.name}' ejected for ${pool.serverRetryTimeoutMs} ms after ${failures}: ${reason}`,
+    )
+    this.#await(place)
+    this.rebuild(place.pool)
+  }
+
+  /** Builds the pool's table anew from the servers that are live now. */
+  rebuild(pool: number): void {
+    const current = this.#current!
+    const config = current.config.pools[pool]
+    current.tables.build(pool, liveServers(current, pool)).catch((error: Error) => {
+      // Given up with its generation.
+      if (current !== this.#current) return
+      this.#options.log.error(`the routing table of pool '${config.name}' could not be built; trying again`, error)
+      const timer = setTimeout(() => {
+        this.#rebuilds.delete(timer)
+        this.rebuild(pool)
+      }, REBUILD_RETRY_MS)
+      this.#rebuilds.add(timer)
+    })
+  }
+
+  /** Stops probing and building. */
+  close(): void {
+    this.#current = null
+    for (const { timer } of this.#absences.values()) clearTimeout(timer)
+    for (const timer of this.#rebuilds) clearTimeout(timer)
+    this.#absences.clear()
+    this.#rebuilds.clear()
+  }
+
+  #markEjected(current: LocalGeneration, { pool, server }: ServerPlace, config: PoolConfig): void {
+    const health = current.layout.health(current.shared, pool, server)
+    if (Atomics.exchange(health, Health.state, HealthState.ejected) === HealthState.ejected) return
+    const nowMs = Date.now()
+    const times = current.layout.healthTimes(current.shared, pool, server)
+    times[HealthTime.ejectedAtMs] = nowMs
+    times[HealthTime.retryAtMs] = nowMs + config.serverRetryTimeoutMs
+  }
+
+  /** Has the server probed at its retry time. */
+  #await(place: ServerPlace): void {
+    const current = this.#current!
+    const key = `${place.pool}/${place.server}`
+    const known = this.#absences.get(key)
+    if (known !== undefined) clearTimeout(known.timer)
+    const retryAtMs = current.layout.healthTimes(current.shared, place.pool, place.server)[HealthTime.retryAtMs]
+    const absence: Absence = {
+      place,
+      timer: setTimeout(() => this.#probe(absence), Math.max(MIN_RETRY_MS, retryAtMs - Date.now())),
+      lastProblem: known?.lastProblem ?? '',
+    }
+    this.#absences.set(key, absence)
+  }
+
+  async #probe(absence: Absence): Promise<void> {
+    const current = this.#current!
+    const { place } = absence
+    const pool = current.config.pools[place.pool]
+    const server = pool.servers[place.server]
+    const problem = await this.#options.probe(pool, server)
+    // A reload meanwhile: the server is looked after anew, if it is still there.
+    if (this.#absences.get(`${place.pool}/${place.server}`) !== absence) return
+    if (problem === '') this.#return(absence, pool, server)
+    else this.#stayAway(absence, problem, pool, server)
+  }
+
+  #return({ place }: Absence, pool: PoolConfig, server: ServerConfig): void {
+    const current = this.#current!
+    this.#absences.delete(`${place.pool}/${place.server}`)
+    const health = current.layout.health(current.shared, place.pool, place.server)
+    Atomics.store(health, Health.failures, 0)
+    Atomics.store(health, Health.state, HealthState.up)
+    this.#options.log.notice(`server '${server.pname}' of pool '${pool.name}' answers again and returns`)
+    this.rebuild(place.pool)
+  }
+
+  #stayAway(absence: Absence, problem: string, pool: PoolConfig, server: ServerConfig): void {
+    const current = this.#current!
+    const { place } = absence
+    const message = `server '${server.pname}' of pool '${pool.name}' stays ejected for ${pool.serverRetryTimeoutMs} ms more: ${problem}`
+    if (problem === absence.lastProblem) this.#options.log.info(message)
+    else this.#options.log.notice(message)
+    absence.lastProblem = problem
+    const times = current.layout.healthTimes(current.shared, place.pool, place.server)
+    times[HealthTime.retryAtMs] = Date.now() + pool.serverRetryTimeoutMs
+    this.#await(place)
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * What each signal means. Installed by `index.ts` on the primary thread as early as it can be: until then SIGUSR1 would start Node's debugger.
+ *
+ *     SIGHUP            open the log file anew           SIGINT, SIGTERM   drain and end; the second one ends at once
+ *     SIGTTIN, SIGTTOU  log level up, down               SIGUSR1           read the configuration anew
+ *     SIGUSR2           nothing                          (SIGPIPE          ignored by Node)
+ *
+ * The lines are nutcracker's, which logs them at every level. It has none for SIGTERM, and leaves at once on SIGINT.
+ */
+
+import { constants } from 'node:os'
+import type { Logger } from '../../log/log.ts'
+import { strerror } from '../../shared/strerror.ts'
+
+export interface SignalOptions {
+  readonly log: Logger
+  /** Path of the log file as `-o` gave it, '' for stderr. */
+  readonly logFile: string
+  /** SIGHUP, after the primary's own log was reopened: the workers' turn. */
+  readonly onReopenLog: () => void
+  /** SIGUSR1. */
+  readonly onReload: () => void
+  /** The first SIGINT or SIGTERM. */
+  readonly onDrain: (signal: 'SIGINT' | 'SIGTERM') => void
+  /** Every further SIGINT or SIGTERM: the process ends in this call. */
+  readonly onExit: (signal: 'SIGINT' | 'SIGTERM') => void
+}
+
+/** Starts to handle signals. @returns a function that stops it. */
+export function installSignals(options: SignalOptions): () => void {
+  const { log } = options
+  let ending = false
+  const end = (signal: 'SIGINT' | 'SIGTERM') => {
+    log.signal(received(signal, ending ? 'exiting at once' : 'exiting'))
+    if (ending) options.onExit(signal)
+    else {
+      ending = true
+      options.onDrain(signal)
+    }
+  }
+  const handlers: readonly (readonly [NodeJS.Signals, () => void])[] = [
+    ['SIGHUP', () => reopenLog(options)],
+    ['SIGTTIN', () => shiftLevel(log, 'SIGTTIN', 1, 'up')],
+    ['SIGTTOU', () => shiftLevel(log, 'SIGTTOU', -1, 'down')],
+    [
+      'SIGUSR1',
+      () => {
+        log.signal(received('SIGUSR1', ''))
+        options.onReload()
+      },
+    ],
+    ['SIGUSR2', () => log.signal(received('SIGUSR2', ''))],
+    ['SIGINT', () => end('SIGINT')],
+    ['SIGTERM', () => end('SIGTERM')],
+  ]
+  for (const [signal, handler] of handlers) process.on(signal, handler)
+  return () => {
+    for (const [signal, handler] of handlers) process.off(signal, handler)
+  }
+}
+
+function reopenLog(options: SignalOptions): void {
+  options.log.signal(received('SIGHUP', 'reopening log file'))
+  try {
+    options.log.reopen()
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    const reason = strerror(code ?? String(error))
+    process.stderr.write(`reopening log file '${options.logFile}' failed, ignored: ${reason}\n`)
+  }
+  options.onReopenLog()
+}
+
+function shiftLevel(log: Logger, signal: NodeJS.Signals, step: 1 | -1, direction: 'up' | 'down'): void {
+  log.signal(received(signal, `${direction} logging level`))
+  const level = log.shiftLevel(step)
+  if (level !== -1) log.signal(`${direction} log level to ${level}`)
+}
+
+function received(signal: NodeJS.Signals, action: string): string {
+  const line = `signal ${constants.signals[signal]} (${signal}) received`
+  return action === '' ? line : `${line}, ${action}`
+}

@@ -1,0 +1,195 @@
+/**
+ * A TCP listening socket of the primary thread. Opened by `listener-set.ts` for pools and by `stats-server.ts` for the stats port.
+ *
+ * An accepted connection stays a raw handle, which moves to a worker as it is: no `net.Socket` is ever made for it (measured on 24.21 with
+ * one request a connection: 57 µs of CPU each in the whole process; a worker's own listener takes 41). The handles come from
+ * `process.binding`, which Node deprecates and does not document, so nothing else on the primary touches it, and where it is missing the
+ * same interface is served by `net.Server`.
+ */
+
+import { existsSync } from 'node:fs'
+import { createServer, type Server, Socket } from 'node:net'
+import { dirname } from 'node:path'
+import { setImmediate as loopTurn } from 'node:timers/promises'
+import { errorName, strerror } from '../shared/strerror.ts'
+import type { NamedHandle } from './peer-name.ts'
+
+/** `closeWhenQuiet` waits so long at most while clients keep coming. */
+const QUIET_PATIENCE_MS = 1_000
+
+/** An accepted connection: transferable to a worker, not reading, owned by whoever was given it last. */
+export interface AcceptedClient extends NamedHandle {
+  /** Descriptor number; the system gives the lowest that is free, so it tells how full the table is. -1 where unknown. */
+  readonly fd: number
+  close(): void
+}
+
+export interface ListenerOptions {
+  /** Numeric address. */
+  readonly address: string
+  /** 0 = any free port. */
+  readonly port: number
+  readonly backlog: number
+  readonly reuseport: boolean
+  readonly onClient: (client: AcceptedClient) => void
+  /** Accepting failed. @param code errno name. The listener stays open. */
+  readonly onError: (code: string) => void
+}
+
+export interface Listener {
+  readonly fd: number
+  readonly port: number
+  /** Changes the length of the kernel's queue. */
+  setBacklog(backlog: number): void
+  /** Stops accepting at once; what the kernel had queued is reset. Idempotent. */
+  close(): void
+  /** Takes whom the kernel has connected already, then closes. Resolves when it is closed; that takes a second at most. */
+  closeWhenQuiet(): Promise<void>
+}
+
+/** Why a listener could not be opened. */
+export class ListenFailure extends Error {
+  /** Errno name. */
+  readonly code: string
+  /** Descriptor of the socket, or -1 where unknown. */
+  readonly fd: number
+  readonly step: 'bind' | 'listen'
+
+  constructor(code: string, fd: number, step: 'bind' | 'listen') {
+    super(strerror(code))
+    this.name = 'ListenFailure'
+    this.code = code
+    this.fd = fd
+    this.step = step
+  }
+}
+
+/** Opens a listener. Rejects with `ListenFailure`. */
+export async function openListener(options: ListenerOptions): Promise<Listener> {
+  let accepted = 0
+  const onClient = (client: AcceptedClient): void => {
+    accepted++
+    options.onClient(client)
+  }
+  const counted = { ...options, onClient }
+  const socket = tcpWrap === null ? await openServer(counted) : openRaw(tcpWrap, counted)
+  const closeWhenQuiet = async (): Promise<void> => {
+    await untilQuiet(() => accepted)
+    socket.close()
+  }
+  return { ...socket, closeWhenQuiet }
+}
+
+/** Resolves after a whole turn of the loop that accepted nobody: Node accepts one a turn while there are any. */
+async function untilQuiet(accepted: () => number): Promise<void> {
+  const deadline = performance.now() + QUIET_PATIENCE_MS
+  // The turn at hand may have looked before the last one came.
+  await loopTurn()
+  for (let seen = -1; seen !== accepted() && performance.now() < deadline; await loopTurn()) seen = accepted()
+}
+
+/** The true name of a failure to bind a unix path: libuv says EACCES where the system said ENOENT, as on Windows. */
+export function pathFailure(code: string, path: string): string {
+  return code === 'EACCES' && !existsSync(dirname(path)) ? 'ENOENT' : code
+}
+
+/** Makes an ordinary socket of an accepted client, for a client that is answered here and not by a worker. */
+export function socketOf(client: AcceptedClient): Socket {
+  // Node's own sockets are made so; its types do not show it.
+  const options: object = { handle: client }
+  return new Socket(options)
+}
+
+type ListeningSocket = Omit<Listener, 'closeWhenQuiet'>
+
+interface TcpHandle extends AcceptedClient {
+  bind(address: string, port: number, flags: number): number
+  bind6(address: string, port: number, flags: number): number
+  listen(backlog: number): number
+  getsockname(out: { port?: number }): number
+  onconnection: (status: number, client: TcpHandle | undefined) => void
+}
+
+interface TcpWrap {
+  readonly TCP: new (type: number) => TcpHandle
+  readonly constants: { readonly SERVER: number; readonly UV_TCP_REUSEPORT: number }
+}
+
+const tcpWrap = findTcpWrap()
+
+/** The raw binding if this Node has it in the known shape. `PISTACHIO_SOCKETS=stream` asks for public interfaces only. */
+function findTcpWrap(): TcpWrap | null {
+  const { binding } = process as { binding?: (name: string) => Partial<TcpWrap> }
+  if (binding === undefined || process.env.PISTACHIO_SOCKETS === 'stream') return null
+  const { TCP, constants } = binding.call(process, 'tcp_wrap')
+  if (TCP === undefined || constants?.SERVER === undefined || constants.UV_TCP_REUSEPORT === undefined) return null
+  return { TCP, constants }
+}
+
+function openRaw({ TCP, constants }: TcpWrap, options: ListenerOptions): ListeningSocket {
+  const { address, port, onClient, onError } = options
+  const handle = new TCP(constants.SERVER)
+  const flags = options.reuseport ? constants.UV_TCP_REUSEPORT : 0
+  const bound = address.includes(':') ? handle.bind6(address, port, flags) : handle.bind(address, port, flags)
+  handle.onconnection = (status, client) => {
+    if (client === undefined) onError(errorName(status))
+    else onClient(client)
+  }
+  const listening = bound === 0 ? handle.listen(options.backlog) : 0
+  const status = bound === 0 ? listening : bound
+  if (status !== 0) {
+    const code = errorName(status)
+    const { fd } = handle
+    handle.close()
+    // libuv keeps a taken address for itself until `listen`.
+    throw new ListenFailure(code, fd, bound !== 0 || code === 'EADDRINUSE' ? 'bind' : 'listen')
+  }
+  const name: { port?: number } = {}
+  handle.getsockname(name)
+  return {
+    fd: handle.fd,
+    port: name.port ?? port,
+    setBacklog: backlog => {
+      handle.listen(backlog)
+    },
+    close: () => handle.close(),
+  }
+}
+
+/** A socket's handle, which Node's types do not show. */
+interface Husk {
+  _handle: AcceptedClient | null
+}
+
+async function openServer(options: ListenerOptions): Promise<ListeningSocket> {
+  const { address, port, backlog, reuseport } = options
+  const server = createServer({ pauseOnConnect: true }, socket => {
+    const husk = socket as unknown as Husk
+    const client = husk._handle
+    if (client === null) return
+    // The handle is the client; the socket around it must neither close it nor keep the server open.
+    husk._handle = null
+    socket.destroy()
+    options.onClient(client)
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(new ListenFailure(error.code ?? '', -1, 'bind')))
+    server.listen({ host: address, port, backlog, reusePort: reuseport }, resolve)
+  })
+  server.removeAllListeners('error')
+  server.on('error', (error: NodeJS.ErrnoException) => options.onError(error.code ?? error.message))
+  return serverListener(server, port)
+}
+
+function serverListener(server: Server, port: number): ListeningSocket {
+  const bound = server.address()
+  return {
+    fd: (server as unknown as Husk)._handle?.fd ?? -1,
+    port: bound !== null && typeof bound === 'object' ? bound.port : port,
+    // `net.Server` cannot change it.
+    setBacklog: () => {},
+    close: () => {
+      server.close()
+    },
+  }
+}

@@ -1,0 +1,350 @@
+/**
+ * The Redis command table as text: every command of Redis 8.0 and of its modules, and what nutcracker knows of it. `commands.ts` reads it
+ * once at start; `test/unit/protocol/redis/commands-server.test.ts` holds every line against a real server's `COMMAND`. Data plane.
+ *
+ *     NAME arity flags keys           arity: arguments with the name, negative = at least
+ *
+ * flags: `w` writes, `r` reads, `b` may block, `p` pub/sub, `a` administration, `s` not from scripts, `m` not in a transaction, `-` none.
+ * keys: `-` none, or
+ *
+ *     2              one key, argument 2 (1 = the first after the name)
+ *     1:-1:2         every 2nd argument from the 1st to the last
+ *     n2  1+n2       argument 2 says how many keys follow it; the 1st is a key too
+ *     n1:2           likewise, and a value after each key
+ *     streams        after the word STREAMS, the first half of what is left
+ *     1+store        the 1st, and what follows the word STORE (or STOREDIST)
+ */
+
+/** One key, and nothing but the server's answer. */
+export const FORWARD = `
+APPEND 3 w 1
+BITCOUNT -2 r 1
+BITFIELD -2 w 1
+BITFIELD_RO -2 r 1
+BITPOS -3 r 1
+DECR 2 w 1
+DECRBY 3 w 1
+DELEX -2 w 1
+DIGEST 2 r 1
+DUMP 2 r 1
+EXPIRE -3 w 1
+EXPIREAT -3 w 1
+EXPIRETIME 2 r 1
+GEOADD -5 w 1
+GEODIST -4 r 1
+GEOHASH -2 r 1
+GEOPOS -2 r 1
+GEORADIUSBYMEMBER_RO -5 r 1
+GEORADIUS_RO -6 r 1
+GEOSEARCH -7 r 1
+GET 2 r 1
+GETBIT 3 r 1
+GETDEL 2 w 1
+GETEX -2 w 1
+GETRANGE 4 r 1
+GETSET 3 w 1
+HDEL -3 w 1
+HEXISTS 3 r 1
+HEXPIRE -6 w 1
+HEXPIREAT -6 w 1
+HEXPIRETIME -5 r 1
+HGET 3 r 1
+HGETALL 2 r 1
+HGETDEL -5 w 1
+HGETEX -5 w 1
+HINCRBY 4 w 1
+HINCRBYFLOAT 4 w 1
+HKEYS 2 r 1
+HLEN 2 r 1
+HMGET -3 r 1
+HMSET -4 w 1
+HPERSIST -5 w 1
+HPEXPIRE -6 w 1
+HPEXPIREAT -6 w 1
+HPEXPIRETIME -5 r 1
+HPTTL -5 r 1
+HRANDFIELD -2 r 1
+HSCAN -3 r 1
+HSET -4 w 1
+HSETEX -6 w 1
+HSETNX 4 w 1
+HSTRLEN 3 r 1
+HTTL -5 r 1
+HVALS 2 r 1
+INCR 2 w 1
+INCRBY 3 w 1
+INCRBYFLOAT 3 w 1
+LINDEX 3 r 1
+LINSERT 5 w 1
+LLEN 2 r 1
+LPOP -2 w 1
+LPOS -3 r 1
+LPUSH -3 w 1
+LPUSHX -3 w 1
+LRANGE 4 r 1
+LREM 4 w 1
+LSET 4 w 1
+LTRIM 4 w 1
+MOVE 3 w 1
+OBJECT -2 r 2
+PERSIST 2 w 1
+PEXPIRE -3 w 1
+PEXPIREAT -3 w 1
+PEXPIRETIME 2 r 1
+PFADD -2 w 1
+PSETEX 4 w 1
+PTTL 2 r 1
+RESTORE -4 w 1
+RPOP -2 w 1
+RPUSH -3 w 1
+RPUSHX -3 w 1
+SADD -3 w 1
+SCARD 2 r 1
+SET -3 w 1
+SETBIT 4 w 1
+SETEX 4 w 1
+SETNX 3 w 1
+SETRANGE 4 w 1
+SISMEMBER 3 r 1
+SMEMBERS 2 r 1
+SMISMEMBER -3 r 1
+SPOP -2 w 1
+SRANDMEMBER -2 r 1
+SREM -3 w 1
+SSCAN -3 r 1
+STRLEN 2 r 1
+SUBSTR 4 r 1
+TTL 2 r 1
+TYPE 2 r 1
+VADD -5 w 1
+VCARD 2 r 1
+VDIM 2 r 1
+VEMB -3 r 1
+VGETATTR 3 r 1
+VINFO 2 r 1
+VISMEMBER 3 r 1
+VLINKS -3 r 1
+VRANDMEMBER -2 r 1
+VREM 3 w 1
+VSETATTR 4 w 1
+VSIM -4 r 1
+XACK -4 w 1
+XACKDEL -6 w 1
+XADD -5 w 1
+XAUTOCLAIM -6 w 1
+XCLAIM -6 w 1
+XDEL -3 w 1
+XDELEX -5 w 1
+XGROUP -2 w 2
+XINFO -2 r 2
+XLEN 2 r 1
+XPENDING -3 r 1
+XRANGE -4 r 1
+XREVRANGE -4 r 1
+XSETID -3 w 1
+XTRIM -4 w 1
+ZADD -4 w 1
+ZCARD 2 r 1
+ZCOUNT 4 r 1
+ZINCRBY 4 w 1
+ZLEXCOUNT 4 r 1
+ZMSCORE -3 r 1
+ZPOPMAX -2 w 1
+ZPOPMIN -2 w 1
+ZRANDMEMBER -2 r 1
+ZRANGE -4 r 1
+ZRANGEBYLEX -4 r 1
+ZRANGEBYSCORE -4 r 1
+ZRANK -3 r 1
+ZREM -3 w 1
+ZREMRANGEBYLEX 4 w 1
+ZREMRANGEBYRANK 4 w 1
+ZREMRANGEBYSCORE 4 w 1
+ZREVRANGE -4 r 1
+ZREVRANGEBYLEX -4 r 1
+ZREVRANGEBYSCORE -4 r 1
+ZREVRANK -3 r 1
+ZSCAN -3 r 1
+ZSCORE 3 r 1
+`
+
+/** Modules of Redis 8: one key, argument 1; the server checks the rest. */
+export const FORWARD_MODULES = `
+BF.ADD BF.CARD BF.EXISTS BF.INFO BF.INSERT BF.LOADCHUNK BF.MADD BF.MEXISTS BF.RESERVE BF.SCANDUMP
+CF.ADD CF.ADDNX CF.COUNT CF.DEL CF.EXISTS CF.INFO CF.INSERT CF.INSERTNX CF.LOADCHUNK CF.MEXISTS CF.RESERVE CF.SCANDUMP
+CMS.INCRBY CMS.INFO CMS.INITBYDIM CMS.INITBYPROB CMS.QUERY
+JSON.ARRAPPEND JSON.ARRINDEX JSON.ARRINSERT JSON.ARRLEN JSON.ARRPOP JSON.ARRTRIM JSON.CLEAR JSON.DEL JSON.FORGET JSON.GET JSON.MERGE
+JSON.NUMINCRBY JSON.NUMMULTBY JSON.OBJKEYS JSON.OBJLEN JSON.RESP JSON.SET JSON.STRAPPEND JSON.STRLEN JSON.TOGGLE JSON.TYPE
+TDIGEST.ADD TDIGEST.BYRANK TDIGEST.BYREVRANK TDIGEST.CDF TDIGEST.CREATE TDIGEST.INFO TDIGEST.MAX TDIGEST.MIN TDIGEST.QUANTILE
+TDIGEST.RANK TDIGEST.RESET TDIGEST.REVRANK TDIGEST.TRIMMED_MEAN
+TOPK.ADD TOPK.COUNT TOPK.INCRBY TOPK.INFO TOPK.LIST TOPK.QUERY TOPK.RESERVE
+TS.ADD TS.ALTER TS.CREATE TS.DECRBY TS.DEL TS.GET TS.INCRBY TS.INFO TS.RANGE TS.REVRANGE
+`
+
+/** Several keys, which must be on one server. */
+export const MULTI_KEY = `
+BITOP -4 w 2:-1:1
+CMS.MERGE -4 w 1+n2
+COPY -3 w 1:2:1
+GEORADIUS -6 w 1+store
+GEORADIUSBYMEMBER -5 w 1+store
+GEOSEARCHSTORE -8 w 1:2:1
+JSON.MGET -3 r 1:-2:1
+JSON.MSET -4 w 1:-1:3
+LCS -3 r 1:2:1
+LMOVE 5 w 1:2:1
+LMPOP -4 w n1
+MSETEX -4 w n1:2
+MSETNX -3 w 1:-1:2
+PFMERGE -2 w 1:-1:1
+RENAME 3 w 1:2:1
+RENAMENX 3 w 1:2:1
+RPOPLPUSH 3 w 1:2:1
+SDIFFSTORE -3 w 1:-1:1
+SINTERSTORE -3 w 1:-1:1
+SMOVE 4 w 1:2:1
+SORT -2 w 1+store
+SORT_RO -2 r 1
+SUNIONSTORE -3 w 1:-1:1
+TDIGEST.MERGE -4 w 1+n2
+TS.CREATERULE -6 w 1:2:1
+TS.DELETERULE 3 w 1:2:1
+TS.MADD -4 w 1:-1:3
+ZDIFFSTORE -4 w 1+n2
+ZINTERSTORE -4 w 1+n2
+ZMPOP -4 w n1
+ZRANGESTORE -5 w 1:2:1
+ZUNIONSTORE -4 w 1+n2
+`
+
+/** Reads over several keys that can be put together from several servers. */
+export const GATHER = `
+PFCOUNT -2 r 1:-1:1
+SDIFF -2 r 1:-1:1
+SINTER -2 r 1:-1:1
+SINTERCARD -3 r n1
+SUNION -2 r 1:-1:1
+ZDIFF -3 r n1
+ZINTER -3 r n1
+ZINTERCARD -3 r n1
+ZUNION -3 r n1
+`
+
+/** Scripts: the key count may be 0. */
+export const SCRIPT = `
+EVAL -3 s n2
+EVALSHA -3 s n2
+EVALSHA_RO -3 rs n2
+EVAL_RO -3 rs n2
+FCALL -3 s n2
+FCALL_RO -3 rs n2
+`
+
+/** Any server knows the answer. */
+export const KEYLESS = `
+COMMAND -1 - -
+LOLWUT -1 r -
+`
+
+/** Answered by the proxy, or put together from all servers, in `local.ts`. */
+export const LOCAL = `
+ACL -2 - -
+ASKING 1 - -
+CLIENT -2 - -
+CLUSTER -2 - -
+ECHO 2 - -
+INFO -1 - -
+MODULE -2 - -
+READONLY 1 - -
+READWRITE 1 - -
+RESET 1 s -
+ROLE 1 s -
+TIME 1 - -
+`
+
+/** Over all servers, in `keyspace.ts`. */
+export const KEYSPACE = `
+CONFIG -2 - -
+DBSIZE 1 r -
+FLUSHALL -1 w -
+FLUSHDB -1 w -
+FUNCTION -2 - -
+KEYS 2 r -
+LASTSAVE 1 - -
+LATENCY -2 - -
+MEMORY -2 - -
+RANDOMKEY 1 r -
+SCAN -2 r -
+SCRIPT -2 - -
+SLOWLOG -2 - -
+`
+
+export const TRANSACTION = `
+DISCARD 1 s -
+EXEC 1 s -
+MULTI 1 s -
+UNWATCH 1 s -
+WATCH -2 s 1:-1:1
+`
+
+/** XREAD and XREADGROUP only with BLOCK. */
+export const BLOCKING = `
+BLMOVE 6 wbs 1:2:1
+BLMPOP -5 wb n2
+BLPOP -3 wbs 1:-2:1
+BRPOP -3 wbs 1:-2:1
+BRPOPLPUSH 4 wbs 1:2:1
+BZMPOP -5 wb n2
+BZPOPMAX -3 wbs 1:-2:1
+BZPOPMIN -3 wbs 1:-2:1
+WAIT 3 s -
+WAITAOF 4 s -
+XREAD -4 rb streams
+XREADGROUP -7 wb streams
+`
+
+export const PUBSUB = `
+PSUBSCRIBE -2 ps -
+PUBLISH 3 p -
+PUBSUB -2 - -
+PUNSUBSCRIBE -1 ps -
+SPUBLISH 3 p 1
+SSUBSCRIBE -2 ps 1:-1:1
+SUBSCRIBE -2 ps -
+SUNSUBSCRIBE -1 ps 1:-1:1
+UNSUBSCRIBE -1 ps -
+`
+
+/** Known, and not for clients of a proxy: they act on one server, on replication, on other databases, or on every client's traffic. */
+export const DENIED = `
+BGREWRITEAOF 1 as -
+BGSAVE -1 as -
+DEBUG -2 as -
+FAILOVER -1 as -
+MIGRATE -6 w -
+MONITOR 1 as -
+PFDEBUG 3 wa 2
+PFSELFTEST 1 a -
+PSYNC -3 asm -
+REPLCONF -1 as -
+REPLICAOF 3 as -
+RESTORE-ASKING -4 w 1
+SAVE 1 asm -
+SHUTDOWN -1 asm -
+SLAVEOF 3 as -
+SWAPDB 3 w -
+SYNC 1 asm -
+`
+
+/** nutcracker's commands and its argument counts, the name not counted: `test/vectors/redis-commands.json`. `strict` pools keep to them. */
+export const NUTCRACKER_ARG0 = `DECR DUMP GET GETDEL HGETALL HKEYS HLEN HVALS INCR LLEN PERSIST PTTL SCARD SMEMBERS STRLEN TTL TYPE ZCARD`
+export const NUTCRACKER_ARG1 = `APPEND DECRBY EXPIRE EXPIREAT GETBIT GETSET HEXISTS HGET HSTRLEN INCRBY INCRBYFLOAT LINDEX MOVE PEXPIRE
+  PEXPIREAT RPOPLPUSH SETNX SISMEMBER ZRANK ZREVRANK ZSCORE`
+export const NUTCRACKER_ARG2 = `GETRANGE HINCRBY HINCRBYFLOAT HSETNX LRANGE LREM LSET LTRIM PSETEX SETBIT SETEX SETRANGE SMOVE ZCOUNT ZINCRBY
+  ZLEXCOUNT ZREMRANGEBYLEX ZREMRANGEBYRANK ZREMRANGEBYSCORE`
+export const NUTCRACKER_ARG3 = `LINSERT LMOVE`
+export const NUTCRACKER_ARGN = `BITCOUNT BITFIELD BITPOS COPY EXISTS GEOADD GEODIST GEOHASH GEOPOS GEORADIUS GEORADIUSBYMEMBER GEOSEARCH
+  GEOSEARCHSTORE GETEX HDEL HMGET HMSET HRANDFIELD HSCAN HSET LPOP LPOS LPUSH LPUSHX PFADD PFCOUNT PFMERGE RESTORE RPOP RPUSH RPUSHX SADD
+  SDIFF SDIFFSTORE SET SINTER SINTERSTORE SMISMEMBER SORT SPOP SRANDMEMBER SREM SSCAN SUNION SUNIONSTORE ZADD ZDIFF ZDIFFSTORE ZINTER
+  ZINTERSTORE ZMSCORE ZPOPMAX ZPOPMIN ZRANDMEMBER ZRANGE ZRANGEBYLEX ZRANGEBYSCORE ZRANGESTORE ZREM ZREVRANGE ZREVRANGEBYLEX
+  ZREVRANGEBYSCORE ZSCAN ZUNION ZUNIONSTORE`

@@ -1,0 +1,111 @@
+/** Replies that the proxy itself writes to Redis clients, encoded once. Data plane. Texts: nutcracker's, or Redis's own where it has none. */
+
+import { encodeText } from '../../bytes/ascii.ts'
+import { FrameError } from './request-parser.ts'
+
+export const PONG = encodeText('+PONG\r\n')
+export const OK = encodeText('+OK\r\n')
+export const NOAUTH = encodeText('-NOAUTH Authentication required\r\n')
+export const INVALID_PASSWORD = encodeText('-ERR invalid password\r\n')
+export const NO_PASSWORD_SET = encodeText('-ERR Client sent AUTH, but no password is set\r\n')
+export const WRONG_PASS = encodeText('-WRONGPASS invalid username-password pair or user is disabled.\r\n')
+export const SYNTAX_ERROR = encodeText('-ERR syntax error\r\n')
+export const NOT_AN_INTEGER = encodeText('-ERR value is not an integer or out of range\r\n')
+export const NO_CLUSTER = encodeText('-ERR This instance has cluster support disabled\r\n')
+export const DB_OUT_OF_RANGE = encodeText('-ERR DB index is out of range\r\n')
+export const QUEUE_FULL = encodeText('-ERR server queue is full\r\n')
+export const CROSS_SERVER = encodeText("-CROSSSLOT Keys in request don't hash to the same server\r\n")
+export const SCRIPT_WITHOUT_KEYS = encodeText(
+  '-ERR a script without keys could use those of any server, and runs on one: name its keys, or use a pool of one server\r\n',
+)
+export const CONFIG_SET_REFUSED = encodeText(
+  '-ERR changes of the servers are not possible through a proxy without config_set: true in its pool\r\n',
+)
+export const UNBALANCED_QUOTES = encodeText('-ERR Protocol error: unbalanced quotes in request\r\n')
+
+/** What Redis says of names that are too long to repeat. */
+const ECHOED_BYTES = 128
+
+function latin1(buf: Uint8Array, start: number, end: number): string {
+  let text = ''
+  for (let i = start; i < end && i < start + ECHOED_BYTES; i++) {
+    const byte = buf[i]
+    // Redis shows what it was sent as C strings.
+    if (byte === 0) break
+    // Line ends would forge a reply; Redis writes spaces for them too.
+    text += byte === 13 || byte === 10 ? ' ' : String.fromCharCode(byte)
+  }
+  return text
+}
+
+/** `-ERR unknown command …`, in Redis 7's words. `args` as the request parser gives them. */
+export function unknownCommand(buf: Uint8Array, start: number, args: Int32Array, argCount: number): Uint8Array {
+  let text = `-ERR unknown command '${latin1(buf, start + args[0], start + args[1])}', with args beginning with: `
+  let room = ECHOED_BYTES
+  for (let i = 1; i < argCount && room > 0; i++) {
+    const argument = latin1(buf, start + args[i * 2], start + args[i * 2 + 1]).slice(0, room)
+    text += `'${argument}' `
+    room -= argument.length + 3
+  }
+  return encodeText(`${text}\r\n`)
+}
+
+/** @param name the command's name, upper case. */
+export function wrongArguments(name: string): Uint8Array {
+  return encodeText(`-ERR wrong number of arguments for '${name.toLowerCase()}' command\r\n`)
+}
+
+/** @param container upper case. */
+export function unknownSubcommand(container: string, name: string): Uint8Array {
+  const shown = name
+    .split('\0', 1)[0]
+    .slice(0, ECHOED_BYTES)
+    .replace(/[\r\n]/g, ' ')
+  return encodeText(`-ERR unknown subcommand '${shown}'. Try ${container} HELP.\r\n`)
+}
+
+/** For a command that Redis has and the proxy does not pass on. @param name upper case. */
+export function unsupportedCommand(name: string): Uint8Array {
+  return encodeText(`-ERR unsupported command '${name.toLowerCase()}'\r\n`)
+}
+
+/** Redis Cluster's words, as far as they fit. @param option BY or GET. */
+export function sortDenied(option: string): Uint8Array {
+  return encodeText(
+    `-ERR ${option} option of SORT denied when keys formed by the pattern may be in different servers.\r\n`,
+  )
+}
+
+/** @param limit largest length of a routing key, bytes. */
+export function keyTooLong(bytes: number, limit: number): Uint8Array {
+  return encodeText(`-ERR key of ${bytes} bytes is longer than the limit of ${limit}\r\n`)
+}
+
+/** `-ERR <text>\r\n`. */
+export function errorLine(text: string): Uint8Array {
+  return encodeText(`-ERR ${text}\r\n`)
+}
+
+/** Redis's protocol errors. @param byte the offending byte, for `expectedDollar`. */
+export function frameError(error: number, byte: number): Uint8Array {
+  switch (error) {
+    case FrameError.multibulkLength:
+      return errorLine('Protocol error: invalid multibulk length')
+    case FrameError.bulkLength:
+      return errorLine('Protocol error: invalid bulk length')
+    case FrameError.expectedDollar:
+      return errorLine(
+        `Protocol error: expected '$', got '${byte >= 32 && byte < 127 ? String.fromCharCode(byte) : ' '}'`,
+      )
+    case FrameError.inlineTooLong:
+      return errorLine('Protocol error: too big inline request')
+    case FrameError.unauthenticatedCount:
+      return errorLine('Protocol error: unauthenticated multibulk length')
+    case FrameError.unauthenticatedBulk:
+      return errorLine('Protocol error: unauthenticated bulk length')
+    case FrameError.requestTooLong:
+      return errorLine('Protocol error: too big request')
+    default:
+      return errorLine('Protocol error: expected CR LF after an argument')
+  }
+}

@@ -1,0 +1,206 @@
+/**
+ * The one SharedArrayBuffer between the primary and its workers, and where everything in it lies. The primary allocates one for each
+ * configuration generation (start, reload); workers attach. Nothing else is shared.
+ *
+ *     ┌ control      Int32[32]                       log level, drain, generation           written by the primary
+ *     ├ workers      Int32[32] a worker              clients held, turn count, state        written by that worker (clients: Atomics, both)
+ *     ├ rows         Float64 a thread, 128-byte steps  process | pool | server statistics   row 0: primary, row w+1: worker w; single writer
+ *     ├ health       Int32[8] + Float64[2] a server  state, failures, retry time            Atomics, any thread
+ *     ├ pool heads   Int32[8] a pool                 table epoch, live servers              Atomics; epoch only by the primary
+ *     └ tables       two halves a pool               points, owners, buckets                see below
+ *
+ * A pool's routing table is published in two halves; the current one is half `epoch & 1`. Nobody ever waits for anybody: a reader keeps a
+ * private copy and takes a new one when the epoch moved, so a slow, idle or crashed worker cannot hold up an ejection.
+ *
+ *     publisher (the primary, one build of a pool at a time)      reader (`routing/ring-router.ts`, once a turn)
+ *       1. exchange building := epoch + 1                           1. e := load epoch; equal to the copy's epoch: done
+ *       2. a task fills half (epoch + 1) & 1                        2. copy half e & 1
+ *       3. liveServers := …, epoch := epoch + 1                     3. building (by an atomic add of 0) reached e + 2: back to 1
+ *
+ * Step 1 left and step 3 right are read-modify-writes of one word, hence in one order: either the reader's comes first, then its copying
+ * happened before the half was touched; or it sees that the half is being written and throws the copy away.
+ */
+
+import { POOL_FIELDS, PROCESS_FIELDS, SERVER_FIELDS } from './stat-fields.ts'
+
+/**
+ * Int32 indexes into the control block. `descriptorLimit`: descriptors of the process, `maxClients`: clients that they leave room for; 0 = no
+ * limit. Written by the primary before anybody else sees the generation.
+ */
+export const Control = { logLevel: 0, draining: 1, generation: 2, descriptorLimit: 3, maxClients: 4 } as const
+
+/** A client whose descriptor lies within so many of the limit is refused, whatever the count of clients says. */
+export const RESERVE_DESCRIPTORS = 12
+
+/**
+ * Listening sockets of a worker at each TCP address that it listens on itself. libuv accepts one connection a turn and socket; with more of
+ * them, new connections share a turn and its writes. CPU of a connection with one request: 98 µs with 1 socket, 87 with 4, 81 with 8, 80 with 16.
+ */
+export const LISTENERS_A_WORKER = 8
+
+/** Int32 indexes into a worker's block. `clients` = clients held plus those on their way; `turns` grows by one a loop turn with work. */
+export const WorkerSlot = { clients: 0, turns: 1, state: 2 } as const
+export const WorkerState = { starting: 0, running: 1, draining: 2, gone: 3 } as const
+
+/** Int32 indexes into a server's health record. */
+export const Health = { state: 0, failures: 1 } as const
+export const HealthState = { up: 0, ejected: 1 } as const
+/** Float64 indexes into a server's health times. `retryAtMs`: Date.now() scale. */
+export const HealthTime = { retryAtMs: 0, ejectedAtMs: 1 } as const
+
+/**
+ * Int32 indexes into a pool's head. `liveServers` may be 0: every request fails at once. `building`: epoch of the table that is being
+ * written or was written last; only routing looks at it.
+ */
+export const PoolHead = { epoch: 0, liveServers: 1, building: 2 } as const
+
+/**
+ * Int32 indexes into the head of a table half. `checksum`: CRC-32C of everything in the half behind it. `pointCount` 0: no server is live.
+ * `modulus` (unsigned; 0 = none) is applied to the hash before the search; `shift` takes what is left to its bucket.
+ */
+export const TableHead = { checksum: 0, pointCount: 1, shift: 2, modulus: 3 } as const
+export const TABLE_HEAD_INTS = 4
+
+export interface PoolShape {
+  /** Number of servers. */
+  readonly servers: number
+  /** Room for the points of any live subset and one sentinel (`routing/ring-table.ts`). */
+  readonly points: number
+  /** log2 of the number of buckets. */
+  readonly bucketBits: number
+}
+
+const CONTROL_INTS = 32
+const WORKER_INTS = 32
+const HEALTH_INTS = 8
+const HEALTH_DOUBLES = 2
+const POOL_HEAD_INTS = 8
+const ROW_STEP_DOUBLES = 16
+
+/**
+ * One half of a pool's routing table, as views. `bytes`: all of it; `points`: ascending values and a sentinel; `owners[i]`: server of
+ * points[i]; `buckets[b]` = first point whose value is >= b << shift (length 2^bucketBits).
+ */
+export interface TableHalf {
+  readonly bytes: Uint8Array
+  readonly head: Int32Array
+  readonly points: Uint32Array
+  readonly owners: Uint16Array
+  readonly buckets: Uint32Array
+}
+
+/** Computes all offsets from the shape alone, so that every thread finds the same places. */
+export class SharedLayout {
+  readonly workers: number
+  readonly pools: readonly PoolShape[]
+  readonly byteLength: number
+  /** Doubles from one row to the next. */
+  readonly rowDoubles: number
+  readonly #serverBase: number[] = []
+  readonly #poolStatBase: number[] = []
+  readonly #workersAt: number
+  readonly #rowsAt: number
+  readonly #healthAt: number
+  readonly #healthTimesAt: number
+  readonly #poolHeadsAt: number
+  readonly #tablesAt: number[] = []
+  readonly #serverCount: number
+
+  constructor(workers: number, pools: readonly PoolShape[]) {
+    this.workers = workers
+    this.pools = pools
+    let servers = 0
+    let doubles: number = PROCESS_FIELDS.length
+    for (const pool of pools) {
+      this.#serverBase.push(servers)
+      this.#poolStatBase.push(doubles)
+      servers += pool.servers
+      doubles += POOL_FIELDS.length + pool.servers * SERVER_FIELDS.length
+    }
+    this.#serverCount = servers
+    this.rowDoubles = Math.ceil(doubles / ROW_STEP_DOUBLES) * ROW_STEP_DOUBLES
+    this.#workersAt = CONTROL_INTS * 4
+    this.#rowsAt = align128(this.#workersAt + workers * WORKER_INTS * 4)
+    this.#healthAt = align128(this.#rowsAt + (workers + 1) * this.rowDoubles * 8)
+    this.#healthTimesAt = align128(this.#healthAt + servers * HEALTH_INTS * 4)
+    this.#poolHeadsAt = align128(this.#healthTimesAt + servers * HEALTH_DOUBLES * 8)
+    let at = align128(this.#poolHeadsAt + pools.length * POOL_HEAD_INTS * 4)
+    for (const pool of pools) {
+      this.#tablesAt.push(at)
+      at += 2 * tableHalfBytes(pool)
+    }
+    this.byteLength = at
+  }
+
+  allocate(): SharedArrayBuffer {
+    return new SharedArrayBuffer(this.byteLength)
+  }
+
+  control(shared: SharedArrayBuffer): Int32Array {
+    return new Int32Array(shared, 0, CONTROL_INTS)
+  }
+
+  worker(shared: SharedArrayBuffer, worker: number): Int32Array {
+    return new Int32Array(shared, this.#workersAt + worker * WORKER_INTS * 4, WORKER_INTS)
+  }
+
+  /** Statistics row: 0 = primary, worker + 1 = a worker's. */
+  row(shared: SharedArrayBuffer, row: number): Float64Array {
+    return new Float64Array(shared, this.#rowsAt + row * this.rowDoubles * 8, this.rowDoubles)
+  }
+
+  /** First double of a pool's fields in any row. */
+  poolStat(pool: number): number {
+    return this.#poolStatBase[pool]!
+  }
+
+  /** First double of a server's fields in any row. */
+  serverStat(pool: number, server: number): number {
+    return this.#poolStatBase[pool]! + POOL_FIELDS.length + server * SERVER_FIELDS.length
+  }
+
+  health(shared: SharedArrayBuffer, pool: number, server: number): Int32Array {
+    const at = this.#healthAt + (this.#serverBase[pool]! + server) * HEALTH_INTS * 4
+    return new Int32Array(shared, at, HEALTH_INTS)
+  }
+
+  healthTimes(shared: SharedArrayBuffer, pool: number, server: number): Float64Array {
+    const at = this.#healthTimesAt + (this.#serverBase[pool]! + server) * HEALTH_DOUBLES * 8
+    return new Float64Array(shared, at, HEALTH_DOUBLES)
+  }
+
+  poolHead(shared: SharedArrayBuffer, pool: number): Int32Array {
+    return new Int32Array(shared, this.#poolHeadsAt + pool * POOL_HEAD_INTS * 4, POOL_HEAD_INTS)
+  }
+
+  /** @param half 0 or 1. */
+  table(shared: SharedArrayBuffer, pool: number, half: number): TableHalf {
+    const shape = this.pools[pool]!
+    return tableHalf(shape, shared, this.#tablesAt[pool]! + half * tableHalfBytes(shape))
+  }
+
+  get serverCount(): number {
+    return this.#serverCount
+  }
+}
+
+/** Size of one half; also of the private copy that a reader makes. */
+export function tableHalfBytes(shape: PoolShape): number {
+  return align128(TABLE_HEAD_INTS * 4 + shape.points * 4 + (1 << shape.bucketBits) * 4 + shape.points * 2)
+}
+
+/** Views of a half that lies at `at` (a multiple of 4) in shared or private memory. */
+export function tableHalf(shape: PoolShape, memory: ArrayBufferLike, at: number): TableHalf {
+  const bytes = new Uint8Array(memory, at, tableHalfBytes(shape))
+  const head = new Int32Array(memory, at, TABLE_HEAD_INTS)
+  const pointsAt = at + TABLE_HEAD_INTS * 4
+  const points = new Uint32Array(memory, pointsAt, shape.points)
+  const bucketsAt = pointsAt + shape.points * 4
+  const buckets = new Uint32Array(memory, bucketsAt, 1 << shape.bucketBits)
+  const owners = new Uint16Array(memory, bucketsAt + (4 << shape.bucketBits), shape.points)
+  return { bytes, head, points, owners, buckets }
+}
+
+function align128(bytes: number): number {
+  return Math.ceil(bytes / 128) * 128
+}

@@ -1,0 +1,206 @@
+/**
+ * How clients reach a worker: handed over by the primary, or accepted here (unix-domain listeners, and `reuseport: true`). Data plane.
+ */
+
+import { chmodSync, renameSync, unlinkSync } from 'node:fs'
+import { constants } from 'node:os'
+import { getSystemErrorName } from 'node:util'
+import { bindings, type ListenHandle, type RawHandle } from '../../net/raw-handle.ts'
+import { Control, LISTENERS_A_WORKER, RESERVE_DESCRIPTORS, WorkerSlot } from '../../shared/memory-layout.ts'
+import { PoolStat } from '../../shared/stat-fields.ts'
+import type { Context } from '../context.ts'
+import type { SocketOwner } from '../io/socket.ts'
+import { answerLocally } from '../request/delivery.ts'
+import type { Pool } from '../server/pool.ts'
+import { Client, CloseReason } from './client.ts'
+import { ProxyGreeting } from './proxy-greeting.ts'
+
+/** A listener that is to close waits so long at most for a turn in which nobody comes. */
+const QUIET_PATIENCE_MS = 1_000
+/** Turns of the loop in which a client that is refused for want of a descriptor still has one. */
+const REFUSAL_TURNS = 3
+/** Longest path of a unix socket: `sun_path` of Linux, less its NUL. */
+const MAX_PATH_BYTES = 107
+
+/** A handle that the primary accepted. `client_connections` was checked there, and the client counted in `WorkerSlot.clients`. */
+export function acceptHandedOver(pool: Pool, handle: unknown): void {
+  pool.context.turn.begin()
+  const client = new Client(pool)
+  pool.admit(client)
+  start(client, bindings.fromHandle(handle), ownerOf(client))
+}
+
+/** Who reads the connection first. */
+function ownerOf(client: Client): SocketOwner {
+  return client.pool.config.proxyProtocol ? new ProxyGreeting(client) : client
+}
+
+function start(client: Client, handle: RawHandle, owner: SocketOwner): void {
+  const { pool, socket } = client
+  socket.adopt(handle, owner)
+  if (pool.config.listen.path === '') {
+    socket.setNoDelay()
+    if (pool.config.tcpKeepalive) socket.setKeepAlive(pool.config.tcpKeepaliveIdleSec)
+  }
+  if (pool.config.clientIdleTimeoutMs > 0) pool.context.armTimer()
+  socket.readStart()
+}
+
+/** The listeners that this worker owns, by the text of their address. */
+export class Acceptor {
+  private readonly context: Context
+  private readonly listeners: Map<string, readonly ListenHandle[]> = new Map()
+
+  constructor(context: Context) {
+    this.context = context
+  }
+
+  /** Listens for a pool. @returns 0, or a negative libuv code. */
+  listen(pool: Pool): number {
+    const { listen } = pool.config
+    if (this.listeners.has(listen.text)) return 0
+    const handles: ListenHandle[] = []
+    const sockets = listen.path === '' && pool.config.reuseport && bindings.reusePortFlag !== 0 ? LISTENERS_A_WORKER : 1
+    for (let i = 0; i < sockets; i++) {
+      const handle = listen.path === '' ? bindings.newTcpListener() : bindings.newPipeListener()
+      handles.push(handle)
+      const status = listen.path === '' ? listenTcp(handle, pool) : listenPath(handle, pool)
+      if (status === 0) {
+        this.takeFrom(handle, pool)
+        continue
+      }
+      for (const opened of handles) opened.close()
+      return status
+    }
+    this.listeners.set(listen.text, handles)
+    return 0
+  }
+
+  /** Clients of a listening handle are the pool's of that name, whatever its configuration becomes. */
+  private takeFrom(handle: ListenHandle, pool: Pool): void {
+    const { name, listen } = pool.config
+    handle.onconnection = (error, client) => {
+      const current = this.context.pools.find(candidate => candidate.config.name === name)
+      if (error !== 0 || client === undefined)
+        this.context.log.warn(`accept on '${listen.text}' failed: ${getSystemErrorName(error)}`)
+      else if (current === undefined) client.close()
+      else this.accepted(current, client)
+    }
+  }
+
+  private accepted(pool: Pool, handle: RawHandle): void {
+    const { context } = this
+    context.turn.begin()
+    Atomics.add(context.slot, WorkerSlot.clients, 1)
+    const client = new Client(pool)
+    const limit = context.control[Control.descriptorLimit]
+    const scarce = limit > 0 && handle.fd >= limit - reserveOf(pool, limit)
+    const reason = scarce ? `descriptor ${handle.fd} of ${limit} is in use` : whyRefused(pool)
+    pool.admit(client)
+    start(client, handle, reason === '' ? ownerOf(client) : client)
+    if (reason === '') return
+    pool.row[pool.statBase + PoolStat.clientRefused]++
+    pool.logRefused(client, reason)
+    answerLocally(client, pool.protocol.tooManyClients)
+    client.closeAfterReplies(CloseReason.error)
+    // There is no descriptor to spare for a client that closes in its own time. What it has sent already is read: else the line could be lost.
+    if (scarce) setImmediate(() => setImmediate(() => client.close(CloseReason.none)))
+  }
+
+  /** Stops listening at an address. The socket's file is the primary's to remove. */
+  unlisten(text: string): void {
+    const handles = this.listeners.get(text)
+    if (handles === undefined) return
+    this.listeners.delete(text)
+    // A path may be listened on anew at once: its old socket must be gone by then.
+    if (text.startsWith('/')) closeAll(handles)
+    else this.whenQuiet(() => closeAll(handles))
+  }
+
+  /** Stops listening everywhere. @param done called once nobody comes any more. */
+  close(done: () => void): void {
+    const handles = [...this.listeners.values()].flat()
+    this.listeners.clear()
+    this.whenQuiet(() => {
+      closeAll(handles)
+      done()
+    })
+  }
+
+  /**
+   * Goes on once the loop has looked and found nothing at all. Closing a listener resets whom the kernel has connected and nobody has
+   * accepted yet, so it is done when nobody is there, and as soon as possible after that was seen: what comes in those microseconds is lost
+   * (measured at 7,000 new connections a second on a port that two processes share, on a machine with far too much to do: 1 connection at
+   * 10 closes; 10 at 10 without this). A sleep before each look makes it unlikely that the thread has to leave the processor in between.
+   */
+  private whenQuiet(proceed: () => void): void {
+    const { turn } = this.context
+    const deadlineMs = performance.now() + QUIET_PATIENCE_MS
+    const look = (): void => {
+      const seen = turn.events
+      setImmediate(() => {
+        if (turn.events === seen || performance.now() >= deadlineMs) proceed()
+        else setTimeout(look, 1)
+      })
+    }
+    setTimeout(look, 1)
+  }
+}
+
+/** Descriptors kept to refuse clients with: for as many as all workers can take while one reads its line; a quarter of the limit at most. */
+function reserveOf({ config, context }: Pool, limit: number): number {
+  if (config.listen.path !== '') return RESERVE_DESCRIPTORS
+  const most = RESERVE_DESCRIPTORS + REFUSAL_TURNS * LISTENERS_A_WORKER * context.workers
+  return Math.min(most, Math.trunc(limit / 4))
+}
+
+/** Whether a limit is reached. The client is in the count of the process, and not yet in the pool's. @returns '' for no. */
+function whyRefused(pool: Pool): string {
+  const { config, context } = pool
+  const most = context.control[Control.maxClients]
+  if (most > 0 && context.clientsOverall() > most) return `${most} clients are as many as the descriptor limit allows`
+  const limit = config.clientConnections
+  return limit > 0 && pool.clientsOverall() >= limit ? `client_connections is ${limit}` : ''
+}
+
+function closeAll(handles: readonly ListenHandle[]): void {
+  for (const handle of handles) handle.close()
+}
+
+function listenTcp(handle: ListenHandle, pool: Pool): number {
+  const { host, port } = pool.config.listen
+  const flags = pool.config.reuseport ? bindings.reusePortFlag : 0
+  const status = host.includes(':') ? handle.bind6!(host, port, flags) : handle.bind(host, port, flags)
+  return status === 0 ? handle.listen(pool.config.backlog) : status
+}
+
+/**
+ * As nutcracker, whatever lies at the path gives way; but only once clients are served behind it, and in one step. The name it is bound
+ * under first is also what libuv removes when it closes the socket, which by then may be a successor's.
+ */
+function listenPath(handle: ListenHandle, pool: Pool): number {
+  const { path, permission } = pool.config.listen
+  const ownPath = `${path}~${process.pid}`
+  const boundPath = Buffer.byteLength(ownPath) <= MAX_PATH_BYTES ? ownPath : path
+  removeFile(boundPath)
+  const bound = handle.bind(boundPath)
+  const status = bound === 0 ? handle.listen(pool.config.backlog) : bound
+  if (status !== 0) return status
+  try {
+    if (permission > 0) chmodSync(boundPath, permission)
+    if (boundPath !== path) renameSync(boundPath, path)
+    return 0
+  } catch (error) {
+    removeFile(boundPath)
+    const { code } = error as NodeJS.ErrnoException
+    return -(constants.errno[code as keyof typeof constants.errno] ?? constants.errno.EIO)
+  }
+}
+
+function removeFile(path: string): void {
+  try {
+    unlinkSync(path)
+  } catch {
+    // Nothing lies there, or it cannot go: bind tells.
+  }
+}

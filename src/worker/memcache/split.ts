@@ -1,0 +1,300 @@
+/**
+ * `get`, `gets`, `gat` and `gats` over several servers, and what goes to all servers: `flush_all`, `verbosity`, `stats`. Data plane.
+ *
+ *     get a b c ─▶ get a c \r\n to server 0, get b \r\n to server 1 ─▶ VALUE a … VALUE b … VALUE c … END
+ *
+ * A fragment on the wire is what nutcracker sends, the space before the line end included, and may share its line (`gets.ts`). The
+ * values come back in nutcracker's order: for each key of the request, the next value of the fragment that the key went to.
+ */
+
+import { encodeText } from '../../bytes/ascii.ts'
+import { Action } from '../../protocol/memcache/commands.ts'
+import { END, OK } from '../../protocol/memcache/replies.ts'
+import { ReplyKind } from '../../protocol/memcache/reply-kind.ts'
+import { MAX_LINE_BYTES, type MemcacheRequestParser, Suppress } from '../../protocol/memcache/request-parser.ts'
+import { mergeStats, type StatsReply } from '../../protocol/memcache/stats-merge.ts'
+import { valueEnd } from '../../protocol/memcache/values.ts'
+import { PoolStat } from '../../shared/stat-fields.ts'
+import type { Client } from '../client/client.ts'
+import { OWNED_CHUNK_BYTES, type Socket } from '../io/socket.ts'
+import { holdBytes } from '../memory/reply-arena.ts'
+import { answerFailure, FILLING, settle } from '../request/delivery.ts'
+import { Failure } from '../request/failure.ts'
+import { type Message, MessageKind, takeMessage } from '../request/message.ts'
+import { FragmentGroup, type Joiner, type KeySplit } from '../request/split-request.ts'
+import type { ServerConnection } from '../server/server-connection.ts'
+import { getsOf } from './gets.ts'
+import { kindOf, sendRequest, tagOf } from './tag.ts'
+
+const LINE_END = encodeText(' \r\n')
+const NO_OWNERS = new Uint16Array(0)
+
+/** A question to all servers. */
+class StatsGroup extends FragmentGroup {
+  /** What stood behind `stats`. */
+  argument: string
+  /** Of the servers at the time, in the order of the fragments. */
+  serverNames: readonly string[]
+
+  constructor(parent: Message, argument: string, serverNames: readonly string[]) {
+    super(statsJoiner, parent, NO_OWNERS, 0)
+    this.argument = argument
+    this.serverNames = serverNames
+  }
+}
+
+/** Sends a list of keys to its servers: whole where one server has them all. */
+export function splitKeys(client: Client, parser: MemcacheRequestParser, buf: Uint8Array): void {
+  const { pool } = client
+  const { start, tokens, firstKey, keyCount } = parser
+  const { split, router } = pool
+  const { strict } = pool.config
+  split.clear(keyCount)
+  for (let key = firstKey; key < firstKey + keyCount; key++) {
+    const server = router.route(buf, start + tokens[key * 2], start + tokens[key * 2 + 1])
+    if (server < 0) {
+      answerFailure(client, Failure.refused)
+      return
+    }
+    split.add(server)
+  }
+  const fitsLine = parser.lineBytes <= MAX_LINE_BYTES || firstKey === 1
+  if (split.serverCount === 1 && fitsLine && !strict) forwardList(client, parser, buf, split)
+  else queueFragments(client, parser, buf, split, strict ? strictValuesJoiner : valuesJoiner)
+}
+
+/** All keys live on one server: its reply is the client's. */
+function forwardList(client: Client, parser: MemcacheRequestParser, buf: Uint8Array, split: KeySplit): void {
+  const connection = client.pool.connectionTo(client, split.first)
+  if (connection === null) return
+  const message = takeMessage(client, MessageKind.forward)
+  message.tag = tagOf(parser)
+  client.push(message)
+  sendKeys(connection, message, parser, buf, split, split.head[split.first], -1)
+}
+
+function queueFragments(
+  client: Client,
+  parser: MemcacheRequestParser,
+  buf: Uint8Array,
+  split: KeySplit,
+  joiner: Joiner,
+): void {
+  const { pool } = client
+  const parent = takeMessage(client, MessageKind.parent)
+  const owners = new Uint16Array(parser.keyCount)
+  const group = new FragmentGroup(joiner, parent, owners, parser.keyCount)
+  parent.group = group
+  client.push(parent)
+  group.waiting = FILLING
+  for (let server = split.first; server <= split.last; server++) {
+    let head = split.head[server]
+    while (head >= 0) {
+      const fragment = takeFragment(group, tagOf(parser))
+      const stop = fillFragment(parser, split, head, owners, fragment.fragmentIndex)
+      const connection = pool.connectionForFragment(fragment, server)
+      if (connection !== null) sendKeys(connection, fragment, parser, buf, split, head, stop)
+      head = stop
+    }
+  }
+  pool.row[pool.statBase + PoolStat.fragments] += group.fragments.length
+  settle(group)
+}
+
+/**
+ * Gives a server's keys from `head` on to a fragment: all of them, or as many as a line takes where its length is limited.
+ * @returns the first key that found no room, or -1.
+ */
+function fillFragment(
+  parser: MemcacheRequestParser,
+  split: KeySplit,
+  head: number,
+  owners: Uint16Array,
+  fragment: number,
+): number {
+  const { tokens, firstKey, command } = parser
+  // Only `get` and `gets` may have lines of any length.
+  const limited = firstKey > 1
+  let bytes = limited ? command.bytes.length + 1 + tokens[3] - tokens[2] + LINE_END.length : 0
+  let key = head
+  while (key >= 0) {
+    bytes += tokens[(firstKey + key) * 2 + 1] - tokens[(firstKey + key) * 2] + 1
+    if (limited && bytes > MAX_LINE_BYTES) break
+    owners[key] = fragment
+    key = split.nextKey[key]
+  }
+  return key
+}
+
+/** Sends a request for the keys from `head` on, up to `stop` (-1 = all). */
+function sendKeys(
+  connection: ServerConnection,
+  message: Message,
+  parser: MemcacheRequestParser,
+  buf: Uint8Array,
+  split: KeySplit,
+  head: number,
+  stop: number,
+): void {
+  const { start, tokens, firstKey, command } = parser
+  const { nextKey } = split
+  let keyBytes = 0
+  let keys = 0
+  for (let key = head; key !== stop; key = nextKey[key]) {
+    keyBytes += tokens[(firstKey + key) * 2 + 1] - tokens[(firstKey + key) * 2] + 1
+    keys++
+  }
+  const exptimeBytes = firstKey === 1 ? 0 : tokens[3] - tokens[2] + 1
+  const gets = getsOf(connection)
+  connection.enqueue(message, command.bytes.length + exptimeBytes + keyBytes + LINE_END.length)
+  gets.begin(connection, message, command, keys, keyBytes)
+  if (exptimeBytes > 0) {
+    connection.socket.append(LINE_END, 0, 1)
+    connection.socket.append(buf, start + tokens[2], start + tokens[3])
+  }
+  for (let key = head; key !== stop; key = nextKey[key]) {
+    gets.add(connection, buf, start + tokens[(firstKey + key) * 2], start + tokens[(firstKey + key) * 2 + 1])
+  }
+  gets.finish(connection, true)
+}
+
+function takeFragment(group: FragmentGroup, tag: number): Message {
+  const fragment = takeMessage(null, MessageKind.fragment)
+  fragment.group = group
+  fragment.tag = tag
+  fragment.fragmentIndex = group.fragments.length
+  group.fragments.push(fragment)
+  return fragment
+}
+
+function keepFragment(fragment: Message, buf: Uint8Array, start: number, end: number): void {
+  fragment.keepReply(holdBytes(buf, start, end), end - start)
+}
+
+function isList(fragment: Message): boolean {
+  return kindOf(fragment) <= ReplyKind.end
+}
+
+function writeValues(group: FragmentGroup, client: Client): void {
+  const { fragments, owners } = group
+  const { socket } = client
+  let source: Message | null = null
+  let runStart = 0
+  let bytes = END.length
+  for (let key = 0; key < group.keyCount; key++) {
+    const fragment = fragments[owners[key]]
+    if (fragment.reply === null) continue
+    const from = fragment.replyStart
+    const end = valueEnd(fragment.reply, from)
+    if (end === from) continue
+    // Neighbours go out together.
+    if (fragment !== source) {
+      if (source !== null) appendRun(socket, source, runStart)
+      source = fragment
+      runStart = from
+    }
+    fragment.replyStart = end
+    bytes += end - from
+  }
+  if (source !== null) appendRun(socket, source, runStart)
+  socket.append(END, 0, END.length)
+  client.noteReply(bytes)
+}
+
+function appendRun(socket: Socket, fragment: Message, from: number): void {
+  const end = fragment.replyStart
+  if (fragment.hold!.single && end - from >= OWNED_CHUNK_BYTES) socket.appendOwned(fragment.reply!, from, end)
+  else socket.append(fragment.reply!, from, end)
+}
+
+/** Values of the servers that answered; a server that failed has none, as after a restart. */
+const valuesJoiner: Joiner = {
+  partial: true,
+  closesWhenStrict: false,
+  accept(_group, fragment, buf, start, end) {
+    if (!isList(fragment)) return false
+    keepFragment(fragment, buf, start, end)
+    return true
+  },
+  write: writeValues,
+}
+
+/** nutcracker's: one failure fails the whole, and then the client is closed. */
+const strictValuesJoiner: Joiner = {
+  partial: false,
+  closesWhenStrict: true,
+  accept(group, fragment, buf, start, end) {
+    if (isList(fragment)) keepFragment(fragment, buf, start, end)
+    else group.fail(Failure.invalid)
+    return true
+  },
+  write: writeValues,
+}
+
+/** `flush_all`, `verbosity`: done when every server has done it. */
+const okJoiner: Joiner = {
+  partial: false,
+  closesWhenStrict: false,
+  accept(_group, fragment) {
+    return kindOf(fragment) === ReplyKind.ok
+  },
+  write(_group, client) {
+    client.socket.append(OK, 0, OK.length)
+  },
+}
+
+const statsJoiner: Joiner = {
+  partial: true,
+  closesWhenStrict: false,
+  accept(_group, fragment, buf, start, end) {
+    const kind = kindOf(fragment)
+    if (kind === ReplyKind.error || kind === ReplyKind.clientError || kind === ReplyKind.serverError) return false
+    keepFragment(fragment, buf, start, end)
+    return true
+  },
+  write(group, client) {
+    const { argument, serverNames } = group as StatsGroup
+    const lists: StatsReply[] = []
+    for (const [index, fragment] of group.fragments.entries()) {
+      const { reply, replyStart, replyEnd } = fragment
+      if (reply === null) continue
+      const kind = kindOf(fragment)
+      if (kind === ReplyKind.ok || kind === ReplyKind.reset) {
+        client.socket.append(reply, replyStart, replyEnd)
+        return
+      }
+      lists.push({ server: serverNames[index], text: latin1(reply, replyStart, replyEnd) })
+    }
+    const text = Buffer.from(mergeStats(argument, lists), 'latin1')
+    client.socket.append(text, 0, text.length)
+  },
+}
+
+function latin1(buf: Uint8Array, start: number, end: number): string {
+  return Buffer.from(buf.buffer, buf.byteOffset + start, end - start).toString('latin1')
+}
+
+/** Sends the request to every server of the pool, ejected ones too: a server must not come back with what was flushed. */
+export function broadcast(client: Client, parser: MemcacheRequestParser, buf: Uint8Array): void {
+  const { pool } = client
+  const { start, tokens, tokenCount } = parser
+  const parent = takeMessage(client, MessageKind.parent)
+  let group: FragmentGroup
+  if (parser.command.action === Action.broadcastStats) {
+    const argument = tokenCount > 1 ? latin1(buf, start + tokens[2], start + tokens[tokenCount * 2 - 1]) : ''
+    const names = pool.servers.map(server => server.config.name)
+    group = new StatsGroup(parent, argument, names)
+  } else {
+    group = new FragmentGroup(okJoiner, parent, NO_OWNERS, 0)
+  }
+  parent.group = group
+  parent.silent = parser.suppress === Suppress.all
+  client.push(parent)
+  group.waiting = pool.servers.length
+  pool.row[pool.statBase + PoolStat.fragments] += group.waiting
+  for (const server of pool.servers) {
+    const fragment = takeFragment(group, tagOf(parser))
+    const connection = pool.connectionForFragment(fragment, server.index)
+    if (connection !== null) sendRequest(client, parser, buf, connection, fragment)
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * What a memcached message carries on its way: its tag, which says how its reply is to be read, and its bytes to the server. Data plane.
+ *
+ *     tag:  kind of the reply (fragments) ── 16 │ suppress 9 8 │ 7 ── command + 1     never 0: every reply is inspected
+ */
+
+import { COMMANDS, type Command } from '../../protocol/memcache/commands.ts'
+import type { MemcacheRequestParser } from '../../protocol/memcache/request-parser.ts'
+import type { Client } from '../client/client.ts'
+import type { Message } from '../request/message.ts'
+import type { ServerConnection } from '../server/server-connection.ts'
+
+const COMMAND_MASK = 0xff
+const SUPPRESS_SHIFT = 8
+const SUPPRESS_MASK = 3
+const KIND_SHIFT = 16
+const REQUEST_MASK = 0xffff
+
+/** @param parser has just found the request. */
+export function tagOf(parser: MemcacheRequestParser): number {
+  return (parser.command.index + 1) | (parser.suppress << SUPPRESS_SHIFT)
+}
+
+export function commandOf(tag: number): Command {
+  return COMMANDS[(tag & COMMAND_MASK) - 1]
+}
+
+/** One of `Suppress`. */
+export function suppressOf(tag: number): number {
+  return (tag >> SUPPRESS_SHIFT) & SUPPRESS_MASK
+}
+
+/** Notes the kind of a message's reply, for its joiner if it is a fragment. */
+export function noteKind(message: Message, kind: number): void {
+  message.tag = (message.tag & REQUEST_MASK) | (kind << KIND_SHIFT)
+}
+
+/** One of `ReplyKind`, as noted. */
+export function kindOf(message: Message): number {
+  return message.tag >> KIND_SHIFT
+}
+
+/** Queues the message and appends the request to its server's output, without what was cut out of it. */
+export function sendRequest(
+  client: Client,
+  parser: MemcacheRequestParser,
+  buf: Uint8Array,
+  connection: ServerConnection,
+  message: Message,
+): void {
+  const { start, end, cutEnd } = parser
+  const head = start + parser.head
+  const cutStart = start + parser.cutStart
+  const { socket } = connection
+  connection.gets?.close()
+  connection.enqueue(message, cutStart - head + end - start - cutEnd)
+  let from = head
+  if (cutEnd > parser.cutStart) {
+    socket.append(buf, head, cutStart)
+    from = start + cutEnd
+  }
+  if (start === 0 && end === client.ownEnd) socket.appendOwned(buf, from, end)
+  else socket.append(buf, from, end)
+}

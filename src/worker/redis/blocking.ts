@@ -1,0 +1,251 @@
+/**
+ * Commands that wait at the server: BLPOP and its like, XREAD with BLOCK, WAIT. Each waits on a connection of its own, so that it delays
+ * nobody; when its client leaves, the connection is closed, and the server forgets it. Data plane.
+ *
+ * While a command waits, the pool's `timeout` begins only where the command's own ends. The client's later requests wait for it, as they
+ * would at Redis.
+ */
+
+import { NINE, ZERO } from '../../bytes/ascii.ts'
+import { latin1 } from '../../bytes/text.ts'
+import { wordAt } from '../../protocol/redis/key-positions.ts'
+import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
+import { PoolStat } from '../../shared/stat-fields.ts'
+import type { Client } from '../client/client.ts'
+import { answerFailure } from '../request/delivery.ts'
+import { Failure } from '../request/failure.ts'
+import { MessageKind, takeMessage } from '../request/message.ts'
+import { FragmentGroup, type Joiner } from '../request/split-request.ts'
+import type { ConnectionHolder, ServerConnection } from '../server/server-connection.ts'
+import { Internal, queueInternal, wireRequest } from './greeting.ts'
+import { multiKeyRequest, NO_SERVER, serverOfKeys } from './multikey.ts'
+import type { RedisProtocol } from './redis-protocol.ts'
+import { type RedisSession, refuseConnection, sessionOf } from './session.ts'
+
+const NO_OWNERS = new Uint16Array(0)
+const PING = wireRequest('PING')
+
+const COLON = 58
+const STAR = 42
+const MINUS = 45
+
+/** Where a command has its timeout: argument index, negative = from the end; and its unit in ms. */
+const TIMEOUTS: ReadonlyMap<string, readonly [argument: number, unitMs: number]> = new Map([
+  ['BLMOVE', [-1, 1_000]],
+  ['BLMPOP', [1, 1_000]],
+  ['BLPOP', [-1, 1_000]],
+  ['BRPOP', [-1, 1_000]],
+  ['BRPOPLPUSH', [-1, 1_000]],
+  ['BZMPOP', [1, 1_000]],
+  ['BZPOPMAX', [-1, 1_000]],
+  ['BZPOPMIN', [-1, 1_000]],
+  ['WAIT', [2, 1]],
+  ['WAITAOF', [3, 1]],
+])
+
+const FOR_EVER = -1
+
+/** The connections of one command under way. */
+export class BlockingWait implements ConnectionHolder {
+  readonly listens = false
+  readonly session: RedisSession
+  readonly connections: ServerConnection[] = []
+
+  constructor(session: RedisSession) {
+    this.session = session
+  }
+
+  takesPush(): boolean {
+    return false
+  }
+
+  connectionIdle(connection: ServerConnection): void {
+    this.drop(connection)
+    connection.server.held.give(connection)
+  }
+
+  connectionLost(connection: ServerConnection): void {
+    this.drop(connection)
+  }
+
+  private drop(connection: ServerConnection): void {
+    const at = this.connections.indexOf(connection)
+    if (at >= 0) this.connections.splice(at, 1)
+    if (this.connections.length === 0 && this.session.blocking === this) this.session.blocking = null
+  }
+
+  /** The client is gone. */
+  leave(): void {
+    for (const connection of this.connections.splice(0)) connection.close(Failure.unknown)
+  }
+}
+
+export function blockingRequest(
+  protocol: RedisProtocol,
+  client: Client,
+  parser: RespRequestParser,
+  buf: Uint8Array,
+): void {
+  const { command, start, end, args, argCount } = parser
+  if (command.name === 'WAIT' || command.name === 'WAITAOF') {
+    waitEverywhere(client, parser, buf)
+    return
+  }
+  const waitMs = waitOf(parser, buf)
+  if (waitMs === 0) {
+    // XREAD without BLOCK.
+    multiKeyRequest(client, parser, buf)
+    return
+  }
+  if (!protocol.positions.find(command, buf, start, args, argCount)) {
+    protocol.forwardKeyless(client, parser, buf)
+    return
+  }
+  const server = serverOfKeys(client, parser, buf)
+  if (server === NO_SERVER) return
+  const session = sessionOf(client)
+  const wait = new BlockingWait(session)
+  const connection = session.take(server, wait)
+  if (connection === null) return
+  wait.connections.push(connection)
+  session.blocking = wait
+  const message = takeMessage(client, MessageKind.forward)
+  client.push(message)
+  connection.enqueue(message, end - start)
+  connection.extendDeadline(waitMs)
+  connection.socket.append(buf, start, end)
+  client.holdNext()
+}
+
+/** How long the command may wait at the server, ms: FOR_EVER, or 0 when it does not wait. */
+function waitOf(parser: RespRequestParser, buf: Uint8Array): number {
+  const { command, args, argCount, start } = parser
+  const place = TIMEOUTS.get(command.name)
+  if (place !== undefined) {
+    const [argument, unitMs] = place
+    return milliseconds(parser, buf, argument < 0 ? argCount + argument : argument, unitMs)
+  }
+  let arg = command.name === 'XREADGROUP' ? 4 : 1
+  while (arg + 1 < argCount && !wordAt(buf, start, args, arg, 'STREAMS')) {
+    if (wordAt(buf, start, args, arg, 'BLOCK')) return milliseconds(parser, buf, arg + 1, 1)
+    arg += wordAt(buf, start, args, arg, 'NOACK') ? 1 : 2
+  }
+  return 0
+}
+
+/** A timeout argument; 0 is Redis's word for ever. What is no number, the server refuses at once: 1. */
+function milliseconds(parser: RespRequestParser, buf: Uint8Array, argument: number, unitMs: number): number {
+  const { args, start } = parser
+  const text = latin1(buf, start + args[argument * 2], start + args[argument * 2 + 1])
+  const value = Number(text) * unitMs
+  if (text === '' || Number.isNaN(value) || value < 0) return 1
+  if (value === 0) return FOR_EVER
+  return value < 0x3fff_ffff ? Math.ceil(value) : FOR_EVER
+}
+
+/**
+ * WAIT and WAITAOF at every server. What the client wrote before was answered, so a PING on the connection that then waits puts the writes
+ * behind it: Redis waits for everything up to the connection's last command. The least of the answers holds for all servers.
+ */
+function waitEverywhere(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  if (client.pending > 0) {
+    client.postpone(true)
+    return
+  }
+  const { pool } = client
+  const session = sessionOf(client)
+  const wait = new BlockingWait(session)
+  for (const server of pool.servers) {
+    // Servers that are out of the ring have none of the client's writes.
+    if (server.ejected) continue
+    const connection = server.held.take(wait, client.resp3)
+    if (connection === null) {
+      for (const taken of wait.connections.splice(0)) taken.server.held.give(taken)
+      refuseConnection(client, server)
+      return
+    }
+    wait.connections.push(connection)
+  }
+  if (wait.connections.length === 0) {
+    answerFailure(client, Failure.refused)
+    return
+  }
+  session.blocking = wait
+  const parent = takeMessage(client, MessageKind.parent)
+  const group = new FragmentGroup(parser.command.name === 'WAIT' ? leastJoiner : leastPairJoiner, parent, NO_OWNERS, 0)
+  parent.group = group
+  client.push(parent)
+  group.waiting = wait.connections.length
+  pool.row[pool.statBase + PoolStat.fragments] += wait.connections.length
+  const waitMs = waitOf(parser, buf)
+  for (const connection of [...wait.connections]) sendWait(connection, group, parser, buf, waitMs)
+  client.holdNext()
+}
+
+function sendWait(
+  connection: ServerConnection,
+  group: FragmentGroup,
+  parser: RespRequestParser,
+  buf: Uint8Array,
+  waitMs: number,
+): void {
+  queueInternal(connection, Internal.vital, PING)
+  const fragment = takeMessage(null, MessageKind.fragment)
+  fragment.group = group
+  fragment.fragmentIndex = group.fragments.length
+  group.fragments.push(fragment)
+  connection.enqueue(fragment, parser.end - parser.start)
+  connection.extendDeadline(waitMs)
+  connection.socket.append(buf, parser.start, parser.end)
+}
+
+/** Decimal at `from`, up to its CR. */
+function integerAt(buf: Uint8Array, from: number): number {
+  let p = from
+  const negative = buf[p] === MINUS
+  if (negative) p++
+  let value = 0
+  for (; buf[p] >= ZERO && buf[p] <= NINE; p++) value = value * 10 + buf[p] - ZERO
+  return negative ? -value : value
+}
+
+/** A pair kept in one number, the first plus one: neither passes a few thousand, and 0 says that there is none yet. */
+const PAIR = 65_536
+
+function least(group: FragmentGroup, local: number, replicas: number): boolean {
+  const known = group.sum > 0
+  const leastLocal = known ? Math.min(Math.trunc(group.sum / PAIR) - 1, local) : local
+  const leastReplicas = known ? Math.min(group.sum % PAIR, replicas) : replicas
+  group.sum = (leastLocal + 1) * PAIR + leastReplicas
+  return true
+}
+
+/** WAIT: replicas that have it all, at the server that has fewest. */
+const leastJoiner: Joiner = {
+  partial: false,
+  closesWhenStrict: false,
+  accept(group, _fragment, buf, start) {
+    return buf[start] === COLON && least(group, 0, integerAt(buf, start + 1))
+  },
+  write(group, client) {
+    const reply = Buffer.from(`:${group.sum % PAIR}\r\n`, 'latin1')
+    client.socket.append(reply, 0, reply.length)
+  },
+}
+
+/** WAITAOF: `[local, replicas]`. */
+const leastPairJoiner: Joiner = {
+  partial: false,
+  closesWhenStrict: false,
+  accept(group, _fragment, buf, start, end) {
+    if (buf[start] !== STAR) return false
+    const first = buf.indexOf(COLON, start)
+    const second = buf.indexOf(COLON, first + 1)
+    if (first < 0 || second < 0 || second >= end) return false
+    return least(group, integerAt(buf, first + 1), integerAt(buf, second + 1))
+  },
+  write(group, client) {
+    const reply = Buffer.from(`*2\r\n:${Math.trunc(group.sum / PAIR) - 1}\r\n:${group.sum % PAIR}\r\n`, 'latin1')
+    client.socket.append(reply, 0, reply.length)
+  },
+}

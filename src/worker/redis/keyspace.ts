@@ -1,0 +1,123 @@
+/**
+ * Commands about all keys, or about the servers themselves: asked of every server and put together. Data plane. Of a pool with one server
+ * the one server answers.
+ */
+
+import { latin1 } from '../../bytes/text.ts'
+import * as replies from '../../protocol/redis/replies.ts'
+import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
+import type { Client } from '../client/client.ts'
+import type { Joiner } from '../request/split-request.ts'
+import { AnyJoiner, broadcast, LeastJoiner, Reach, SameJoiner } from './broadcast.ts'
+import { ConfigJoiner, LatencyHistoryJoiner, LatencyLatestJoiner, SlowlogJoiner, slowlogCount } from './join/reports.ts'
+import type { RedisProtocol } from './redis-protocol.ts'
+import { KeysJoiner, RandomKeyJoiner, scanRequest } from './scan.ts'
+import { statusJoiner, sumJoiner } from './split.ts'
+
+type Handler = (protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array) => void
+
+/** Asks the servers whose keys the pool shows. */
+function live(joinerOf: () => Joiner): Handler {
+  return (_, client, parser, buf) => broadcast(client, parser, buf, joinerOf(), Reach.live)
+}
+
+/** Changes every server, or the reply says why not. */
+function all(joinerOf: () => Joiner): Handler {
+  return (_, client, parser, buf) => broadcast(client, parser, buf, joinerOf(), Reach.all)
+}
+
+/** Any server knows. */
+const anyServer: Handler = (protocol, client, parser, buf) => protocol.forwardKeyless(client, parser, buf)
+
+/** CONFIG SET and its like: only where the pool allows it. */
+const changesServers: Handler = (protocol, client, parser, buf) => {
+  if (!client.pool.config.configSet) protocol.answer(client, replies.CONFIG_SET_REFUSED)
+  else broadcast(client, parser, buf, statusJoiner, Reach.all)
+}
+
+/** By command, or command and subcommand. What is not here has no one answer for several servers. */
+const HANDLERS: ReadonlyMap<string, Handler> = new Map([
+  ['DBSIZE', live(() => sumJoiner)],
+  ['FLUSHALL', all(() => statusJoiner)],
+  ['FLUSHDB', all(() => statusJoiner)],
+  ['KEYS', live(() => new KeysJoiner())],
+  ['RANDOMKEY', live(() => new RandomKeyJoiner())],
+  ['LASTSAVE', live(() => new LeastJoiner())],
+  ['SCAN', scanRequest],
+  ['CONFIG GET', live(() => new ConfigJoiner())],
+  ['CONFIG SET', changesServers],
+  ['CONFIG RESETSTAT', changesServers],
+  ['CONFIG REWRITE', changesServers],
+  ['CONFIG HELP', anyServer],
+  ['FUNCTION DELETE', all(() => new SameJoiner())],
+  ['FUNCTION DUMP', anyServer],
+  ['FUNCTION FLUSH', all(() => statusJoiner)],
+  ['FUNCTION HELP', anyServer],
+  ['FUNCTION KILL', live(() => new AnyJoiner())],
+  ['FUNCTION LIST', anyServer],
+  ['FUNCTION LOAD', all(() => new SameJoiner())],
+  ['FUNCTION RESTORE', all(() => statusJoiner)],
+  ['LATENCY HELP', anyServer],
+  ['LATENCY HISTORY', live(() => new LatencyHistoryJoiner())],
+  ['LATENCY LATEST', live(() => new LatencyLatestJoiner())],
+  ['LATENCY RESET', live(() => sumJoiner)],
+  ['MEMORY HELP', anyServer],
+  ['MEMORY PURGE', live(() => statusJoiner)],
+  ['MEMORY USAGE', memoryUsage],
+  ['SCRIPT EXISTS', live(() => new LeastJoiner())],
+  ['SCRIPT FLUSH', all(() => statusJoiner)],
+  ['SCRIPT HELP', anyServer],
+  ['SCRIPT KILL', live(() => new AnyJoiner())],
+  ['SCRIPT LOAD', all(() => new SameJoiner())],
+  ['SLOWLOG GET', slowlogGet],
+  ['SLOWLOG HELP', anyServer],
+  ['SLOWLOG LEN', live(() => sumJoiner)],
+  ['SLOWLOG RESET', live(() => statusJoiner)],
+])
+
+/** They act on the connection that they come over, which clients share. */
+const ALWAYS_REFUSED = new Set(['SCRIPT DEBUG'])
+const CONTAINERS = new Set(['CONFIG', 'FUNCTION', 'LATENCY', 'MEMORY', 'SCRIPT', 'SLOWLOG'])
+/** Subcommands of which several servers have several answers. */
+const ONE_SERVER = new Set([
+  'FUNCTION STATS',
+  'LATENCY DOCTOR',
+  'LATENCY GRAPH',
+  'LATENCY HISTOGRAM',
+  'MEMORY DOCTOR',
+  'MEMORY MALLOC-STATS',
+  'MEMORY STATS',
+])
+
+export function keyspaceRequest(
+  protocol: RedisProtocol,
+  client: Client,
+  parser: RespRequestParser,
+  buf: Uint8Array,
+): void {
+  const { command, start, args } = parser
+  const contained = CONTAINERS.has(command.name)
+  const subcommand = contained ? latin1(buf, start + args[2], start + args[3]) : ''
+  const name = contained ? `${command.name} ${subcommand.toUpperCase()}` : command.name
+  const handler = HANDLERS.get(name)
+  if (ALWAYS_REFUSED.has(name)) {
+    protocol.answer(client, replies.unsupportedCommand(name.replace(' ', '|')))
+  } else if (client.pool.servers.length === 1 && handler !== changesServers && (handler ?? ONE_SERVER.has(name))) {
+    protocol.forwardTo(client, parser, buf, protocol.keylessServer)
+  } else if (handler !== undefined) {
+    handler(protocol, client, parser, buf)
+  } else if (ONE_SERVER.has(name)) {
+    protocol.answer(client, replies.unsupportedCommand(name.replace(' ', '|')))
+  } else {
+    protocol.answer(client, replies.unknownSubcommand(command.name, subcommand))
+  }
+}
+
+function memoryUsage(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  if (parser.argCount > 2) protocol.forward(client, parser, buf, 2)
+  else protocol.forwardKeyless(client, parser, buf)
+}
+
+function slowlogGet(_protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  broadcast(client, parser, buf, new SlowlogJoiner(slowlogCount(parser, buf)), Reach.live)
+}

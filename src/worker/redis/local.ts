@@ -1,0 +1,111 @@
+/** Commands about the connection or the pool that the proxy answers itself: CLIENT, ECHO, INFO, RESET, ROLE, TIME … Data plane. */
+
+import { encodeText } from '../../bytes/ascii.ts'
+import { wordAt } from '../../protocol/redis/key-positions.ts'
+import * as replies from '../../protocol/redis/replies.ts'
+import { bulkOf, ReplyWriter } from '../../protocol/redis/reply-writer.ts'
+import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
+import type { Client } from '../client/client.ts'
+import { argumentTexts, broadcast, Reach } from './broadcast.ts'
+import { clientCommand } from './client-command.ts'
+import { InfoJoiner, tellsOfProxy } from './join/info.ts'
+import type { RedisProtocol } from './redis-protocol.ts'
+import { resetSession } from './session.ts'
+import { settle } from './state.ts'
+
+const DEFAULT_USER = encodeText('$7\r\ndefault\r\n')
+const RESET = encodeText('+RESET\r\n')
+
+export function localRequest(
+  protocol: RedisProtocol,
+  client: Client,
+  parser: RespRequestParser,
+  buf: Uint8Array,
+): void {
+  switch (parser.command.name) {
+    case 'ACL':
+    case 'MODULE':
+      aboutServers(protocol, client, parser, buf)
+      return
+    case 'ASKING':
+    case 'CLUSTER':
+    case 'READONLY':
+    case 'READWRITE':
+      if (isHelp(parser, buf)) protocol.forwardKeyless(client, parser, buf)
+      else protocol.answer(client, replies.NO_CLUSTER)
+      return
+    case 'CLIENT':
+      clientCommand(protocol, client, parser, buf)
+      return
+    case 'ECHO':
+      protocol.answer(client, argumentAsBulk(parser, buf, 1))
+      return
+    case 'INFO':
+      broadcast(client, parser, buf, new InfoJoiner(tellsOfProxy(argumentTexts(parser, buf))), Reach.live)
+      return
+    case 'RESET':
+      reset(protocol, client)
+      return
+    case 'ROLE':
+      // No replicas, nothing written yet: a server that stands alone.
+      protocol.answer(client, new ReplyWriter(client.resp3).array(3).bulk('master').integer(0).array(0).bytes())
+      return
+    case 'TIME':
+      protocol.answer(client, time(client))
+      return
+    default:
+      protocol.answer(client, replies.unsupportedCommand(parser.command.name))
+  }
+}
+
+export function argumentAsBulk(parser: RespRequestParser, buf: Uint8Array, argument: number): Uint8Array {
+  const { start, args } = parser
+  return bulkOf(buf, start + args[argument * 2], start + args[argument * 2 + 1])
+}
+
+function isHelp(parser: RespRequestParser, buf: Uint8Array): boolean {
+  return parser.argCount === 2 && wordAt(buf, parser.start, parser.args, 1, 'HELP')
+}
+
+/** Any server knows these; everything else is about users and modules of servers, and for those who run them. */
+const ANY_SERVER = new Set(['ACL CAT', 'ACL GENPASS', 'ACL HELP', 'MODULE HELP', 'MODULE LIST'])
+
+function aboutServers(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  const args = argumentTexts(parser, buf)
+  const name = `${parser.command.name} ${args[1].toUpperCase()}`
+  if (ANY_SERVER.has(name)) protocol.forwardKeyless(client, parser, buf)
+  else if (name === 'ACL WHOAMI' && args.length === 2) protocol.answer(client, DEFAULT_USER)
+  else
+    protocol.answer(
+      client,
+      replies.unsupportedCommand(
+        name
+          .replace(' ', '|')
+          .replace(/[\r\n]/g, ' ')
+          .slice(0, 128),
+      ),
+    )
+}
+
+function time(client: Client): Uint8Array {
+  const nowUs = Math.round((performance.timeOrigin + performance.now()) * 1000)
+  const writer = new ReplyWriter(client.resp3).array(2)
+  return writer
+    .bulk(`${Math.trunc(nowUs / 1_000_000)}`)
+    .bulk(`${nowUs % 1_000_000}`)
+    .bytes()
+}
+
+/** As a new connection, but for what Redis keeps: the library's name, CLIENT ID. */
+function reset(protocol: RedisProtocol, client: Client): void {
+  if (client.pending > 0 && (client.resp3 || client.session !== null)) {
+    // What is under way was asked in RESP3, or is on connections that end here.
+    client.postpone(true)
+    return
+  }
+  client.resp3 = false
+  resetSession(client)
+  client.redisState?.reset()
+  settle(client, protocol.pool.config.redisAuth === '')
+  protocol.answer(client, RESET)
+}

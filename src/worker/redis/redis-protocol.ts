@@ -1,0 +1,324 @@
+/**
+ * The Redis protocol on the worker's path: each request is answered here, forwarded whole, or split by server. Data plane.
+ * What nutcracker does with each command: `test/vectors/redis-commands.json`; where we depart: `docs/compatibility.md`.
+ */
+
+import { encodeText } from '../../bytes/ascii.ts'
+import { latin1 } from '../../bytes/text.ts'
+import { Parsed } from '../../protocol/parser.ts'
+import { Action, fitsArity } from '../../protocol/redis/commands.ts'
+import { isHttp, splitInline } from '../../protocol/redis/inline.ts'
+import { KeyPositions } from '../../protocol/redis/key-positions.ts'
+import * as replies from '../../protocol/redis/replies.ts'
+import { RespReplyParser } from '../../protocol/redis/reply-parser.ts'
+import { RespRequestParser } from '../../protocol/redis/request-parser.ts'
+import { PoolStat } from '../../shared/stat-fields.ts'
+import { type Client, CloseReason } from '../client/client.ts'
+import { type Protocol, type ReplyParser, type RequestParser, Verdict } from '../protocol.ts'
+import { answerLocally } from '../request/delivery.ts'
+import { FAILURE_TEXTS } from '../request/failure.ts'
+import { type Message, MessageKind, takeMessage } from '../request/message.ts'
+import type { Pool } from '../server/pool.ts'
+import type { ServerConnection } from '../server/server-connection.ts'
+import { authenticate } from './auth.ts'
+import { blockingRequest } from './blocking.ts'
+import { greet, inspectInternal } from './greeting.ts'
+import { helloRequest } from './hello.ts'
+import { keyspaceRequest } from './keyspace.ts'
+import { argumentAsBulk, localRequest } from './local.ts'
+import { multiKeyRequest, scriptRequest } from './multikey.ts'
+import { pubsubRequest } from './pubsub.ts'
+import { unansweredRequest } from './reply-mode.ts'
+import { sessionRequest } from './session.ts'
+import { gatherJoiner, splitKeys, statusJoiner, sumJoiner } from './split.ts'
+import { fitsStrict, strictRequest } from './strict.ts'
+import { transactionRequest } from './transaction.ts'
+
+/** nutcracker's longest routing key: an mbuf less its header (48 bytes) and one. */
+const MBUF_OVERHEAD_BYTES = 49
+
+/** Key of commands that have none, as nutcracker routes them. */
+const PLACEHOLDER = encodeText('placeholder')
+
+export class RedisProtocol implements Protocol {
+  readonly failureReplies: readonly Uint8Array[] = FAILURE_TEXTS.map(replies.errorLine)
+  readonly tooLarge: Uint8Array = replies.errorLine('Protocol error: request is larger than max_message_bytes')
+  readonly replyTooLarge: Uint8Array = replies.errorLine('reply is larger than max_message_bytes')
+  readonly queueFull: Uint8Array = replies.QUEUE_FULL
+  readonly tooManyClients: Uint8Array = replies.errorLine('max number of clients reached')
+  /** Scratch for finding one request's keys. */
+  readonly positions: KeyPositions = new KeyPositions()
+  /** A server has turned down HELLO 3: clients are told so too. */
+  refusesResp3 = false
+  /** Of one of the servers; '' until one is asked. */
+  serverVersion = ''
+  readonly pool: Pool
+  /** Takes the rewritten form of inline requests apart. */
+  private readonly inlineParser = new RespRequestParser()
+
+  constructor(pool: Pool) {
+    this.pool = pool
+  }
+
+  newRequestParser(): RequestParser {
+    return new RespRequestParser()
+  }
+
+  newReplyParser(resp3: boolean): ReplyParser {
+    const parser = new RespReplyParser()
+    parser.resp3 = resp3
+    return parser
+  }
+
+  request(client: Client, requestParser: RequestParser, buf: Uint8Array): void {
+    const parser = requestParser as RespRequestParser
+    if (parser.inline) {
+      this.inlineRequest(client, parser, buf)
+      return
+    }
+    // Redis reads over an empty frame.
+    if (parser.argCount === 0) return
+    const command = parser.command
+    if (command.action === Action.forward && client.ordinary) {
+      if (parser.argCount > command.key && (!this.pool.config.strict || fitsStrict(command, parser.argCount - 1))) {
+        this.forward(client, parser, buf, command.key)
+        return
+      }
+    }
+    this.otherRequest(client, parser, buf)
+  }
+
+  streamTarget(client: Client, requestParser: RequestParser, buf: Uint8Array): number {
+    const parser = requestParser as RespRequestParser
+    const { command, wholeArgs, args, start } = parser
+    if (wholeArgs < 2 || command.action !== Action.forward || wholeArgs <= command.key || !client.ordinary) return -1
+    if (this.pool.config.strict && !fitsStrict(command, parser.argCount - 1)) return -1
+    const keyStart = start + args[command.key * 2]
+    const keyEnd = start + args[command.key * 2 + 1]
+    return keyEnd - keyStart > this.longestKey ? -1 : this.pool.router.route(buf, keyStart, keyEnd)
+  }
+
+  uploadTag(): number {
+    return 0
+  }
+
+  /** Everything but one key of an ordinary client. */
+  private otherRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+    if (this.pool.config.strict) {
+      strictRequest(client, parser, buf)
+      return
+    }
+    const state = client.redisState
+    if (state !== null && !state.ordinary && unansweredRequest(this, client, parser, buf)) return
+    this.answeredRequest(client, parser, buf)
+  }
+
+  answeredRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+    const { command, argCount } = parser
+    if (client.session !== null && client.authenticated && sessionRequest(this, client, parser, buf)) return
+    if (command.action === Action.refuse || !fitsArity(command, argCount)) {
+      this.refuse(client, parser, buf)
+    } else if (command.action === Action.quit) {
+      answerLocally(client, replies.OK)
+      client.closeAfterReplies(CloseReason.eof)
+    } else if (command.action === Action.auth) {
+      authenticate(client, parser, buf)
+    } else if (command.action === Action.hello) {
+      helloRequest(this, client, parser, buf)
+    } else if (command.name === 'RESET') {
+      localRequest(this, client, parser, buf)
+    } else if (!client.authenticated && !(this.pool.config.pingBeforeAuth && command.action === Action.ping)) {
+      answerLocally(client, replies.NOAUTH)
+    } else {
+      this.dispatch(client, parser, buf)
+    }
+  }
+
+  private dispatch(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+    const { command } = parser
+    const args = parser.argCount - 1
+    switch (command.action) {
+      case Action.forward:
+        // `OBJECT HELP`: there is no key, and any server knows the answer.
+        if (args >= command.key) this.forward(client, parser, buf, command.key)
+        else this.forwardKeyless(client, parser, buf)
+        return
+      case Action.multiKey:
+      case Action.gatherSets:
+        multiKeyRequest(client, parser, buf)
+        return
+      case Action.sumKeys:
+        if (args === 1) this.forward(client, parser, buf, 1)
+        else splitKeys(client, parser, buf, 1, sumJoiner)
+        return
+      case Action.gatherKeys:
+        if (args === 1) this.forward(client, parser, buf, 1)
+        else splitKeys(client, parser, buf, 1, gatherJoiner)
+        return
+      case Action.splitPairs:
+        if (args % 2 !== 0) this.refuse(client, parser, buf)
+        else if (args === 2) this.forward(client, parser, buf, 1)
+        else splitKeys(client, parser, buf, 2, statusJoiner)
+        return
+      case Action.forwardScript:
+        scriptRequest(client, parser, buf)
+        return
+      case Action.forwardKeyless:
+        this.forwardKeyless(client, parser, buf)
+        return
+      case Action.local:
+        localRequest(this, client, parser, buf)
+        return
+      case Action.keyspace:
+        keyspaceRequest(this, client, parser, buf)
+        return
+      case Action.transaction:
+        transactionRequest(this, client, parser, buf)
+        return
+      case Action.blocking:
+        blockingRequest(this, client, parser, buf)
+        return
+      case Action.pubsub:
+        pubsubRequest(this, client, parser, buf)
+        return
+      case Action.ping:
+        if (args === 0) this.answer(client, replies.PONG)
+        else if (args === 1) this.answer(client, argumentAsBulk(parser, buf, 1))
+        else this.refuse(client, parser, buf)
+        return
+      case Action.select:
+        this.answer(client, selectReply(latin1(buf, parser.start + parser.args[2], parser.start + parser.args[3])))
+        return
+      default:
+        this.answer(client, replies.unsupportedCommand(command.name))
+    }
+  }
+
+  /** Answers a request that needs no server. */
+  answer(client: Client, reply: Uint8Array): void {
+    this.pool.row[this.pool.statBase + PoolStat.localRequests]++
+    answerLocally(client, reply)
+  }
+
+  /** Sends the request whole to the server of one key, argument `key`. */
+  forward(client: Client, parser: RespRequestParser, buf: Uint8Array, key: number): void {
+    const keyStart = parser.start + parser.args[key * 2]
+    const keyEnd = parser.start + parser.args[key * 2 + 1]
+    if (keyEnd - keyStart > this.longestKey) {
+      this.refuseKey(client, keyEnd - keyStart)
+      return
+    }
+    this.forwardTo(client, parser, buf, this.pool.router.route(buf, keyStart, keyEnd))
+  }
+
+  /** Sends it to the server of the key `placeholder`. */
+  forwardKeyless(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+    this.forwardTo(client, parser, buf, this.keylessServer)
+  }
+
+  /** Index of the server for what has no key; -1 = none is live. */
+  get keylessServer(): number {
+    return this.pool.router.route(PLACEHOLDER, 0, PLACEHOLDER.length)
+  }
+
+  /** Sends it to a server; -1 = none is live. */
+  forwardTo(client: Client, parser: RespRequestParser, buf: Uint8Array, serverIndex: number): void {
+    const connection = this.pool.connectionTo(client, serverIndex)
+    if (connection === null) return
+    const message = takeMessage(client, MessageKind.forward)
+    client.push(message)
+    const { start, end } = parser
+    connection.enqueue(message, end - start)
+    if (start === 0 && end === client.ownEnd) connection.socket.appendOwned(buf, 0, end)
+    else connection.socket.append(buf, start, end)
+  }
+
+  get longestKey(): number {
+    return this.pool.context.mbufBytes - MBUF_OVERHEAD_BYTES
+  }
+
+  /** @returns false when the key was refused. */
+  refuseKey(client: Client, bytes: number): void {
+    this.pool.context.log.alert(
+      `parsed bad req of c ${client.address} with key length ${bytes} that greater than or equal to maximum redis key length of ${this.longestKey + 1}`,
+    )
+    if (this.pool.config.strict) client.close(CloseReason.error)
+    else answerLocally(client, replies.keyTooLong(bytes, this.longestKey))
+  }
+
+  /** An unknown command, or a wrong number of arguments, in Redis's words and in its order: before it asks who the client is. */
+  refuse(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+    const { command, start, args, argCount } = parser
+    this.logUnsupported(client, parser, buf)
+    if (command.action === Action.refuse) this.answer(client, replies.unknownCommand(buf, start, args, argCount))
+    else this.answer(client, replies.wrongArguments(command.name))
+  }
+
+  logUnsupported(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+    const { command, start, args } = parser
+    const { strict } = this.pool.config
+    if ((strict ? command.strictAction : command.action) !== Action.refuse) return
+    const name = latin1(buf, start + args[0], start + Math.min(args[1], args[0] + 128))
+    this.pool.context.log.alert(`parsed unsupported command '${name}' of c ${client.address}`)
+  }
+
+  private inlineRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+    if (this.pool.config.strict) {
+      client.close(CloseReason.error)
+      return
+    }
+    if (isHttp(buf, parser.start, parser.end)) {
+      this.pool.context.log.warn(`possible attack: c ${client.address} of pool '${this.pool.config.name}' speaks HTTP`)
+      client.closeAfterReplies(CloseReason.error)
+      return
+    }
+    const rewritten = splitInline(buf, parser.start, parser.end)
+    if (rewritten === null) {
+      answerLocally(client, replies.UNBALANCED_QUOTES)
+      client.closeAfterReplies(CloseReason.error)
+      return
+    }
+    if (this.inlineParser.parse(rewritten, 0, rewritten.length) === Parsed.complete) {
+      this.request(client, this.inlineParser, rewritten)
+    }
+  }
+
+  malformed(client: Client, requestParser: RequestParser): number {
+    const parser = requestParser as RespRequestParser
+    if (this.pool.config.strict) {
+      client.close(CloseReason.error)
+      return -1
+    }
+    this.pool.context.log.info(`protocol error of c ${client.address} of pool '${this.pool.config.name}'`)
+    answerLocally(client, replies.frameError(parser.error, parser.errorByte))
+    return -1
+  }
+
+  inspect(connection: ServerConnection, message: Message, buf: Uint8Array, start: number, end: number): number {
+    if (message.kind === MessageKind.internal) return inspectInternal(connection, message, buf, start, end)
+    if (!isServerDown(buf, start, end)) return Verdict.pass
+    return this.pool.config.strict ? Verdict.broken : Verdict.passAndCount
+  }
+
+  greet(connection: ServerConnection): void {
+    greet(connection)
+  }
+}
+
+/** A pool is database 0. */
+function selectReply(database: string): Uint8Array {
+  if (database === '0') return replies.OK
+  return /^-?[1-9]\d{0,9}$/.test(database) ? replies.DB_OUT_OF_RANGE : replies.NOT_AN_INTEGER
+}
+
+/** `-OOM`, `-BUSY` or `-LOADING` as the first word: nutcracker's transient failures. */
+function isServerDown(buf: Uint8Array, start: number, end: number): boolean {
+  return isWord(buf, start, end, 'OOM') || isWord(buf, start, end, 'BUSY') || isWord(buf, start, end, 'LOADING')
+}
+
+function isWord(buf: Uint8Array, start: number, end: number, word: string): boolean {
+  const wordEnd = start + 1 + word.length
+  if (wordEnd >= end) return false
+  for (let i = 0; i < word.length; i++) if (buf[start + 1 + i] !== word.charCodeAt(i)) return false
+  return buf[wordEnd] === 32 || buf[wordEnd] === 13
+}

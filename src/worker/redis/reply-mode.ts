@@ -1,0 +1,74 @@
+/**
+ * CLIENT REPLY OFF and SKIP: requests whose replies reach nobody. Data plane.
+ *
+ * A bar is put into the client's order queue, so that whatever answers the request waits behind it; then all of it leaves the queue, as the
+ * requests of a client that is gone do.
+ */
+
+import { Action } from '../../protocol/redis/commands.ts'
+import { wordAt } from '../../protocol/redis/key-positions.ts'
+import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
+import { type Client, CloseReason } from '../client/client.ts'
+import { leaveClient } from '../request/delivery.ts'
+import { type Message, MessageKind, takeMessage } from '../request/message.ts'
+import type { RedisProtocol } from './redis-protocol.ts'
+import { ReplyMode, settle } from './state.ts'
+
+/** Handles a request of a client whose `redisState` is not `ordinary`. @returns false when it is to be answered as always. */
+export function unansweredRequest(
+  protocol: RedisProtocol,
+  client: Client,
+  parser: RespRequestParser,
+  buf: Uint8Array,
+): boolean {
+  const state = client.redisState!
+  const { command } = parser
+  // CLIENT REPLY ON, and RESET, are answered.
+  if (command.name === 'RESET' || turnsOn(parser, buf)) return false
+  if (needsReplies(command.action) || client.session !== null) {
+    protocol.pool.context.log.notice(
+      `c ${client.address} closed: ${command.name} cannot go unanswered, as CLIENT REPLY wants it`,
+    )
+    client.closeAfterReplies(CloseReason.error)
+    return true
+  }
+  const before = client.last
+  client.push(takeMessage(client, MessageKind.local))
+  protocol.answeredRequest(client, parser, buf)
+  if (state.replyMode === ReplyMode.skip) {
+    state.replyMode = ReplyMode.on
+    settle(client, client.authenticated)
+  }
+  if (!client.closed) dropBehind(client, before)
+  return true
+}
+
+/** They wait for the replies before them, or live on replies. */
+function needsReplies(action: number): boolean {
+  return (
+    action === Action.hello || action === Action.transaction || action === Action.blocking || action === Action.pubsub
+  )
+}
+
+function turnsOn(parser: RespRequestParser, buf: Uint8Array): boolean {
+  const { command, start, args, argCount } = parser
+  if (command.name !== 'CLIENT' || argCount !== 3) return false
+  return wordAt(buf, start, args, 1, 'REPLY') && wordAt(buf, start, args, 2, 'ON')
+}
+
+/** Takes everything behind `before` out of the client's order queue; null = everything. */
+function dropBehind(client: Client, before: Message | null): void {
+  let message = before === null ? client.head : before.next
+  if (before === null) client.head = null
+  else before.next = null
+  client.last = before
+  while (message !== null) {
+    const next: Message | null = message.next
+    message.next = null
+    client.pending--
+    if (message.done) client.heldBytes -= message.replyEnd - message.replyStart
+    leaveClient(message)
+    message = next
+  }
+  if (client.head === null) client.afterReplies()
+}

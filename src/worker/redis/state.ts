@@ -1,0 +1,60 @@
+/**
+ * What a Redis client's connection has been told, beyond the ordinary: name, library, CLIENT REPLY. Data plane. Most clients never have one.
+ */
+
+import { encodeText } from '../../bytes/ascii.ts'
+import type { Client } from '../client/client.ts'
+import type { RedisSession } from './session.ts'
+
+/** CLIENT REPLY. `skip`: the next request has no reply. */
+export const ReplyMode = { on: 0, off: 1, skip: 2 } as const
+
+export const NAME_REFUSED = encodeText('-ERR Client names cannot contain spaces, newlines or special characters.\r\n')
+
+/** Whether Redis takes a text for a client's name, library or version: it appears in a list by words and lines. */
+export function isClientText(text: string): boolean {
+  return /^[!-~]*$/.test(text)
+}
+
+export class RedisState {
+  /** CLIENT ID: unique in the process. */
+  readonly id: number
+  /** Latin-1 texts, one char a byte. */
+  name = ''
+  library = ''
+  libraryVersion = ''
+  /** One of `ReplyMode`: what becomes of the next reply. */
+  replyMode: number = ReplyMode.on
+
+  constructor(id: number) {
+    this.id = id
+  }
+
+  /** RESET: what the client was told is forgotten; the library stays the same. */
+  reset(): void {
+    this.name = ''
+    this.replyMode = ReplyMode.on
+  }
+
+  /** Nothing in it changes what a request means or whether it is answered. */
+  get ordinary(): boolean {
+    return this.replyMode === ReplyMode.on
+  }
+}
+
+/** The client's state, made when it first has one. */
+export function stateOf(client: Client): RedisState {
+  client.redisState ??= new RedisState(client.pool.context.takeClientId())
+  return client.redisState
+}
+
+/** Opens or closes the fast path after a change of the client's state. @param authenticated what it is from now on. */
+export function settle(client: Client, authenticated: boolean): void {
+  client.authenticated = authenticated
+  client.restrictParser()
+  const session = client.session as RedisSession | null
+  client.ordinary =
+    authenticated &&
+    (client.redisState === null || client.redisState.ordinary) &&
+    (session === null || session.ordinary)
+}

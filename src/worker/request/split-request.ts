@@ -1,0 +1,132 @@
+/**
+ * A request split by server, and the order of its parts. Data plane.
+ *
+ *     MGET a b c d ─▶ keys of each server, in key order ─▶ one fragment a server, in server order ─▶ Joiner ─▶ one reply
+ *
+ * `KeySplit` is scratch space for one split, used again for the next; `FragmentGroup` lives until the last fragment is answered.
+ */
+
+import type { Client } from '../client/client.ts'
+import type { FailureCode } from './failure.ts'
+import { giveMessage, type Message } from './message.ts'
+
+/** How the fragments of one kind of request become one reply. Stateless: what it learns it keeps in the group and the messages. */
+export interface Joiner {
+  /**
+   * A fragment's complete reply, [start, end) of buf, valid during the call. What is needed later is kept with `keepReply`.
+   * @returns false when the reply is an error or of a wrong type: the whole request fails with it.
+   */
+  accept(group: FragmentGroup, fragment: Message, buf: Uint8Array, start: number, end: number): boolean
+  /** All fragments are in and none failed, or `partial` allows failures: writes the reply to the client's output. */
+  write(group: FragmentGroup, client: Client): void
+  /** true: failed fragments count as empty ones. */
+  readonly partial: boolean
+  /** true: where the pool is `strict`, a failure also closes the client, as nutcracker does after a failed multi-get. */
+  readonly closesWhenStrict: boolean
+}
+
+/** Reply for the whole request when a fragment failed. */
+export const NO_FAILURE = -1
+
+export class FragmentGroup {
+  joiner: Joiner
+  parent: Message
+  fragments: Message[] = []
+  /** Keys of each fragment, where the joiner wants to know. */
+  keyCounts: number[] = []
+  /** Fragment index of each key, in the order of the request. */
+  owners: Uint16Array
+  keyCount: number
+  /** Fragments without an answer. */
+  waiting = 0
+  /** Sum of the integer replies. */
+  sum = 0
+  /** One of `Failure`, or NO_FAILURE. */
+  failure: number = NO_FAILURE
+  /** An error reply of a server, which decides over `failure`. */
+  errorReply: Uint8Array | null = null
+  failedFragments = 0
+  /** Bytes of replies that are kept. */
+  heldBytes = 0
+
+  constructor(joiner: Joiner, parent: Message, owners: Uint16Array, keyCount: number) {
+    this.joiner = joiner
+    this.parent = parent
+    this.owners = owners
+    this.keyCount = keyCount
+  }
+
+  /** The first failure with a known cause decides; `unknown` gives way to any other. Fragments fail in server order within a turn. */
+  fail(failure: FailureCode): void {
+    this.failedFragments++
+    if (this.failure <= 0) this.failure = failure
+  }
+
+  get failed(): boolean {
+    return this.failure !== NO_FAILURE || this.errorReply !== null
+  }
+
+  /** Gives back the fragments that no server connection holds any more. */
+  release(): void {
+    for (const fragment of this.fragments) {
+      fragment.group = null
+      if (!fragment.queued) giveMessage(fragment)
+    }
+    this.fragments = []
+  }
+}
+
+/** Most servers a pool can have: owners are 16 bits wide. */
+export const MAX_SERVERS = 65_535
+
+/** Groups the keys of one request by server: linked lists through `nextKey`, heads and tails by server. */
+export class KeySplit {
+  /** First and last key of each server; -1 = none. */
+  head: Int32Array
+  private tail: Int32Array
+  count: Int32Array
+  nextKey: Int32Array = new Int32Array(64)
+  keyCount = 0
+  /** Servers that own a key. */
+  serverCount = 0
+  /** Lowest and highest server with a key, to keep the walk short. */
+  first = 0
+  last = 0
+
+  constructor(servers: number) {
+    this.head = new Int32Array(servers).fill(-1)
+    this.tail = new Int32Array(servers).fill(-1)
+    this.count = new Int32Array(servers)
+    this.first = servers
+    this.last = -1
+  }
+
+  /** Forgets the last split. */
+  clear(keys: number): void {
+    for (let server = this.first; server <= this.last; server++) {
+      this.head[server] = -1
+      this.count[server] = 0
+    }
+    this.keyCount = 0
+    this.serverCount = 0
+    this.first = this.head.length
+    this.last = -1
+    if (keys > this.nextKey.length) this.nextKey = new Int32Array(keys * 2)
+  }
+
+  /** Adds the next key of the request. */
+  add(server: number): void {
+    const key = this.keyCount++
+    this.nextKey[key] = -1
+    if (this.head[server] === -1) {
+      this.head[server] = key
+      this.serverCount++
+      if (server < this.first) this.first = server
+      if (server > this.last) this.last = server
+    } else {
+      this.nextKey[this.tail[server]] = key
+    }
+    this.tail[server] = key
+    this.count[server]++
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * The rest of a reply that nobody gets, because it is larger than `max_message_bytes`: it is read to its end, and nothing of it is kept but a
+ * line that is not whole. Data plane; `server-connection.ts` has one while it needs it.
+ *
+ *     VALUE a 0 1000000\r\n │ 1,000,002 bytes pass uncounted │ VALUE b 0 …        the parser sees lines only
+ */
+
+import { Parsed } from '../../protocol/parser.ts'
+import { Tail } from '../memory/tail.ts'
+import type { ReplyParser } from '../protocol.ts'
+
+/** Results of `take` beside the place after the reply. */
+export const Drop = { goesOn: -1, malformed: -2 } as const
+
+export class ReplyDrop {
+  private readonly parser: ReplyParser
+  /** Bytes of the reply that are gone. */
+  private passedBytes = 0
+  /** Bytes still to come of the value that is being read. */
+  private valueLeft = 0
+  private tail: Tail | null = null
+
+  /** @param parser in the middle of the reply; the drop's own from now on. Its bytes so far are [start, end) of buf. */
+  constructor(parser: ReplyParser, buf: Uint8Array, start: number, end: number) {
+    this.parser = parser
+    this.leave(buf, start, end)
+  }
+
+  /** Takes the next bytes, [start, end) of buf. @returns the place after the reply, or one of `Drop`. */
+  take(buf: Uint8Array, start: number, end: number): number {
+    let at = start
+    if (this.valueLeft > 0) {
+      const count = Math.min(this.valueLeft, end - at)
+      this.valueLeft -= count
+      this.passedBytes += count
+      at += count
+      if (this.valueLeft > 0) return Drop.goesOn
+      if (this.parser.skipValue()) return at
+    }
+    const { tail } = this
+    if (tail === null) return this.scan(buf, at, end)
+    this.tail = null
+    tail.fill(buf, at, end, 0)
+    const place = this.scan(tail.buf, 0, tail.length)
+    const { length } = tail
+    tail.give()
+    return place < 0 ? place : end - (length - place)
+  }
+
+  private scan(buf: Uint8Array, start: number, end: number): number {
+    // The reply's first byte lies before the buffer, by as much as has gone.
+    const code = this.parser.parse(buf, start - this.passedBytes, end)
+    if (code === Parsed.error) return Drop.malformed
+    if (code === Parsed.complete) return this.parser.end
+    this.leave(buf, start, end)
+    return Drop.goesOn
+  }
+
+  /** The parser has stopped within a value, which may go, or a line, which stays. */
+  private leave(buf: Uint8Array, start: number, end: number): void {
+    const { valueEnd, tokenStart } = this.parser
+    const seen = this.passedBytes + end - start
+    if (valueEnd > 0) {
+      this.valueLeft = valueEnd - seen
+      this.passedBytes = seen
+      return
+    }
+    this.tail = Tail.take()
+    this.tail.fill(buf, end - (seen - tokenStart), end, 0)
+    this.passedBytes = tokenStart
+  }
+
+  close(): void {
+    this.tail?.give()
+    this.tail = null
+  }
+}

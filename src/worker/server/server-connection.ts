@@ -1,0 +1,771 @@
+/**
+ * One connection to a server, and the queue that pairs its replies with requests. Data plane.
+ *
+ *     enqueue ─▶ [ message, message, message … ] ─▶ socket          first in, first answered
+ *                  └ head: the next reply is its
+ *
+ * A request that expired stays in the queue, with nobody waiting, so that its late reply is swallowed and the pairing holds. The connection
+ * is given up when the server has said nothing since the oldest request was sent and nobody but expired requests waits on it.
+ */
+
+import { lookup } from 'node:dns'
+import { isIP } from 'node:net'
+import { Parsed } from '../../protocol/parser.ts'
+import { ServerStat } from '../../shared/stat-fields.ts'
+import { type Client, CloseReason } from '../client/client.ts'
+import { STREAM_BYTES, UPLOAD_STALL_MS, type Upload } from '../client/upload.ts'
+import { OWNED_CHUNK_BYTES, Socket, type SocketOwner } from '../io/socket.ts'
+import type { GetQueue } from '../memcache/gets.ts'
+import { MESSAGE_BYTES } from '../memory/lent-memory.ts'
+import { Tail } from '../memory/tail.ts'
+import { type ReplyParser, Verdict } from '../protocol.ts'
+import { deliver, deliverFailure, emitReady } from '../request/delivery.ts'
+import { Failure, type FailureCode, failureOf } from '../request/failure.ts'
+import { giveMessage, type Message, MessageKind } from '../request/message.ts'
+import { Drop, ReplyDrop } from './reply-drop.ts'
+import type { Server } from './server.ts'
+import { Tally } from './tally.ts'
+
+/** A connection without any progress is closed after so many timeouts even where younger requests wait on it. */
+const STALL_TIMEOUTS = 3
+
+const MINUS = 45
+const LF = 10
+
+/** A client that takes a large reply slowly: its server is not read while so much waits for it. */
+const PAUSE_BYTES = 1_048_576
+/** Others who wait behind such a reply wait for its client no longer than this in all, ms. */
+export const SLOW_PATIENCE_MS = 1_000
+/**
+ * Others wait so long, for one reply in all, before it is read on and lies in memory: most clients take what they asked for at once (GET of
+ * 16 MiB, 20 clients, 4 servers: 189 MB resident at the peak and 12.5 ms of CPU each without, 92 and 9.3 with).
+ */
+export const GRACE_MS = 100
+
+/** No deadline, in a steady representation: 12 days. */
+const NEVER_MS = 0x3fff_ffff
+
+/** Who has a connection to itself for a while: a client's transaction, its blocking command, its subscriptions. See `exclusive-connections.ts`. */
+export interface ConnectionHolder {
+  /** What comes may be no reply: messages of channels. */
+  readonly listens: boolean
+  /**
+   * A reply or push [start, end) of buf, before it is paired with a request.
+   * @returns true when it was the holder's: nothing in the queue awaits it.
+   */
+  takesPush(connection: ServerConnection, buf: Uint8Array, start: number, end: number): boolean
+  /** Every request on it is answered. */
+  connectionIdle(connection: ServerConnection): void
+  /** It is closed, and every request on it has failed. */
+  connectionLost(connection: ServerConnection): void
+}
+
+export const ConnectionState = { connecting: 0, up: 1, closed: 2 } as const
+
+export class ServerConnection implements SocketOwner {
+  readonly server: Server
+  readonly socket: Socket
+  state: number = ConnectionState.connecting
+  head: Message | null = null
+  private last: Message | null = null
+  /** Requests in the queue, and what was sent and answered: what the statistics show. */
+  private readonly tally: Tally
+  /** Expired requests in the queue. */
+  private expiredRequests = 0
+  private connectDeadlineMs = 0
+  /** When the server last said something, or a request was sent to an idle connection. */
+  private progressMs = 0
+  private stallCounted = false
+  private leaving = false
+  /** Carries one large request at a time. */
+  private readonly bulk: boolean
+  /** Greets with HELLO 3: for clients that speak RESP3. */
+  readonly resp3: boolean
+  /** null: it is shared, or idle among the held ones. */
+  holder: ConnectionHolder | null
+  /** The request that is being sent. */
+  upload: Upload | null = null
+  /** Bytes still to come of a large reply that goes to its client piece by piece; its message heads the queue. */
+  private streamLeft = 0
+  /** Not read, because the client of the large reply at the head takes it slowly, or awaits other replies first. */
+  private paused = false
+  /** The large reply at the head lies in the tail, as far as it is here, until its client's earlier requests are answered. */
+  private awaitsTurn = false
+  /** How much longer others wait for that client, ms; and until when they do, while they do. 0 = nobody waits. */
+  private patienceMs = 0
+  private patienceEndsMs = 0
+  /** What is left of `GRACE_MS` for the reply at hand, and until when it lasts. */
+  private graceMs = 0
+  private graceEndsMs = 0
+  /** Its last reply is at hand while `Protocol.inspect` looks at it. */
+  parser: ReplyParser
+  /** The rest of a reply that was too large, and is answered. */
+  private drop: ReplyDrop | null = null
+  /** memcached: requests that share a line, and their keys. */
+  gets: GetQueue | null = null
+  private tail: Tail | null = null
+
+  constructor(server: Server, bulk: boolean, resp3: boolean, holder: ConnectionHolder | null) {
+    this.server = server
+    this.bulk = bulk
+    this.resp3 = resp3
+    this.holder = holder
+    this.tally = new Tally(server)
+    this.socket = new Socket(server.pool.context.turn, true)
+    this.parser = server.pool.protocol.newReplyParser(resp3)
+  }
+
+  /** Begins to connect; greets first. Failures arrive later, in a turn of their own. */
+  open(): void {
+    const { config, pool } = this.server
+    if (pool.config.serverConnectTimeoutMs > 0) {
+      this.connectDeadlineMs = pool.context.turn.nowMs + pool.config.serverConnectTimeoutMs
+    }
+    pool.context.armTimer()
+    pool.protocol.greet(this)
+    if (config.path !== '') this.connectTo(config.path, 0)
+    else if (isIP(config.host) !== 0) this.connectTo(config.host, config.port)
+    else this.resolve()
+  }
+
+  private resolve(): void {
+    const { config, pool } = this.server
+    lookup(config.host, (error, address) => {
+      if (this.state === ConnectionState.closed) return
+      pool.context.turn.begin()
+      if (error !== null) {
+        pool.context.log.alert(
+          `address resolution of node '${config.host}' service '${config.port}' failed: ${error.message}`,
+        )
+        this.fail(Failure.hostDown)
+      } else {
+        this.connectTo(address, config.port)
+      }
+    })
+  }
+
+  private connectTo(address: string, port: number): void {
+    const status = this.socket.connect(address, port, this, this.onConnected)
+    if (status !== 0) {
+      // Told in a turn of its own: the caller is about to queue its request.
+      setImmediate(() => {
+        if (this.state === ConnectionState.closed) return
+        this.server.pool.context.turn.begin()
+        this.fail(failureOf(status))
+      })
+    }
+  }
+
+  private readonly onConnected = (status: number): void => {
+    if (status !== 0) {
+      this.fail(failureOf(status))
+      return
+    }
+    const { pool, row, statBase } = this.server
+    this.state = ConnectionState.up
+    this.connectDeadlineMs = 0
+    this.progressMs = pool.context.turn.nowMs
+    row[statBase + ServerStat.connections]++
+    this.socket.setNoDelay()
+    if (pool.config.serverTcpKeepalive) this.socket.setKeepAlive(pool.config.tcpKeepaliveIdleSec)
+    this.tally.release()
+    this.socket.readStart()
+  }
+
+  /** Requests in the queue, expired ones not counted. */
+  get requests(): number {
+    return this.tally.requests
+  }
+
+  /** Adds or takes the connection and its queue to or from the server's gauges. */
+  countGauges(sign: number): void {
+    const { row, statBase } = this.server
+    if (this.state === ConnectionState.up) row[statBase + ServerStat.connections] += sign
+    this.tally.count(sign)
+  }
+
+  /** How long the server has said nothing, ms. */
+  silentMs(nowMs: number): number {
+    return nowMs - this.progressMs
+  }
+
+  /** Takes no more requests; closes when the last one is answered. */
+  leave(): void {
+    this.leaving = true
+    if (this.head === null) this.close(Failure.unknown)
+  }
+
+  /**
+   * Queues a message whose bytes the caller appends to `socket` right afterwards.
+   * @param bytes size of the request on the wire.
+   */
+  enqueue(message: Message, bytes: number): void {
+    const { pool } = this.server
+    message.requestBytes = bytes
+    message.queued = true
+    const timeoutMs = pool.config.timeoutMs
+    if (timeoutMs > 0) {
+      message.deadlineMs = pool.context.turn.nowMs + timeoutMs
+      pool.context.armTimer()
+    } else {
+      // A reload may bring a timeout: it is for requests that come after it.
+      message.deadlineMs = NEVER_MS
+    }
+    if (this.last === null) {
+      this.head = message
+      this.progressMs = pool.context.turn.nowMs
+    } else {
+      this.last.serverNext = message
+    }
+    this.last = message
+    if (message.kind === MessageKind.internal) this.tally.addOwnRequest(bytes)
+    else this.tally.addRequest(bytes)
+  }
+
+  /** The request that was just queued may take longer by so much, or for ever. @param ms -1 = for ever. */
+  extendDeadline(ms: number): void {
+    const message = this.last!
+    // The clock itself passes NEVER_MS some day.
+    if (ms < 0 || ms > NEVER_MS || message.deadlineMs === NEVER_MS) message.deadlineMs = NEVER_MS
+    else message.deadlineMs += ms
+  }
+
+  /** Queues a request whose bytes are still arriving. */
+  enqueueUpload(message: Message, bytes: number, upload: Upload): void {
+    this.upload = upload
+    this.enqueue(message, bytes)
+    message.deadlineMs = NEVER_MS
+  }
+
+  /** The upload is sent whole. @param bytes its size. */
+  uploaded(bytes: number): void {
+    const { pool } = this.server
+    this.upload = null
+    // What it was greeted with may still be ahead of it.
+    const message = this.last!
+    this.tally.growRequest(bytes - message.requestBytes)
+    message.requestBytes = bytes
+    this.progressMs = pool.context.turn.nowMs
+    if (pool.config.timeoutMs > 0) message.deadlineMs = this.progressMs + pool.config.timeoutMs
+  }
+
+  /** The upload's client is gone or out of step. */
+  abandonUpload(): void {
+    this.upload = null
+    this.close(Failure.unknown)
+  }
+
+  onData(buf: Uint8Array, length: number): void {
+    const { maxMessageBytes } = this.server.pool.config
+    if (maxMessageBytes === 0 || length <= maxMessageBytes) {
+      this.take(buf, length)
+      return
+    }
+    // In pieces, so that what is too large is met before it is whole.
+    for (let at = 0; at < length && this.state !== ConnectionState.closed; at += maxMessageBytes) {
+      const end = Math.min(length, at + maxMessageBytes)
+      this.take(buf.subarray(at, end), end - at)
+    }
+  }
+
+  private take(buf: Uint8Array, length: number): void {
+    this.progressMs = this.server.pool.context.turn.nowMs
+    this.stallCounted = false
+    let at = 0
+    if (this.drop !== null) {
+      at = this.drop.take(buf, 0, length)
+      if (at === Drop.malformed) this.fail(Failure.invalid)
+      if (at < 0) return
+      this.drop = null
+      if (at === length && this.head === null) this.idle()
+    }
+    if (this.streamLeft > 0) {
+      at = this.continueReply(buf, 0, length)
+      if (this.state === ConnectionState.closed) return
+    }
+    while (this.tail !== null && at < length) {
+      at += this.tail.fill(buf, at, length, this.parser.need)
+      this.parseTail()
+      if (this.state === ConnectionState.closed) return
+    }
+    if (at < length) this.parse(buf, at, length)
+  }
+
+  /** Replies in [start, end), the rest of an incomplete one goes to a tail. */
+  private parse(buf: Uint8Array, start: number, end: number): void {
+    const parser = this.parser
+    let at = start
+    while (at < end) {
+      const code = parser.parse(buf, at, end)
+      if (code !== Parsed.complete) {
+        if (code === Parsed.error) {
+          this.fail(Failure.invalid)
+          return
+        }
+        if (this.refuses(parser.need, end - at)) {
+          this.refuseRest(buf, at, end)
+          return
+        }
+        if (parser.need >= STREAM_BYTES && parser.exact && this.beginReply(parser.need)) {
+          this.continueReply(buf, at, end)
+          return
+        }
+        if (this.head === null && this.holder === null) {
+          // The beginning of a reply that nobody asked for: what comes next must not be taken for its end.
+          this.fail(Failure.invalid)
+          return
+        }
+        this.tail = Tail.take()
+        this.tail.fill(buf, at, end, parser.need)
+        return
+      }
+      if (!this.answer(buf, at, parser.end, false)) return
+      at = parser.end
+    }
+    if (this.head === null) this.idle()
+  }
+
+  /** The queue is empty. */
+  private idle(): void {
+    if (this.leaving) this.close(Failure.unknown)
+    else if (this.holder !== null) this.holder.connectionIdle(this)
+    else if (this.bulk && this.state === ConnectionState.up) this.server.bulkDone(this)
+  }
+
+  /**
+   * A large reply of known size may go to its client piece by piece, and need not be kept where nobody waits for it any more.
+   * @returns false when it must be gathered: its client awaits something else first, or it needs a look as a whole.
+   */
+  private beginReply(bytes: number): boolean {
+    const message = this.head
+    if (message === null || message.kind !== MessageKind.forward || message.tag !== 0) return false
+    // A server that answers before it has the whole request is dealt with when its reply is whole.
+    if (this.upload !== null) return false
+    const client = receiverOf(message)
+    this.patienceMs = SLOW_PATIENCE_MS
+    this.graceMs = GRACE_MS
+    if (client !== null && client.head !== message) {
+      if (client.heldBytes + bytes > client.hardLimitBytes) {
+        this.awaitsTurn = true
+        this.pause(client, this.isAlone(client) && this.server.park(this))
+      }
+      return false
+    }
+    if (client !== null) {
+      client.beginStream(bytes)
+      this.tally.addReply(bytes)
+    }
+    this.parser.reset()
+    this.streamLeft = bytes
+    return true
+  }
+
+  /** Passes on what is there of a large reply. @returns the place after it. */
+  private continueReply(buf: Uint8Array, start: number, end: number): number {
+    const message = this.head!
+    const client = receiverOf(message)
+    const stop = end - start < this.streamLeft ? end : start + this.streamLeft
+    this.streamLeft -= stop - start
+    if (client !== null) client.socket.writeThrough(buf, start, stop)
+    if (this.streamLeft > 0) {
+      if (client !== null && client.socket.pendingBytes >= PAUSE_BYTES) this.holdBack(client)
+      return stop
+    }
+    if (buf[stop - 1] !== LF) {
+      // The reply was not what its head said; the client has it already, and cannot be told.
+      client?.close(CloseReason.error)
+      this.fail(Failure.invalid)
+      return stop
+    }
+    this.unlinkHead(message)
+    this.server.unpark(this)
+    if (!message.expired) this.server.countSuccess()
+    if (client !== null) {
+      client.endStream()
+      client.popHead()
+      giveMessage(message)
+      emitReady(client)
+    } else if (message.client === null) {
+      giveMessage(message)
+    }
+    if (this.head === null && this.state === ConnectionState.up) this.idle()
+    return stop
+  }
+
+  /**
+   * The client does not take its large reply as fast as it comes. Where nobody else waits on this connection, it waits for the client. Else
+   * it waits for a moment, and is then read on for the others, until the client has its hard limit waiting.
+   */
+  private holdBack(client: Client): void {
+    const alone = this.isAlone(client) && this.server.park(this)
+    if (alone || client.socket.pendingBytes >= client.hardLimitBytes) {
+      this.pause(client, alone)
+    } else if (this.graceMs > 0) {
+      this.paused = true
+      this.socket.readStop()
+      client.source = this
+      this.graceEndsMs = this.server.pool.context.turn.nowMs + this.graceMs
+    }
+  }
+
+  /**
+   * Does not read on until the client is ready.
+   * @param alone requests of others go elsewhere meanwhile, and the client may take its time; else they wait behind it, and it is closed
+   * after `SLOW_PATIENCE_MS`.
+   */
+  private pause(client: Client, alone: boolean): void {
+    const { context } = this.server.pool
+    this.paused = true
+    this.socket.readStop()
+    if (!this.awaitsTurn) client.source = this
+    // What the client asks from now on would go elsewhere too, and overtake what waits here.
+    if (alone && this.head!.serverNext !== null) client.holdNext()
+    if (!alone) this.patienceEndsMs = context.turn.nowMs + this.patienceMs
+    context.watchWrites(client)
+  }
+
+  /** Nobody but this client awaits anything on this connection. */
+  private isAlone(client: Client): boolean {
+    for (let message = this.head; message !== null; message = message.serverNext) {
+      const other = message.group === null ? receiverOf(message) : message.group.parent.client
+      if (other !== null && other !== client) return false
+    }
+    return true
+  }
+
+  /** The client took what waited, or is gone, or it is this reply's turn. */
+  resume(): void {
+    if (!this.paused || this.state === ConnectionState.closed) return
+    const { nowMs } = this.server.pool.context.turn
+    if (this.patienceEndsMs > 0) this.patienceMs = Math.max(0, this.patienceEndsMs - nowMs)
+    this.patienceEndsMs = 0
+    if (this.graceEndsMs > 0) this.graceMs = Math.max(0, this.graceEndsMs - nowMs)
+    this.graceEndsMs = 0
+    this.paused = false
+    this.progressMs = nowMs
+    this.socket.readStart()
+    if (!this.awaitsTurn) return
+    this.awaitsTurn = false
+    if (this.beginReply(this.parser.need)) this.continueTail(0)
+  }
+
+  /** Passes on what the tail has of a large reply, which begins at `start` of it. */
+  private continueTail(start: number): void {
+    const tail = this.tail!
+    this.tail = null
+    this.continueReply(tail.buf, start, tail.length)
+    tail.give()
+  }
+
+  /** The coarse timer's look at a client that is waited for. */
+  private checkPause(nowMs: number): void {
+    const client = receiverOf(this.head!)
+    if (this.graceEndsMs > 0) {
+      if (nowMs < this.graceEndsMs) return
+      this.graceMs = 0
+      this.graceEndsMs = 0
+      if (client?.source === this) client.source = null
+      this.resume()
+      return
+    }
+    const ready = this.awaitsTurn
+      ? client === null || client.head === this.head
+      : this.patienceEndsMs > 0 && client !== null && client.socket.unwrittenBytes * 2 <= client.hardLimitBytes
+    if (ready) {
+      if (client?.source === this) client.source = null
+      this.resume()
+    } else if (this.patienceEndsMs > 0 && nowMs >= this.patienceEndsMs) {
+      client?.closeSlow(this.awaitsTurn ? this.parser.need : client.socket.unwrittenBytes)
+      this.resume()
+    }
+  }
+
+  /** Whether the reply at hand is larger than the pool allows. @param need bytes of it as far as they are known; @param here as they are here. */
+  private refuses(need: number, here: number): boolean {
+    const { maxMessageBytes } = this.server.pool.config
+    if (maxMessageBytes === 0 || this.head === null || this.holder?.listens) return false
+    // `get` requests that share a line share its reply.
+    return Math.max(need, here) > maxMessageBytes * (this.head.joined + 1)
+  }
+
+  /** The request at the head gets an error in place of the reply that begins at `start`; what is still to come of that is dropped. */
+  private refuseRest(buf: Uint8Array, start: number, end: number): void {
+    const { parser, server } = this
+    this.drop = new ReplyDrop(parser, buf, start, end)
+    this.parser = server.pool.protocol.newReplyParser(this.resp3)
+    this.refuse(Math.max(parser.need, end - start))
+  }
+
+  /** Likewise, of a reply of this size that is here. @returns false when the connection is gone. */
+  private refuse(bytes: number): boolean {
+    const { protocol } = this.server.pool
+    const line = protocol.replyTooLarge
+    this.server.countTooLarge(bytes)
+    this.parser.parse(line, 0, line.length)
+    return this.answer(line, 0, line.length, false)
+  }
+
+  /** Parses what the tail has; drops the tail when nothing incomplete remains. */
+  private parseTail(): void {
+    const tail = this.tail!
+    const parser = this.parser
+    let at = 0
+    while (at < tail.length) {
+      const code = parser.parse(tail.buf, at, tail.length)
+      if (code === Parsed.error) {
+        this.fail(Failure.invalid)
+        return
+      }
+      if (code === Parsed.incomplete) {
+        if (this.head === null && this.holder === null) this.fail(Failure.invalid)
+        else if (this.refuses(parser.need, tail.length - at)) this.refuseTail(at)
+        else if (!this.paused && parser.need >= STREAM_BYTES && parser.exact && this.beginReply(parser.need))
+          this.continueTail(at)
+        else if (at > 0) tail.skip(at)
+        return
+      }
+      // A large reply that has the buffer to itself takes it along.
+      const owned = at === 0 && parser.end === tail.length && tail.length > OWNED_CHUNK_BYTES
+      const { end } = parser
+      const refused = this.refuses(0, end - at)
+      if (!(refused ? this.refuse(end - at) : this.answer(tail.buf, at, end, owned))) return
+      at = end
+      if (owned) tail.giveBuffer()
+    }
+    this.tail = null
+    tail.give()
+    if (this.head === null) this.idle()
+  }
+
+  /** What the tail has from `start` on begins a reply that is too large. */
+  private refuseTail(start: number): void {
+    const tail = this.tail!
+    this.tail = null
+    this.refuseRest(tail.buf, start, tail.length)
+    tail.give()
+  }
+
+  /** Pairs the reply [start, end) with the oldest request. @returns false when the connection is gone. */
+  private answer(buf: Uint8Array, start: number, end: number, owned: boolean): boolean {
+    if (this.holder?.takesPush(this, buf, start, end)) return this.state !== ConnectionState.closed
+    const message = this.head
+    if (message === null) {
+      // A reply that nobody asked for: the pairing is lost.
+      this.fail(Failure.invalid)
+      return false
+    }
+    let verdict: number = Verdict.pass
+    if (buf[start] === MINUS || message.tag !== 0) {
+      verdict = this.server.pool.protocol.inspect(this, message, buf, start, end)
+      if (verdict === Verdict.broken) {
+        this.server.pool.context.log.notice(
+          `server ${this.server.config.pname} answered '${Buffer.from(buf.subarray(start, end - 2)).toString('latin1')}'`,
+        )
+        this.fail(Failure.invalid)
+        return false
+      }
+      if (verdict === Verdict.handled) return this.state !== ConnectionState.closed
+    }
+    this.settleHead(verdict, buf, start, end, owned)
+    // The reply may have ended its client, and the client what it held.
+    return this.state !== ConnectionState.closed
+  }
+
+  /** The oldest request is answered by the reply [start, end). @param verdict `pass`, `drop` or `passAndCount`. */
+  settleHead(verdict: number, buf: Uint8Array, start: number, end: number, owned: boolean): void {
+    const message = this.head!
+    this.unlinkHead(message)
+    const { server } = this
+    if (this.upload !== null && message.kind !== MessageKind.internal) {
+      // Answered before it was sent whole: the rest of the request must not follow.
+      const { upload } = this
+      this.upload = null
+      this.leaving = true
+      upload.resume()
+    }
+    if (verdict === Verdict.passAndCount) server.countFailure('the server said so')
+    // A late reply does not undo the failure that its request was.
+    else if (message.kind !== MessageKind.internal && !message.expired) server.countSuccess()
+    if (message.client === null && message.group === null) {
+      giveMessage(message)
+      return
+    }
+    if (message.expired) return
+    if (verdict === Verdict.drop) {
+      deliver(message, buf, start, start, false)
+      return
+    }
+    this.tally.addReply(end - start)
+    deliver(message, buf, start, end, owned)
+  }
+
+  private unlinkHead(message: Message): void {
+    const next = message.serverNext
+    this.head = next
+    if (next === null) this.last = null
+    message.serverNext = null
+    message.queued = false
+    if (message.expired) {
+      this.expiredRequests--
+      return
+    }
+    this.tally.removeRequest(message.requestBytes)
+  }
+
+  /** Called by the worker's coarse timer. */
+  checkDeadlines(nowMs: number): void {
+    if (this.connectDeadlineMs > 0 && nowMs >= this.connectDeadlineMs) {
+      this.fail(Failure.timedOut)
+      return
+    }
+    const { server } = this
+    const timeoutMs = server.pool.config.timeoutMs
+    if (this.upload !== null) {
+      this.checkUpload(this.upload, nowMs)
+      return
+    }
+    if (this.paused) this.checkPause(nowMs)
+    if (timeoutMs === 0) return
+    const passing = this.streamLeft > 0 || this.paused
+    if (this.streamLeft > 0 && !this.paused && nowMs - this.progressMs >= timeoutMs) {
+      this.fail(Failure.timedOut)
+      return
+    }
+    // A reply that is passing has been in time; those behind it have deadlines of their own.
+    let message = passing && this.head !== null ? this.head.serverNext : this.head
+    while (message !== null && (message.expired || nowMs >= message.deadlineMs || message.deadlineMs === NEVER_MS)) {
+      const next: Message | null = message.serverNext
+      if (!message.expired && message.deadlineMs !== NEVER_MS) {
+        this.expire(message)
+        // Answering may have led to anything, the end of this connection included.
+        if (this.head === null) return
+      }
+      message = next
+    }
+    if (passing) return
+    const stalledMs = nowMs - this.progressMs
+    if (this.expiredRequests > 0 && this.holder !== null) {
+      // Its holder would be out of step with the server.
+      this.close(Failure.timedOut)
+      return
+    }
+    if (this.expiredRequests === 0 || stalledMs < timeoutMs) return
+    if (!this.stallCounted) {
+      this.stallCounted = true
+      server.row[server.statBase + ServerStat.timedout]++
+      server.countFailure(`no answer for ${timeoutMs} ms`)
+    }
+    if (this.requests === 0 || stalledMs >= timeoutMs * STALL_TIMEOUTS) this.close(Failure.timedOut)
+  }
+
+  /** A server that does not take a body has the pool's timeout; a client that does not send one has its own. */
+  private checkUpload(upload: Upload, nowMs: number): void {
+    const { timeoutMs } = this.server.pool.config
+    const idleMs = nowMs - upload.activeMs
+    if (upload.paused) {
+      if (timeoutMs > 0 && idleMs >= timeoutMs) this.fail(Failure.timedOut)
+    } else if (idleMs >= UPLOAD_STALL_MS) {
+      upload.client.close(CloseReason.error)
+    }
+  }
+
+  private expire(message: Message): void {
+    const { server } = this
+    this.tally.removeRequest(message.requestBytes)
+    message.expired = true
+    this.expiredRequests++
+    if (message.kind === MessageKind.internal) return
+    server.row[server.statBase + ServerStat.requestTimeouts]++
+    deliverFailure(message, server.pool, Failure.timedOut)
+  }
+
+  onEnd(): void {
+    const { server } = this
+    server.row[server.statBase + ServerStat.eof]++
+    const pending = this.head !== null || this.tail !== null
+    server.pool.context.log.info(`s ${server.config.pname} active ${pending ? 1 : 0} is done`)
+    // An idle connection that the server closes is housekeeping (`timeout` in redis.conf), not a failure.
+    if (pending) server.countFailure('the server closed the connection')
+    this.close(Failure.unknown)
+  }
+
+  onError(errno: number): void {
+    this.fail(failureOf(errno))
+  }
+
+  onDrain(): void {
+    this.tally.release()
+    this.upload?.resume()
+  }
+
+  /** What the connection's unsent requests, its queue and an incomplete reply take, bytes. */
+  get memoryBytes(): number {
+    const tailBytes = this.tail === null ? 0 : this.tail.buf.length
+    return tailBytes + this.socket.pendingBytes + (this.requests + this.expiredRequests) * MESSAGE_BYTES
+  }
+
+  closeForMemory(): void {
+    const { config, pool } = this.server
+    pool.context.log.notice(
+      `a connection to server '${config.pname}' of pool '${pool.config.name}' closed for want of memory: it takes ${this.memoryBytes} bytes`,
+    )
+    this.close(Failure.noMemory)
+  }
+
+  /** Ends the connection for a reason that counts: as an error, and for ejection. */
+  fail(failure: FailureCode): void {
+    if (this.state === ConnectionState.closed) return
+    const { server } = this
+    const timedOut = failure === Failure.timedOut
+    server.row[server.statBase + (timedOut ? ServerStat.timedout : ServerStat.err)]++
+    server.logFailure(failure)
+    if (!isLocal(failure)) server.countFailure(server.describeFailure(failure))
+    this.close(failure)
+  }
+
+  /** Ends the connection; every request in its queue fails. */
+  close(failure: FailureCode): void {
+    if (this.state === ConnectionState.closed) return
+    const { server } = this
+    if (this.state === ConnectionState.up) server.row[server.statBase + ServerStat.connections]--
+    this.state = ConnectionState.closed
+    const { upload } = this
+    this.upload = null
+    // A part of a large reply is out: its client can only be closed.
+    if (this.streamLeft > 0) receiverOf(this.head!)?.close(CloseReason.error)
+    this.tally.close()
+    this.socket.close()
+    server.removeConnection(this)
+    if (this.tail !== null) {
+      this.tail.give()
+      this.tail = null
+    }
+    this.drop?.close()
+    this.drop = null
+    let message = this.head
+    this.head = null
+    this.last = null
+    while (message !== null) {
+      const next: Message | null = message.serverNext
+      message.serverNext = null
+      message.queued = false
+      if (message.client === null && message.group === null) giveMessage(message)
+      else if (!message.expired) deliverFailure(message, server.pool, failure)
+      message = next
+    }
+    upload?.resume()
+    const { holder } = this
+    this.holder = null
+    holder?.connectionLost(this)
+  }
+}
+
+/** What this machine lacks: no word about the server, which is not to be ejected for it. */
+function isLocal(failure: FailureCode): boolean {
+  return failure === Failure.tooManyFiles || failure === Failure.noMemory || failure === Failure.noAddress
+}
+
+/** Who gets the reply to a forwarded request; null = nobody any more. */
+function receiverOf(message: Message): Client | null {
+  return message.expired ? null : message.client
+}

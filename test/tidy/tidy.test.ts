@@ -1,0 +1,172 @@
+/** The house rules that a machine can keep. Each check is shown to find what it looks for. */
+
+import { readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { EXCEPTIONS, importsAgainstLayers, LAYERS, largestCircles, layerOf, rowsOutOfOrder } from './layers.ts'
+import { functionSizes, importsOf, mentionsOf, ROOT, type SourceFile, sourceFiles } from './source-tree.ts'
+
+const LONGEST_LINE = 160
+const LONGEST_FUNCTION_LINES = 70
+
+/** The data plane imports no package. */
+const DATA_PLANE = ['bytes', 'shared', 'hashkit', 'protocol', 'net', 'routing', 'worker'].map(room => `src/${room}/`)
+
+/** What the threads of a process run. */
+const SOURCE_ENTRIES = ['src/main/index.ts', 'src/worker/index.ts', 'src/routing/ring-table-task.ts']
+
+const source = sourceFiles(['src'], ['.ts'])
+const tests = sourceFiles(['test'], ['.ts'])
+const tools = sourceFiles(['bench', 'scripts'], ['.ts', '.mjs'])
+const all = [...source, ...tests, ...tools]
+
+function longLines(file: SourceFile): string[] {
+  const lines = file.text.split('\n')
+  return lines.flatMap((line, index) => (line.length > LONGEST_LINE ? [`${file.path}:${index + 1}`] : []))
+}
+
+function longFunctions(file: SourceFile): string[] {
+  const long = functionSizes(file).filter(size => size.lines > LONGEST_FUNCTION_LINES)
+  return long.map(size => `${file.path}:${size.line} has ${size.lines} lines`)
+}
+
+function hasHeader(file: SourceFile): boolean {
+  return file.text.startsWith('/**')
+}
+
+function packagesOnDataPlane(file: SourceFile): string[] {
+  if (!DATA_PLANE.some(place => file.path.startsWith(place))) return []
+  const packages = importsOf(file).filter(target => !target.startsWith('src/') && !target.startsWith('node:'))
+  return packages.map(target => `${file.path} imports ${target}`)
+}
+
+/** Words that mark unfinished work, put together so that this file does not hold them. */
+const MARKERS = new RegExp(
+  `\\b(${['TO', 'FIX', 'XX'].map((start, index) => start + ['DO', 'ME', 'X'][index]).join('|')})\\b`,
+)
+
+function leftovers(file: SourceFile): string[] {
+  const lines = file.text.split('\n')
+  const focused = /\b(test|describe|it)\.only\b/
+  return lines.flatMap((line, index) => (MARKERS.test(line) || focused.test(line) ? [`${file.path}:${index + 1}`] : []))
+}
+
+/** Files of `files` that cannot be reached from `entries` over what files mention. */
+function unreachable(files: readonly SourceFile[], entries: readonly string[]): string[] {
+  const byPath = new Map(files.map(file => [file.path, file]))
+  const reached = new Set<string>()
+  const waiting = [...entries]
+  for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
+    const file = byPath.get(path)
+    if (file === undefined || reached.has(path)) continue
+    reached.add(path)
+    waiting.push(...importsOf(file), ...mentionsOf(file))
+  }
+  return files.filter(file => !reached.has(file.path) && !file.path.endsWith('.d.ts')).map(file => file.path)
+}
+
+describe('house rules', () => {
+  test('there is source to look at', () => {
+    expect(source.length).toBeGreaterThan(30)
+    expect(tests.length).toBeGreaterThan(20)
+  })
+
+  test(`no line is longer than ${LONGEST_LINE} characters`, () => {
+    expect(all.flatMap(longLines)).toEqual([])
+  })
+
+  test(`no function in src is longer than ${LONGEST_FUNCTION_LINES} lines`, () => {
+    expect(source.flatMap(longFunctions)).toEqual([])
+  })
+
+  test('every file in src begins with a comment that says why it exists', () => {
+    expect(source.filter(file => !hasHeader(file)).map(file => file.path)).toEqual([])
+  })
+
+  test('imports point to rooms above, but for the listed exceptions', () => {
+    expect(rowsOutOfOrder(LAYERS)).toEqual([])
+    expect(source.flatMap(importsAgainstLayers).sort()).toEqual([...EXCEPTIONS].sort())
+  })
+
+  test('every room has files', () => {
+    const rooms = new Set(source.map(file => layerOf(file.path)?.room))
+    expect(LAYERS.map(row => row.room).filter(room => !rooms.has(room))).toEqual([])
+  })
+
+  test('circles of imports stay inside a room, and its number is the largest one', () => {
+    const found = largestCircles(source)
+    const rows = LAYERS.map(row => [row.room, row.circle])
+    expect(LAYERS.map(row => [row.room, found.get(row.room) ?? 1])).toEqual(rows)
+  })
+
+  test('the data plane imports no package', () => {
+    expect(source.flatMap(packagesOnDataPlane)).toEqual([])
+  })
+
+  test('nothing unfinished and no focused test is left', () => {
+    expect(all.flatMap(leftovers)).toEqual([])
+  })
+
+  test('every file in src is reached from the entry point', () => {
+    expect(unreachable(source, SOURCE_ENTRIES)).toEqual([])
+  })
+
+  test('every helper in test is used by a test or a bench', () => {
+    const scripts = Object.values<string>(JSON.parse(readFileSync(`${ROOT}/package.json`, 'utf8')).scripts).join(' ')
+    const isEntry = (file: SourceFile): boolean => file.path.endsWith('.test.ts') || scripts.includes(file.path)
+    const entries = [...tests.filter(isEntry), ...tools].map(file => file.path)
+    expect(unreachable([...tests, ...tools], entries)).toEqual([])
+  })
+
+  test('every vector file is read by a test', () => {
+    const text = tests.map(file => file.text).join('\n')
+    const vectors = sourceFiles(['test/vectors'], ['.json']).map(file => file.path.split('/').at(-1)!)
+    expect(vectors.filter(name => !text.includes(name))).toEqual([])
+  })
+})
+
+describe('the checks themselves', () => {
+  const at = (path: string, text: string): SourceFile => ({ path, text })
+
+  test('find a long line and a long function', () => {
+    expect(longLines(at('src/a.ts', `ok\n${'x'.repeat(LONGEST_LINE + 1)}`))).toEqual(['src/a.ts:2'])
+    const method = `class A {\n  b(): void {\n${'    c()\n'.repeat(LONGEST_FUNCTION_LINES)}  }\n}\n`
+    expect(longFunctions(at('src/a.ts', method))).toEqual(['src/a.ts:2 has 72 lines'])
+    expect(longFunctions(at('src/a.ts', `const a = (): void => {\n${'  c()\n'.repeat(60)}}\n`))).toEqual([])
+  })
+
+  test('find an import that points the wrong way, in every form', () => {
+    const wrong = (path: string, text: string): string[] => importsAgainstLayers(at(path, text))
+    expect(wrong('src/worker/io/a.ts', "import { a } from '../request/b.ts'\n")).toHaveLength(1)
+    expect(wrong('src/worker/io/a.ts', "import {\n  a,\n  b,\n} from '../../config/parse.ts'\n")).toHaveLength(1)
+    expect(wrong('src/worker/io/a.ts', "import type { a } from '../request/b.ts'\n")).toHaveLength(1)
+    expect(wrong('src/worker/a.ts', "const a = await import('../main/b.ts')\n")).toHaveLength(1)
+    expect(wrong('src/main/a.ts', "import '../worker/index.ts'\n")).toHaveLength(1)
+    expect(wrong('src/main/a.ts', "export { a } from '../worker/index.ts'\n")).toHaveLength(1)
+    expect(wrong('src/attic/a.ts', '')).toEqual(['src/attic/a.ts has no room'])
+    expect(wrong('src/worker/redis/a.ts', "import { a } from '../../protocol/redis/b.ts'\n")).toEqual([])
+    expect(
+      packagesOnDataPlane(at('src/worker/a.ts', "import type { a } from 'pino'\nimport 'node:net'\n")),
+    ).toHaveLength(1)
+  })
+
+  test('find a row out of order and a circle', () => {
+    const [first, second] = [LAYERS[0]!, LAYERS[1]!]
+    expect(rowsOutOfOrder([second, first])).toEqual(['shared names bytes'])
+    const files = [
+      at('src/log/a.ts', "import './b.ts'\n"),
+      at('src/log/b.ts', "import type { c } from './c.ts'\n"),
+      at('src/log/c.ts', "import './a.ts'\n"),
+      at('src/log/d.ts', "import './a.ts'\n"),
+    ]
+    expect(largestCircles(files).get('log')).toBe(3)
+    expect(largestCircles(files.slice(1)).size).toBe(0)
+  })
+
+  test('find what is left over and what is out of reach', () => {
+    const marker = 'FIX' + 'ME'
+    expect(leftovers(at('src/a.ts', `// ${marker}: later\n`))).toEqual(['src/a.ts:1'])
+    expect(leftovers(at('test/a.test.ts', `test.${'only'}('x', () => {})\n`))).toEqual(['test/a.test.ts:1'])
+    const files = [at('src/a.ts', "import './b.ts'\n"), at('src/b.ts', ''), at('src/c.ts', '')]
+    expect(unreachable(files, ['src/a.ts'])).toEqual(['src/c.ts'])
+  })
+})
