@@ -14,12 +14,15 @@ import { type Document, isMap, isScalar, isSeq, type ParsedNode, parseAllDocumen
 import { ConfigError, LibyamlError, type Position, yamlFailure } from './errors.ts'
 import type { Source } from './source.ts'
 import { checkTokens, type DisallowedToken, type Fault } from './tokens.ts'
+import { explainYaml } from './yaml-words.ts'
 
 export interface ScalarNode {
   readonly kind: 'scalar'
   /** Latin-1 text, one char a byte of its UTF-8 form, quotes and escapes resolved. '' also where nothing is written. */
   readonly value: string
   readonly at: Position
+  /** Where its second line begins, which is read as part of it because it is indented further; null for one of one line. */
+  readonly continuedAt: Position | null
 }
 
 export interface MappingNode {
@@ -56,9 +59,6 @@ const PARSER_MESSAGES = new RegExp(
   ].join('|')})`,
 )
 
-const EXCERPT = /(?<=\S): .*$/s
-const MESSAGE_CHARACTERS = 120
-
 /**
  * @param file name of the file, for nutcracker's messages.
  * @returns the root node.
@@ -69,7 +69,11 @@ export function parseDocument(source: Source, file: string): YamlNode {
   const { fault, disallowed } = checkTokens(source.text)
   const first = firstFault(errors, source.text, fault)
   if (first !== null) {
-    throw new ConfigError([yamlFailure(first.error)], source.position(first.offset), `not valid YAML: ${first.message}`)
+    throw new ConfigError(
+      [yamlFailure(first.error)],
+      source.position(first.shownAt),
+      `not valid YAML: ${first.message}`,
+    )
   }
   if (documents.length !== 1) throw documentCount(documents, source, file)
   if (disallowed !== null) throw disallowedToken(disallowed, source)
@@ -94,32 +98,36 @@ function load(text: string): Loaded {
   return { documents, errors }
 }
 
+/** A fault, and where its writer is sent: the package may find it on another line than the one that must be changed. */
+interface ShownFault extends Fault {
+  readonly shownAt: number
+}
+
 /** The fault that comes first in the file, of the package's and ours. */
-function firstFault(errors: readonly YAMLParseError[], text: string, ours: Fault | null): Fault | null {
-  let first = ours
+function firstFault(errors: readonly YAMLParseError[], text: string, ours: Fault | null): ShownFault | null {
+  let first: YAMLParseError | null = null
   for (const error of errors) {
-    if (isCommentWithoutBlank(error, text)) continue
-    if (first === null || error.pos[0] < first.offset) first = toFault(error)
+    if (isCommentWithoutBlank(error, text) || (ours !== null && error.pos[0] >= ours.offset)) continue
+    if (first === null || error.pos[0] < first.pos[0]) first = error
   }
-  return first
+  if (first !== null) return toFault(first, text)
+  return ours === null ? null : { ...ours, shownAt: ours.offset }
 }
 
 function isCommentWithoutBlank(error: YAMLParseError, text: string): boolean {
   return error.code === 'MISSING_CHAR' && text[error.pos[0]] === '#'
 }
 
-function toFault(error: YAMLParseError): Fault {
+function toFault(error: YAMLParseError, text: string): ShownFault {
+  const [offset] = error.pos
+  const isTooDeep = error.code === 'RESOURCE_EXHAUSTION'
+  const shown = isTooDeep ? { offset, message: 'nested too deeply' } : explainYaml(error.message, text, offset)
   return {
-    offset: error.pos[0],
+    offset,
     error: PARSER_MESSAGES.test(error.message) ? LibyamlError.parser : LibyamlError.scanner,
-    message: explain(error),
+    message: shown.message,
+    shownAt: shown.offset,
   }
-}
-
-/** The package's message without the excerpt of the file at its end, which could be a password in need of quotes. */
-function explain(error: YAMLParseError): string {
-  if (error.code === 'RESOURCE_EXHAUSTION') return 'nested too deeply'
-  return error.message.replace(EXCERPT, '').slice(0, MESSAGE_CHARACTERS)
 }
 
 function documentCount(documents: readonly Document.Parsed[], source: Source, file: string): ConfigError {
@@ -149,5 +157,20 @@ function toNode(node: ParsedNode | null, source: Source): YamlNode {
   }
   if (isSeq(node)) return { kind: 'sequence', items: node.items.map(item => toNode(item as ParsedNode, source)), at }
   const text = isScalar(node) && typeof node.value === 'string' ? node.value : ''
-  return { kind: 'scalar', value: Buffer.from(text, 'utf8').toString('latin1'), at }
+  return {
+    kind: 'scalar',
+    value: Buffer.from(text, 'utf8').toString('latin1'),
+    at,
+    continuedAt: continuation(node, source),
+  }
+}
+
+/** Of text without quotes: quotes say that the lines belong together. */
+function continuation(node: ParsedNode | null, source: Source): Position | null {
+  if (!isScalar(node) || node.type !== 'PLAIN') return null
+  const [start, end] = node.range
+  const below = source.text.slice(start, end).search(/\n\s*[^\s#]/)
+  if (below === -1) return null
+  const line = start + below
+  return source.position(line + source.text.slice(line).search(/\S/))
 }

@@ -40,6 +40,11 @@ function entriesOf(key: ScalarNode, value: YamlNode): readonly Entry[] {
   return [{ key, value: value as ScalarNode }]
 }
 
+/** What stands behind `servers:` in place of a list. */
+function serversOf(pool: MappingNode): YamlNode | undefined {
+  return pool.pairs.find(([key]) => key.kind === 'scalar' && key.value === 'servers')?.[1]
+}
+
 /** nutcracker's conf_validate_structure: one scalar counter a depth, and whether the pool has had its list. */
 class ShapeCheck {
   readonly #file: string
@@ -83,7 +88,7 @@ class ShapeCheck {
   #mappingEnd(node: MappingNode): void {
     if (this.#depth === KEY_DEPTH) {
       const remedy = 'a pool without a list; write its servers as "- host:port:weight" lines under "servers:"'
-      if (!this.#listSeen) this.#fail(node.at, 'missing sequence directive at depth 2', remedy)
+      if (!this.#listSeen) this.#fail(serversOf(node)?.at ?? node.at, 'missing sequence directive at depth 2', remedy)
       this.#listSeen = false
     }
     this.#depth--

@@ -112,8 +112,15 @@ function wrongDirective(key: string, value: ScalarNode, error: BadValue): Config
   return new ConfigError(
     [...error.before, `conf: directive "${key}" ${error.message}`],
     value.at,
-    `directive "${key}" ${error.message}${shown}; ${error.remedy}`,
+    `directive "${key}" ${error.message}${shown}; ${error.remedy}${continued(value)}`,
   )
+}
+
+/** Two lines that were meant to be two values are one to YAML, if the second one is indented further. */
+function continued({ continuedAt }: ScalarNode): string {
+  if (continuedAt === null) return ''
+  const { line, column } = continuedAt
+  return ` (line ${line} is read as part of it because it is indented further: column ${column})`
 }
 
 /** @throws BadValue */
