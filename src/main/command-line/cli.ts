@@ -7,7 +7,7 @@ import { availableParallelism } from 'node:os'
 import { parseExactNumber, parseNumber } from '../../config/number.ts'
 import { LOG_LEVEL_DEFAULT, LOG_LEVEL_MAX } from '../../log/level.ts'
 import type { LogOptions } from '../../shared/messages.ts'
-import { type OptionSpec, parseArguments } from './getopt.ts'
+import { type Mistake, type OptionSpec, parseArguments } from './getopt.ts'
 import { DEFAULT_MEMORY_LIMIT, parseMemoryLimit } from './memory-limit.ts'
 import { describeStatsText, OWN_USAGE_TEXT, USAGE_TEXT, versionText } from './usage.ts'
 import { pistachioVersion } from './version.ts'
@@ -111,8 +111,7 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
     const problem = spec.set(draft, value)
     if (problem !== '') return refuse(problem, spec)
   }
-  if (mistake?.kind === 'unknown') return refuse(`invalid option -- '${mistake.text}'`, null)
-  if (mistake?.kind === 'missing-value') return refuse(requires(mistake.spec, mistake.spec.wants), mistake.spec)
+  if (mistake !== null) return refuseMistake(mistake)
   if (draft.showHelp || draft.showVersion || draft.describeStats) {
     return { kind: 'exit', text: informationText(draft), exitCode: 0 }
   }
@@ -153,6 +152,24 @@ function informationText(draft: Draft): string {
   const version = versionText(process.platform, onlyVersion ? `pistachio ${pistachioVersion()}` : '')
   const help = draft.showHelp ? USAGE_TEXT + OWN_USAGE_TEXT : ''
   return version + help + (draft.describeStats ? describeStatsText() : '')
+}
+
+/** nutcracker's words for short options. For every mistake with a long one it says `invalid option -- '` and a NUL; here are glibc's own. */
+function refuseMistake(mistake: Mistake<Option>): CommandLine {
+  switch (mistake.kind) {
+    case 'unknown':
+      return refuse(`invalid option -- '${mistake.text}'`, null)
+    case 'unknown-long':
+      return refuse(`unrecognized option '${mistake.text}'`, null)
+    case 'ambiguous': {
+      const names = mistake.specs.map(spec => `'--${spec.long}'`).join(' ')
+      return refuse(`option '${mistake.text}' is ambiguous; possibilities: ${names}`, null)
+    }
+    case 'unwanted-value':
+      return refuse(`option '--${mistake.spec.long}' doesn't allow an argument`, mistake.spec)
+    case 'missing-value':
+      return refuse(requires(mistake.spec, mistake.spec.wants), mistake.spec)
+  }
 }
 
 /** @param option the one at fault; our own are explained too. */

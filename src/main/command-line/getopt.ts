@@ -16,9 +16,15 @@ export interface GivenOption<Spec extends OptionSpec> {
   readonly value: string
 }
 
-/** `unknown`: `text` is the character that glibc reports, NUL for any long name that fits no option or several. */
+/**
+ * `unknown`: a short option, `text` is its character. `unknown-long`: `text` as given, with its dashes and without a value.
+ * `ambiguous`: several long names begin so. `unwanted-value`: `--name=value` for an option that takes none.
+ */
 export type Mistake<Spec extends OptionSpec> =
   | { readonly kind: 'unknown'; readonly text: string }
+  | { readonly kind: 'unknown-long'; readonly text: string }
+  | { readonly kind: 'ambiguous'; readonly text: string; readonly specs: readonly Spec[] }
+  | { readonly kind: 'unwanted-value'; readonly spec: Spec }
   | { readonly kind: 'missing-value'; readonly spec: Spec }
 
 export interface ParsedArguments<Spec extends OptionSpec> {
@@ -55,11 +61,14 @@ function readLong<Spec extends OptionSpec>(
   given: GivenOption<Spec>[],
 ): Step<Spec> {
   const equals = arg.indexOf('=')
-  const spec = findLong(arg.slice(2, equals === -1 ? undefined : equals), specs)
-  if (spec === null) return { kind: 'unknown', text: '\0' }
+  const text = equals === -1 ? arg : arg.slice(0, equals)
+  const fitting = findLong(text.slice(2), specs)
+  if (fitting.length === 0) return { kind: 'unknown-long', text }
+  if (fitting.length > 1) return { kind: 'ambiguous', text, specs: fitting }
+  const spec = fitting[0]!
   const attached = equals === -1 ? null : arg.slice(equals + 1)
   if (!spec.takesValue) {
-    if (attached !== null) return { kind: 'unknown', text: spec.short }
+    if (attached !== null) return { kind: 'unwanted-value', spec }
     given.push({ spec, value: '' })
     return 'done'
   }
@@ -69,12 +78,10 @@ function readLong<Spec extends OptionSpec>(
   return attached === null ? 'took-next' : 'done'
 }
 
-/** The exact name wins; else the only option that the name begins. */
-function findLong<Spec extends OptionSpec>(name: string, specs: readonly Spec[]): Spec | null {
+/** @returns the option of exactly this name, else all whose names begin so. */
+function findLong<Spec extends OptionSpec>(name: string, specs: readonly Spec[]): readonly Spec[] {
   const exact = specs.find(spec => spec.long === name)
-  if (exact !== undefined) return exact
-  const fitting = specs.filter(spec => spec.long.startsWith(name))
-  return fitting.length === 1 ? fitting[0]! : null
+  return exact === undefined ? specs.filter(spec => spec.long.startsWith(name)) : [exact]
 }
 
 function readBundle<Spec extends OptionSpec>(

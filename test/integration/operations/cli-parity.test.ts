@@ -24,11 +24,21 @@ function nutcracker(args: readonly string[]): Printed {
   return { text, exitCode: status }
 }
 
+/** For a mistake with a long option nutcracker names nothing, or one letter of it; we name the option. */
+function withoutName(text: string): string {
+  return text
+    .replace(
+      /^nutcracker: (?:unrecognized option '.*'|option '.*' is ambiguous; .*)$/m,
+      "nutcracker: invalid option -- '\0'",
+    )
+    .replace(/^nutcracker: option '--(.).*' doesn't allow an argument$/m, "nutcracker: invalid option -- '$1'")
+}
+
 /** What we print, without what we add. */
 function pistachio(args: readonly string[]): Printed {
   const result = parseCommandLine(args)
   if (result.kind === 'run') throw new Error(`Would run: ${JSON.stringify(args)}`)
-  const text = result.text.replace(OWN_USAGE_TEXT, '').replace(/^pistachio \S+\n/m, '')
+  const text = withoutName(result.text.replace(OWN_USAGE_TEXT, '').replace(/^pistachio \S+\n/m, ''))
   return { text, exitCode: result.exitCode }
 }
 
