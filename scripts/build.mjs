@@ -1,10 +1,11 @@
 // Checks the types of src, then bundles it to dist: one file a thread, where its entry lies in src, because finding and reading small modules
 // was a third of the start. In a scratch folder first, so that a failed or concurrent build never leaves half a program behind.
 import { execFileSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
+import { licences } from './licences.mjs'
 
 /** What the process, its workers and the thread that fills routing tables run. */
 const ENTRIES = ['main/index', 'worker/index', 'routing/ring-table-task']
@@ -27,17 +28,6 @@ async function bundle(entry) {
   const { output } = await build.write({ file, format: 'esm', codeSplitting: false, comments: false, sourcemap: true })
   await build.close()
   return output.flatMap(chunk => chunk.moduleIds ?? [])
-}
-
-/** Packages that became part of the bundles want their licences to go along. */
-function licences(files) {
-  const folders = files.flatMap(file => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(file)?.[0] ?? [])
-  const texts = [...new Set(folders)].sort().map(folder => {
-    const name = readdirSync(folder).find(each => /^licen[cs]e/i.test(each))
-    if (name === undefined) throw new Error(`${folder} has no licence`)
-    return `${basename(folder)}\n\n${readFileSync(join(folder, name), 'utf8').trim()}\n`
-  })
-  return texts.join(`\n${'-'.repeat(80)}\n\n`)
 }
 
 try {

@@ -219,4 +219,4 @@ async function main(): Promise<void> {
   await new Process(options, log).run()
 }
 
-await main()
+void main()

@@ -5,6 +5,7 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { isSea } from 'node:sea'
 import { strerror } from '../../shared/strerror.ts'
 
 /** Tells the second process that it is the daemon. Taken out of its environment before anything else starts. */
@@ -25,7 +26,9 @@ export async function daemonize(): Promise<DaemonRole> {
     process.umask(0)
     return { role: 'daemon' }
   }
-  const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+  const { args, argv0 } = ownCommandLine()
+  const child = spawn(process.execPath, args, {
+    argv0,
     detached: true,
     stdio: 'ignore',
     env: { ...process.env, [MARK]: '1' },
@@ -38,4 +41,10 @@ export async function daemonize(): Promise<DaemonRole> {
   }
   child.unref()
   return { role: 'foreground', pid: child.pid! }
+}
+
+/** What starts this program again: `ps` must show the daemon as it was started, and the one-file executable is no script's interpreter. */
+function ownCommandLine(): { readonly args: readonly string[]; readonly argv0: string } {
+  if (isSea()) return { args: process.argv.slice(2), argv0: process.argv0 }
+  return { args: [...process.execArgv, ...process.argv.slice(1)], argv0: process.execPath }
 }

@@ -4,18 +4,25 @@
  */
 
 import { writeFileSync } from 'node:fs'
+import { basename } from 'node:path'
+import { isSea } from 'node:sea'
 
-/** How `bin/pistachio` hands over the name it was started by. */
+/** How `bin/pistachio` passes the name it was started by. */
 const TITLE = '--title='
 
-/** Shows `name option option …` as the command line, and the name alone as the command. */
+/** Makes the program's name the command, and in a checkout also `name option option …` the command line. */
 export function nameProcess(): void {
-  const name = process.execArgv.find(option => option.startsWith(TITLE))?.slice(TITLE.length) ?? 'pistachio'
-  process.title = [name, ...process.argv.slice(2)].join(' ')
+  const name = isSea() ? basename(process.argv0) : titleOption()
+  // The one-file executable has the command line that it was started with, and setting the title would overwrite it.
+  if (!isSea()) process.title = [name, ...process.argv.slice(2)].join(' ')
   try {
-    // Setting the title has made its first 15 bytes the command, options and all.
+    // Until now the command is Node's name for its main thread, or the first 15 bytes of the title, options and all.
     writeFileSync('/proc/self/comm', name)
   } catch {
     // Not Linux, or no /proc: `pgrep` finds the name at the beginning of the title.
   }
+}
+
+function titleOption(): string {
+  return process.execArgv.find(option => option.startsWith(TITLE))?.slice(TITLE.length) ?? 'pistachio'
 }
