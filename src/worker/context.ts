@@ -2,6 +2,7 @@
  * What one worker has: its turn, its pools, its place in shared memory, its timer. Data plane.
  */
 
+import { LimitedLog } from '../log/limited-log.ts'
 import type { Logger } from '../log/log.ts'
 import { SharedLayout, WorkerSlot } from '../shared/memory-layout.ts'
 import type { FromWorker, Generation } from '../shared/messages.ts'
@@ -37,6 +38,8 @@ export class Context {
   readonly workers: number
   readonly mbufBytes: number
   readonly log: Logger
+  /** For lines that clients can cause and that are no single pool's. */
+  readonly limitedLog: LimitedLog
   readonly post: (message: FromWorker) => void
   readonly memory: MemoryGuard
   pools: Pool[] = []
@@ -73,6 +76,7 @@ export class Context {
     this.workers = options.workers
     this.mbufBytes = options.mbufBytes
     this.log = options.log
+    this.limitedLog = new LimitedLog(options.log, 'this worker')
     this.post = options.post
     this.memory = new MemoryGuard(this, options.memoryLimitBytes)
     this.turn.hooks = this
@@ -304,6 +308,9 @@ export class Context {
     for (const pool of this.pools) if (pool.clients.size > 0) return
     for (const pool of this.retired) if (pool.clients.size > 0) return
     this.drainReported = true
+    // The process may end before the counts' time has come.
+    this.limitedLog.flush()
+    for (const pool of this.allPools()) pool.limitedLog.flush()
     this.post({ type: 'drained' })
   }
 }

@@ -87,7 +87,7 @@ export class MemoryGuard {
     this.pressed = true
     this.patienceEndsMs = context.turn.nowMs + PATIENCE_MS
     context.row[ProcessStat.memoryPauses]++
-    context.log.notice(`${describe()}: clients are not read until it is less`)
+    context.limitedLog.notice('memory is short', () => `${describe()}: clients are not read until it is less`)
     for (const pool of context.allPools()) for (const client of pool.clients) client.holdBack()
     context.armTimer()
   }

@@ -39,6 +39,14 @@ function packagesOnDataPlane(file: SourceFile): string[] {
   return packages.map(target => `${file.path} imports ${target}`)
 }
 
+/** In a worker every line can be caused by a client, so it goes through a `LimitedLog`. */
+function unlimitedLines(file: SourceFile): string[] {
+  if (!file.path.startsWith('src/worker/')) return []
+  const lines = file.text.split('\n')
+  const direct = /\blog\s*\.(alert|error|warn|notice|info)\(/
+  return lines.flatMap((line, index) => (direct.test(line) ? [`${file.path}:${index + 1}`] : []))
+}
+
 /** Words that mark unfinished work, put together so that this file does not hold them. */
 const MARKERS = new RegExp(
   `\\b(${['TO', 'FIX', 'XX'].map((start, index) => start + ['DO', 'ME', 'X'][index]).join('|')})\\b`,
@@ -102,6 +110,10 @@ describe('house rules', () => {
     expect(source.flatMap(packagesOnDataPlane)).toEqual([])
   })
 
+  test('no line that a client can cause is written without a limit', () => {
+    expect(source.flatMap(unlimitedLines)).toEqual([])
+  })
+
   test('nothing unfinished and no focused test is left', () => {
     expect(all.flatMap(leftovers)).toEqual([])
   })
@@ -160,6 +172,12 @@ describe('the checks themselves', () => {
     ]
     expect(largestCircles(files).get('log')).toBe(3)
     expect(largestCircles(files.slice(1)).size).toBe(0)
+  })
+
+  test('find a line without a limit', () => {
+    expect(unlimitedLines(at('src/worker/a.ts', "context.log.notice('a')\n"))).toEqual(['src/worker/a.ts:1'])
+    expect(unlimitedLines(at('src/worker/a.ts', "limitedLog.notice('a', () => 'b')\n"))).toEqual([])
+    expect(unlimitedLines(at('src/main/a.ts', "log.notice('a')\n"))).toEqual([])
   })
 
   test('find what is left over and what is out of reach', () => {

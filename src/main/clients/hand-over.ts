@@ -6,8 +6,8 @@
  *                     └ no ───────────────┴ no ─▶ error line ─▶ counted, logged ─▶ close
  */
 
+import { LimitedLog } from '../../log/limited-log.ts'
 import type { Logger } from '../../log/log.ts'
-import { andMore, LogThrottle } from '../../log/throttle.ts'
 import { type AcceptedClient, socketOf } from '../../net/listener.ts'
 import { peerName } from '../../net/peer-name.ts'
 import type { Config, PoolConfig } from '../../shared/config.ts'
@@ -38,7 +38,6 @@ export interface HandOverOptions {
   /** Counts a refused client of the pool. */
   readonly countRefused: (pool: number) => void
   readonly log: Logger
-  readonly nowMs?: () => number
 }
 
 export class HandOver {
@@ -46,20 +45,18 @@ export class HandOver {
   readonly #census: ClientCensus
   readonly #countRefused: (pool: number) => void
   readonly #log: Logger
-  readonly #nowMs: () => number
   #config: Config = { pools: [] }
   #budget: DescriptorBudget | null = null
   #next = 0
   #lingering = 0
   /** By name of the pool: what is said about refusals. */
-  readonly #refusals = new Map<string, LogThrottle>()
+  readonly #limitedLogs = new Map<string, LimitedLog>()
 
   constructor(options: HandOverOptions) {
     this.#target = options.target
     this.#census = options.census
     this.#countRefused = options.countRefused
     this.#log = options.log
-    this.#nowMs = options.nowMs ?? Date.now
   }
 
   /** Pool indexes and limits are this configuration's from now on. */
@@ -139,15 +136,15 @@ export class HandOver {
   }
 
   #logRefusal(pool: PoolConfig, client: AcceptedClient, reason: string): void {
-    let throttle = this.#refusals.get(pool.name)
-    if (throttle === undefined) {
-      throttle = new LogThrottle()
-      this.#refusals.set(pool.name, throttle)
+    let limitedLog = this.#limitedLogs.get(pool.name)
+    if (limitedLog === undefined) {
+      limitedLog = new LimitedLog(this.#log, `pool '${pool.name}'`)
+      this.#limitedLogs.set(pool.name, limitedLog)
     }
-    const unwritten = throttle.take(this.#nowMs())
-    if (unwritten < 0) return
-    const address = peerName(client)
-    const who = address === '' ? 'a client' : `c ${address}`
-    this.#log.notice(`refused ${who} of pool '${pool.name}': ${reason}${andMore(unwritten)}`)
+    limitedLog.notice('refused client', () => {
+      const address = peerName(client)
+      const who = address === '' ? 'a client' : `c ${address}`
+      return `refused ${who} of pool '${pool.name}': ${reason}`
+    })
   }
 }

@@ -14,6 +14,7 @@ import { accessSync, constants, rmSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ListenerChange } from '../../config/diff.ts'
+import { LimitedLog } from '../../log/limited-log.ts'
 import type { Logger } from '../../log/log.ts'
 import { type AcceptedClient, type Listener, ListenFailure, openListener, pathFailure } from '../../net/listener.ts'
 import type { Config, PoolConfig } from '../../shared/config.ts'
@@ -54,6 +55,7 @@ export type PreparedListeners = ReadonlyMap<string, Entry>
 
 export class ListenerSet {
   readonly #options: ListenerSetOptions
+  readonly #limitedLog: LimitedLog
   /** By the text of the address. */
   readonly #entries = new Map<string, Entry>()
   /** By worker: what it was asked to listen on and has not answered. It answers in the order of asking. */
@@ -61,6 +63,7 @@ export class ListenerSet {
 
   constructor(options: ListenerSetOptions) {
     this.#options = options
+    this.#limitedLog = new LimitedLog(options.log, 'the listeners')
     this.#asked = Array.from({ length: options.workers }, () => [])
   }
 
@@ -198,7 +201,7 @@ export class ListenerSet {
   #accepted(entry: Entry, client: AcceptedClient): void {
     if (entry.failing) {
       entry.failing = false
-      this.#options.log.notice(`accept on p ${entry.listener?.fd ?? -1} works again`)
+      this.#limitedLog.notice('accept works again', () => `accept on p ${entry.listener?.fd ?? -1} works again`)
     }
     if (entry.waiting !== null) entry.waiting.push(client)
     else this.#options.onClient(entry.poolIndex, client)
@@ -207,7 +210,7 @@ export class ListenerSet {
   #acceptFailed(entry: Entry, code: string): void {
     if (entry.failing) return
     entry.failing = true
-    this.#options.log.error(`accept on p ${entry.listener?.fd ?? -1} failed: ${strerror(code)}`)
+    this.#limitedLog.alert('accept failed', () => `accept on p ${entry.listener?.fd ?? -1} failed: ${strerror(code)}`)
   }
 
   /** Whether workers could listen there, found out without them. Rejects as `#bind` does. */

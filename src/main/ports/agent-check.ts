@@ -11,6 +11,7 @@
  */
 
 import type { EventLoopUtilization } from 'node:perf_hooks'
+import { LimitedLog } from '../../log/limited-log.ts'
 import type { Logger } from '../../log/log.ts'
 import { ListenFailure } from '../../net/listener.ts'
 import { strerror } from '../../shared/strerror.ts'
@@ -41,6 +42,7 @@ export interface AgentCheckOptions {
 
 export class AgentCheck {
   readonly #options: AgentCheckOptions
+  readonly #limitedLog: LimitedLog
   readonly #meter: LoadMeter
   #port: AnswerPort | null = null
   #draining = false
@@ -48,6 +50,7 @@ export class AgentCheck {
 
   private constructor(options: AgentCheckOptions) {
     this.#options = options
+    this.#limitedLog = new LimitedLog(options.log, 'the agent-check port')
     this.#meter = new LoadMeter(options.nowMs ?? (() => performance.now()), options.state().eventLoops)
   }
 
@@ -88,9 +91,10 @@ export class AgentCheck {
   }
 
   async #listen(shared: boolean): Promise<void> {
-    const { address, port, log } = this.#options
+    const { address, port } = this.#options
     const answer = (): string => `${this.#answer()}\n`
-    const onError = (code: string): void => log.error(`accept on agent-check port ${port} failed: ${strerror(code)}`)
+    const onError = (code: string): void =>
+      this.#limitedLog.alert('accept failed', () => `accept on agent-check port ${port} failed: ${strerror(code)}`)
     try {
       this.#port = await AnswerPort.open({ address, port, shared, answer, onError })
     } catch (error) {

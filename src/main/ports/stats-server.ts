@@ -5,6 +5,7 @@
 
 import { hostname } from 'node:os'
 import { resolveBySystem } from '../../config/listen.ts'
+import { LimitedLog } from '../../log/limited-log.ts'
 import type { Logger } from '../../log/log.ts'
 import { ListenFailure } from '../../net/listener.ts'
 import { strerror } from '../../shared/strerror.ts'
@@ -22,14 +23,14 @@ export interface StatsServerOptions {
 
 export class StatsServer {
   readonly #snapshot: () => StatsSnapshot
-  readonly #log: Logger
+  readonly #limitedLog: LimitedLog
   readonly #source = hostname()
   readonly #startedMs = performance.now()
   #port: AnswerPort | null = null
 
   private constructor(options: StatsServerOptions) {
     this.#snapshot = options.snapshot
-    this.#log = options.log
+    this.#limitedLog = new LimitedLog(options.log, 'the stats port')
   }
 
   /** Opens the port. Rejects with nutcracker's line about why it cannot. */
@@ -49,7 +50,7 @@ export class StatsServer {
   async #open(address: string, port: number, where: string): Promise<void> {
     const answer = (): string => this.#document()
     const onError = (code: string): void =>
-      this.#log.error(`accept on m ${this.#port?.fd ?? -1} failed: ${strerror(code)}`)
+      this.#limitedLog.alert('accept failed', () => `accept on m ${this.#port?.fd ?? -1} failed: ${strerror(code)}`)
     try {
       this.#port = await AnswerPort.open({ address, port, shared: true, answer, onError })
     } catch (error) {

@@ -82,7 +82,10 @@ export class Acceptor {
     handle.onconnection = (error, client) => {
       const current = this.context.pools.find(candidate => candidate.config.name === name)
       if (error !== 0 || client === undefined)
-        this.context.log.warn(`accept on '${listen.text}' failed: ${getSystemErrorName(error)}`)
+        this.context.limitedLog.warn(
+          'accept failed',
+          () => `accept on '${listen.text}' failed: ${getSystemErrorName(error)}`,
+        )
       else if (current === undefined) client.close()
       else this.accepted(current, client)
     }

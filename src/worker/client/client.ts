@@ -422,8 +422,10 @@ export class Client implements SocketOwner {
   private checkSize(bytes: number): void {
     const { maxMessageBytes } = this.pool.config
     if (maxMessageBytes === 0 || bytes <= maxMessageBytes) return
-    this.pool.context.log.notice(
-      `request of ${bytes} bytes of c ${this.address} refused: max_message_bytes of pool '${this.pool.config.name}'`,
+    this.pool.limitedLog.notice(
+      'request too large',
+      () =>
+        `request of ${bytes} bytes of c ${this.address} refused: max_message_bytes of pool '${this.pool.config.name}'`,
     )
     answerLocally(this, this.pool.protocol.tooLarge)
     this.closeAfterReplies(CloseReason.error)
@@ -488,9 +490,10 @@ export class Client implements SocketOwner {
   }
 
   closeForMemory(): void {
-    const { config, context, row, statBase } = this.pool
-    context.log.notice(
-      `c ${this.address} of pool '${config.name}' closed for want of memory: it takes ${this.memoryBytes} bytes`,
+    const { config, limitedLog, row, statBase } = this.pool
+    limitedLog.notice(
+      'client closed to free memory',
+      () => `c ${this.address} of pool '${config.name}' closed for want of memory: it takes ${this.memoryBytes} bytes`,
     )
     row[statBase + PoolStat.clientMemory]++
     this.socket.reset()
@@ -525,8 +528,9 @@ export class Client implements SocketOwner {
 
   private endInput(): void {
     if ((this.tail !== null || this.upload !== null) && this.closing < 0) {
-      this.pool.context.log.alert(
-        `eof c ${this.address} discarding incomplete req len ${this.tail === null ? 0 : this.tail.length}`,
+      this.pool.limitedLog.alert(
+        'incomplete request',
+        () => `eof c ${this.address} discarding incomplete req len ${this.tail === null ? 0 : this.tail.length}`,
       )
     }
     if (this.closing < 0) this.closeAfterReplies(CloseReason.eof)
@@ -568,9 +572,11 @@ export class Client implements SocketOwner {
   }
 
   private overrun(bytes: number): void {
-    const { config, context, row, statBase } = this.pool
-    context.log.notice(
-      `c ${this.address} of pool '${config.name}' closed: it does not read, ${bytes} bytes of replies wait for it`,
+    const { config, limitedLog, row, statBase } = this.pool
+    limitedLog.notice(
+      'client does not read',
+      () =>
+        `c ${this.address} of pool '${config.name}' closed: it does not read, ${bytes} bytes of replies wait for it`,
     )
     row[statBase + PoolStat.clientOverrun]++
     this.socket.reset()
@@ -590,10 +596,12 @@ export class Client implements SocketOwner {
     }
     // What waits for its turn, or for replies, is not the sender's delay.
     if (this.blocked || this.head !== null || nowMs - this.activeMs < REQUEST_STALL_MS) return true
-    const { config, context, row, statBase } = this.pool
+    const { config, limitedLog, row, statBase } = this.pool
     const received = this.tail.length
-    context.log.notice(
-      `c ${this.address} of pool '${config.name}' closed: ${received} bytes of a request, and no more for ${REQUEST_STALL_MS} ms`,
+    limitedLog.notice(
+      'stalled request',
+      () =>
+        `c ${this.address} of pool '${config.name}' closed: ${received} bytes of a request, and no more for ${REQUEST_STALL_MS} ms`,
     )
     row[statBase + PoolStat.clientStalled]++
     this.close(CloseReason.error)

@@ -139,9 +139,9 @@ export class MemcacheProtocol implements Protocol {
 
   malformed(client: Client, requestParser: RequestParser, buf: Uint8Array): number {
     const parser = requestParser as MemcacheRequestParser
-    const { config, context, row, statBase } = this.pool
+    const { config, limitedLog, row, statBase } = this.pool
     const { reply, closes, reason } = replies.REFUSALS[parser.error]
-    if (closes) context.log.notice(`c ${client.address} of pool '${config.name}' closed: ${reason}`)
+    if (closes) limitedLog.notice('bad request', () => `c ${client.address} of pool '${config.name}' closed: ${reason}`)
     if (parser.error === replies.RequestError.keyTooLong) this.logLongKey(client, parser, buf)
     if (config.strict) {
       client.close(CloseReason.error)
@@ -158,8 +158,10 @@ export class MemcacheProtocol implements Protocol {
       const bytes = tokens[i + 1] - tokens[i]
       if (bytes <= MAX_KEY_BYTES) continue
       const prefix = Buffer.from(buf.buffer, buf.byteOffset + start + tokens[i], LOGGED_KEY_BYTES).toString('latin1')
-      this.pool.context.log.alert(
-        `parsed bad req of c ${client.address} with key prefix '${prefix}...' and length ${bytes} that exceeds maximum key length`,
+      this.pool.limitedLog.alert(
+        'key too long',
+        () =>
+          `parsed bad req of c ${client.address} with key prefix '${prefix}...' and length ${bytes} that exceeds maximum key length`,
       )
       return
     }

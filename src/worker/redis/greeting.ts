@@ -62,11 +62,11 @@ export function inspectInternal(
   if (buf[start] !== MINUS || message.tag === Internal.quiet) return Verdict.drop
   if (message.tag === Internal.vital) return Verdict.broken
   const { server } = connection
-  const { config, context, protocol } = server.pool
+  const { config, limitedLog, protocol } = server.pool
   const text = latin1(buf, start + 1, end - 2)
   const what =
     message.tag === Internal.select ? `SELECT ${config.redisDb}` : message.tag === Internal.hello ? 'HELLO 3' : 'AUTH'
-  context.log.warn(`${what} failed on ${config.name} | ${server.config.name}: ${text}`)
+  limitedLog.warn('greeting failed', () => `${what} failed on ${config.name} | ${server.config.name}: ${text}`)
   if (message.tag !== Internal.hello || !/^(?:ERR unknown command|NOPROTO)/.test(text))
     return Verdict.drop
     // A server before Redis 6. Replies of the older protocol would not be what clients of the newer one expect; the server is in order, though.

@@ -239,8 +239,10 @@ export class RedisProtocol implements Protocol {
 
   /** @returns false when the key was refused. */
   refuseKey(client: Client, bytes: number): void {
-    this.pool.context.log.alert(
-      `parsed bad req of c ${client.address} with key length ${bytes} that greater than or equal to maximum redis key length of ${this.longestKey + 1}`,
+    this.pool.limitedLog.alert(
+      'key too long',
+      () =>
+        `parsed bad req of c ${client.address} with key length ${bytes} that greater than or equal to maximum redis key length of ${this.longestKey + 1}`,
     )
     if (this.pool.config.strict) client.close(CloseReason.error)
     else answerLocally(client, replies.keyTooLong(bytes, this.longestKey))
@@ -258,8 +260,10 @@ export class RedisProtocol implements Protocol {
     const { command, start, args } = parser
     const { strict } = this.pool.config
     if ((strict ? command.strictAction : command.action) !== Action.refuse) return
-    const name = latin1(buf, start + args[0], start + Math.min(args[1], args[0] + 128))
-    this.pool.context.log.alert(`parsed unsupported command '${name}' of c ${client.address}`)
+    this.pool.limitedLog.alert('unsupported command', () => {
+      const name = latin1(buf, start + args[0], start + Math.min(args[1], args[0] + 128))
+      return `parsed unsupported command '${name}' of c ${client.address}`
+    })
   }
 
   private inlineRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
@@ -268,7 +272,8 @@ export class RedisProtocol implements Protocol {
       return
     }
     if (isHttp(buf, parser.start, parser.end)) {
-      this.pool.context.log.warn(`possible attack: c ${client.address} of pool '${this.pool.config.name}' speaks HTTP`)
+      const { config, limitedLog } = this.pool
+      limitedLog.warn('HTTP request', () => `possible attack: c ${client.address} of pool '${config.name}' speaks HTTP`)
       client.closeAfterReplies(CloseReason.error)
       return
     }
@@ -289,7 +294,8 @@ export class RedisProtocol implements Protocol {
       client.close(CloseReason.error)
       return -1
     }
-    this.pool.context.log.info(`protocol error of c ${client.address} of pool '${this.pool.config.name}'`)
+    const { config, limitedLog } = this.pool
+    limitedLog.info('protocol error', () => `protocol error of c ${client.address} of pool '${config.name}'`)
     answerLocally(client, replies.frameError(parser.error, parser.errorByte))
     return -1
   }

@@ -26,8 +26,9 @@ export function unansweredRequest(
   // CLIENT REPLY ON, and RESET, are answered.
   if (command.name === 'RESET' || turnsOn(parser, buf)) return false
   if (needsReplies(command.action) || client.session !== null) {
-    protocol.pool.context.log.notice(
-      `c ${client.address} closed: ${command.name} cannot go unanswered, as CLIENT REPLY wants it`,
+    protocol.pool.limitedLog.notice(
+      'closed by CLIENT REPLY',
+      () => `c ${client.address} closed: ${command.name} cannot go unanswered, as CLIENT REPLY wants it`,
     )
     client.closeAfterReplies(CloseReason.error)
     return true

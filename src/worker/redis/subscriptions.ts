@@ -197,8 +197,9 @@ export class Subscriptions implements ConnectionHolder {
         const missed = this.serversOf(topic, name).some(server => !connections.some(known => known.server === server))
         if (!missed) continue
         const { client } = this.session
-        client.pool.context.log.info(
-          `subscriber of pool '${client.pool.config.name}' closed: a channel of its has moved to another server`,
+        client.pool.limitedLog.info(
+          'subscriber moved',
+          () => `subscriber of pool '${client.pool.config.name}' closed: a channel of its has moved to another server`,
         )
         client.closeAfterReplies(CloseReason.error)
         return

@@ -1,6 +1,6 @@
 /** One pool, as one worker sees it: its servers, its router, its clients, its statistics. Data plane. */
 
-import { andMore, LogThrottle } from '../../log/throttle.ts'
+import { LimitedLog } from '../../log/limited-log.ts'
 import { PoolRouter } from '../../routing/ring-router.ts'
 import type { PoolConfig, ServerConfig } from '../../shared/config.ts'
 import type { SharedLayout } from '../../shared/memory-layout.ts'
@@ -37,7 +37,8 @@ export class Pool {
   /** Scratch for splitting one request. */
   split: KeySplit
   readonly clients: Set<Client> = new Set()
-  private readonly refusals: LogThrottle = new LogThrottle()
+  /** For every line that a client can cause. */
+  readonly limitedLog: LimitedLog
   /** Servers that are no longer in the configuration and still have requests to answer. */
   private readonly leaving: Server[] = []
   private abandoned = false
@@ -48,6 +49,7 @@ export class Pool {
 
   constructor(context: Context, config: PoolConfig, index: number, layout: SharedLayout, shared: SharedArrayBuffer) {
     this.context = context
+    this.limitedLog = new LimitedLog(context.log, `pool '${config.name}'`)
     this.config = config
     this.index = index
     this.layout = layout
@@ -115,11 +117,12 @@ export class Pool {
     return this.config.ejectKeepRing && server.ejected
   }
 
-  /** Says in the log why a client is not served; one line in a while. */
+  /** Says in the log why a client is not served. */
   logRefused(client: Client, reason: string): void {
-    const unwritten = this.refusals.take(this.context.turn.nowMs)
-    if (unwritten < 0) return
-    this.context.log.notice(`refused c ${client.address} of pool '${this.config.name}': ${reason}${andMore(unwritten)}`)
+    this.limitedLog.notice(
+      'refused client',
+      () => `refused c ${client.address} of pool '${this.config.name}': ${reason}`,
+    )
   }
 
   admit(client: Client): void {

@@ -134,8 +134,9 @@ export class ServerConnection implements SocketOwner {
       if (this.state === ConnectionState.closed) return
       pool.context.turn.begin()
       if (error !== null) {
-        pool.context.log.alert(
-          `address resolution of node '${config.host}' service '${config.port}' failed: ${error.message}`,
+        pool.limitedLog.alert(
+          'address resolution failed',
+          () => `address resolution of node '${config.host}' service '${config.port}' failed: ${error.message}`,
         )
         this.fail(Failure.hostDown)
       } else {
@@ -558,8 +559,10 @@ export class ServerConnection implements SocketOwner {
     if (buf[start] === MINUS || message.tag !== 0) {
       verdict = this.server.pool.protocol.inspect(this, message, buf, start, end)
       if (verdict === Verdict.broken) {
-        this.server.pool.context.log.notice(
-          `server ${this.server.config.pname} answered '${Buffer.from(buf.subarray(start, end - 2)).toString('latin1')}'`,
+        const { config, pool } = this.server
+        pool.limitedLog.notice(
+          'server out of step',
+          () => `server ${config.pname} answered '${Buffer.from(buf.subarray(start, end - 2)).toString('latin1')}'`,
         )
         this.fail(Failure.invalid)
         return false
@@ -683,7 +686,10 @@ export class ServerConnection implements SocketOwner {
     const { server } = this
     server.row[server.statBase + ServerStat.eof]++
     const pending = this.head !== null || this.tail !== null
-    server.pool.context.log.info(`s ${server.config.pname} active ${pending ? 1 : 0} is done`)
+    server.pool.limitedLog.info(
+      'server connection done',
+      () => `s ${server.config.pname} active ${pending ? 1 : 0} is done`,
+    )
     // An idle connection that the server closes is housekeeping (`timeout` in redis.conf), not a failure.
     if (pending) server.countFailure('the server closed the connection')
     this.close(Failure.unknown)
@@ -706,8 +712,10 @@ export class ServerConnection implements SocketOwner {
 
   closeForMemory(): void {
     const { config, pool } = this.server
-    pool.context.log.notice(
-      `a connection to server '${config.pname}' of pool '${pool.config.name}' closed for want of memory: it takes ${this.memoryBytes} bytes`,
+    pool.limitedLog.notice(
+      'server connection closed to free memory',
+      () =>
+        `a connection to server '${config.pname}' of pool '${pool.config.name}' closed for want of memory: it takes ${this.memoryBytes} bytes`,
     )
     this.close(Failure.noMemory)
   }

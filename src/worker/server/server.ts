@@ -1,6 +1,5 @@
 /** One server of a pool, as one worker sees it: its connections and its health. Data plane. */
 
-import { andMore, LogThrottle } from '../../log/throttle.ts'
 import type { ServerConfig } from '../../shared/config.ts'
 import { Health, HealthState, HealthTime } from '../../shared/memory-layout.ts'
 import { SERVER_FIELDS, ServerStat } from '../../shared/stat-fields.ts'
@@ -44,7 +43,6 @@ export class Server {
   private readonly parked: ServerConnection[] = []
   /** Connections that one client has to itself for a while. */
   readonly held: HeldConnections
-  private readonly tooLarge: LogThrottle = new LogThrottle()
   private left = false
   private turn = 0
   /** The last failure that was logged; a state is logged once, not once a request. 0 = in order. */
@@ -269,19 +267,20 @@ export class Server {
   logFailure(failure: FailureCode): void {
     if (this.loggedFailure === failure) return
     this.loggedFailure = failure
-    this.pool.context.log.notice(
-      `server '${this.config.pname}' of pool '${this.pool.config.name}': ${this.describeFailure(failure)}`,
+    this.pool.limitedLog.notice(
+      'server failure',
+      () => `server '${this.config.pname}' of pool '${this.pool.config.name}': ${this.describeFailure(failure)}`,
     )
   }
 
   /** A reply is larger than the pool's `max_message_bytes`. @param bytes of it, at least. */
   countTooLarge(bytes: number): void {
-    const { config, context } = this.pool
+    const { config, limitedLog } = this.pool
     this.row[this.statBase + ServerStat.replyTooLarge]++
-    const unwritten = this.tooLarge.take(context.turn.nowMs)
-    if (unwritten < 0) return
-    context.log.notice(
-      `reply of ${bytes} bytes of server '${this.config.pname}' refused: max_message_bytes of pool '${config.name}'${andMore(unwritten)}`,
+    limitedLog.notice(
+      'reply too large',
+      () =>
+        `reply of ${bytes} bytes of server '${this.config.pname}' refused: max_message_bytes of pool '${config.name}'`,
     )
   }
 
