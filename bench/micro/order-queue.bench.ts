@@ -4,9 +4,9 @@
  */
 
 import { Client } from '../../src/worker/client/client.ts'
+import type { PoolClients } from '../../src/worker/client/pool-clients.ts'
 import { deliver } from '../../src/worker/request/delivery.ts'
 import { type Message, MessageKind, takeMessage } from '../../src/worker/request/message.ts'
-import type { Pool } from '../../src/worker/server/pool.ts'
 import { poolOf } from '../../test/support/generation.ts'
 import { BATCH, type Suite, sink } from './suite.ts'
 
@@ -15,7 +15,8 @@ const REPLY = Buffer.from(`$32\r\n${'v'.repeat(32)}\r\n`, 'latin1')
 /** A client without a connection: its output gathers and is thrown away by each task. */
 function newClient(): Client {
   const turn = { nowMs: 0, addDirty: () => {} }
-  return new Client({ context: { turn, memory: { pressed: false } }, config: poolOf('bench') } as unknown as Pool)
+  const pool = { context: { turn, memory: { pressed: false } }, config: poolOf('bench') }
+  return new Client({ pool } as unknown as PoolClients)
 }
 
 /** @param depth requests under way at a time. */

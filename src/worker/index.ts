@@ -33,7 +33,7 @@ class WorkerThread {
     this.#workers = workers
     this.#log = createLogger({ ...data.log, control, component: `worker ${workerIndex}` })
     this.#context = new Context({ workerIndex, workers, mbufBytes, memoryLimitBytes, log: this.#log, post })
-    this.#acceptor = new Acceptor(this.#context)
+    this.#acceptor = new Acceptor(this.#context, name => this.#context.findPool(name))
     this.#context.adopt(current)
     Atomics.store(this.#context.slot, WorkerSlot.state, WorkerState.running)
   }
@@ -48,7 +48,7 @@ class WorkerThread {
         this.#listen(message.pool)
         break
       case 'unlisten':
-        this.#acceptor.unlisten(pools[message.pool].config.listen.text)
+        this.#acceptor.unlisten(pools[message.pool].pool.config.listen.text)
         break
       case 'generation':
         this.#adopt(message.next)
@@ -64,7 +64,7 @@ class WorkerThread {
   }
 
   #listen(pool: number): void {
-    const status = this.#acceptor.listen(this.#context.pools[pool])
+    const status = this.#acceptor.listen(this.#context.pools[pool].pool)
     if (status === 0) post({ type: 'listening', pool })
     else post({ type: 'listen-failed', pool, code: getSystemErrorName(status) })
   }

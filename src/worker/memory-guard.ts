@@ -88,13 +88,13 @@ export class MemoryGuard {
     this.patienceEndsMs = context.turn.nowMs + PATIENCE_MS
     context.row[ProcessStat.memoryPauses]++
     context.limitedLog.notice('memory is short', () => `${describe()}: clients are not read until it is less`)
-    for (const pool of context.allPools()) for (const client of pool.clients) client.holdBack()
-    context.armTimer()
+    for (const { members } of context.allPools()) for (const client of members) client.holdBack()
+    context.timer.arm()
   }
 
   private ease(): void {
     this.pressed = false
-    for (const pool of this.context.allPools()) for (const client of pool.clients) client.goOn()
+    for (const { members } of this.context.allPools()) for (const client of members) client.goOn()
   }
 
   private relieve(nowMs: number): void {
@@ -114,8 +114,8 @@ export class MemoryGuard {
 
   private holders(): (Client | ServerConnection)[] {
     const holders: (Client | ServerConnection)[] = []
-    for (const pool of this.context.allPools()) {
-      holders.push(...pool.clients)
+    for (const { members, pool } of this.context.allPools()) {
+      holders.push(...members)
       for (const server of pool.allServers()) holders.push(...server.allConnections())
     }
     return holders

@@ -60,7 +60,7 @@ export class ProxyKind implements Kind {
     const stream = Buffer.concat([start, REQUEST, REQUEST])
     const header = headerOf(stream)
     const peer = world.connect('proxied client')
-    const [client] = world.pool.clients
+    const [client] = world.poolClients.members
     const chunks: Buffer[] = []
     peer.onBytes = bytes => void chunks.push(bytes)
     peer.onEnd = () => peer.end()

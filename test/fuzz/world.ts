@@ -9,6 +9,7 @@ import { PoolHead, SharedLayout, WorkerSlot } from '../../src/shared/memory-layo
 import type { Generation } from '../../src/shared/messages.ts'
 import { POOL_FIELDS, ProcessStat, SERVER_FIELDS } from '../../src/shared/stat-fields.ts'
 import { acceptHandedOver } from '../../src/worker/client/acceptor.ts'
+import type { PoolClients } from '../../src/worker/client/pool-clients.ts'
 import { Context } from '../../src/worker/context.ts'
 import { lentBytes, lentMessages } from '../../src/worker/memory/lent-memory.ts'
 import type { Pool } from '../../src/worker/server/pool.ts'
@@ -111,8 +112,13 @@ export class World {
     options.plant?.begin(this)
   }
 
-  get pool(): Pool {
+  /** The pool's clients in the worker. */
+  get poolClients(): PoolClients {
     return this.context.pools[0]!
+  }
+
+  get pool(): Pool {
+    return this.poolClients.pool
   }
 
   /** Something other than a good answer was given: errors of the proxy's own may follow. */
@@ -145,7 +151,7 @@ export class World {
     handle.peer.name = name
     this.clients.push(handle.peer)
     Atomics.add(this.context.slot, WorkerSlot.clients, 1)
-    acceptHandedOver(this.pool, handle)
+    acceptHandedOver(this.poolClients, handle)
     return handle.peer
   }
 

@@ -8,11 +8,13 @@ import { getSystemErrorName } from 'node:util'
 import { bindings, type ListenHandle, type RawHandle } from '../../net/raw-handle.ts'
 import { Control, LISTENERS_A_WORKER, RESERVE_DESCRIPTORS, WorkerSlot } from '../../shared/memory-layout.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
-import type { Context } from '../context.ts'
 import type { SocketOwner } from '../io/socket.ts'
+import type { WorkerScope } from '../io/worker-scope.ts'
 import { answerLocally } from '../request/delivery.ts'
+import { CloseReason } from '../request/reply-target.ts'
 import type { Pool } from '../server/pool.ts'
-import { Client, CloseReason } from './client.ts'
+import { Client } from './client.ts'
+import type { PoolClients } from './pool-clients.ts'
 import { ProxyGreeting } from './proxy-greeting.ts'
 
 /** A listener that is to close waits so long at most for a turn in which nobody comes. */
@@ -23,10 +25,10 @@ const REFUSAL_TURNS = 3
 const MAX_PATH_BYTES = 107
 
 /** A handle that the primary accepted. `client_connections` was checked there, and the client counted in `WorkerSlot.clients`. */
-export function acceptHandedOver(pool: Pool, handle: unknown): void {
-  pool.context.turn.begin()
-  const client = new Client(pool)
-  pool.admit(client)
+export function acceptHandedOver(clients: PoolClients, handle: unknown): void {
+  clients.pool.context.turn.begin()
+  const client = new Client(clients)
+  clients.admit(client)
   start(client, bindings.fromHandle(handle), ownerOf(client))
 }
 
@@ -42,17 +44,20 @@ function start(client: Client, handle: RawHandle, owner: SocketOwner): void {
     socket.setNoDelay()
     if (pool.config.tcpKeepalive) socket.setKeepAlive(pool.config.tcpKeepaliveIdleSec)
   }
-  if (pool.config.clientIdleTimeoutMs > 0) pool.context.armTimer()
+  if (pool.config.clientIdleTimeoutMs > 0) pool.context.timer.arm()
   socket.readStart()
 }
 
 /** The listeners that this worker owns, by the text of their address. */
 export class Acceptor {
-  private readonly context: Context
+  private readonly context: WorkerScope
+  private readonly find: (name: string) => PoolClients | undefined
   private readonly listeners: Map<string, readonly ListenHandle[]> = new Map()
 
-  constructor(context: Context) {
+  /** @param find the clients of the configured pool of a name. */
+  constructor(context: WorkerScope, find: (name: string) => PoolClients | undefined) {
     this.context = context
+    this.find = find
   }
 
   /** Listens for a pool. @returns 0, or a negative libuv code. */
@@ -80,7 +85,7 @@ export class Acceptor {
   private takeFrom(handle: ListenHandle, pool: Pool): void {
     const { name, listen } = pool.config
     handle.onconnection = (error, client) => {
-      const current = this.context.pools.find(candidate => candidate.config.name === name)
+      const current = this.find(name)
       if (error !== 0 || client === undefined)
         this.context.limitedLog.warn(
           'accept failed',
@@ -91,20 +96,21 @@ export class Acceptor {
     }
   }
 
-  private accepted(pool: Pool, handle: RawHandle): void {
+  private accepted(clients: PoolClients, handle: RawHandle): void {
     const { context } = this
+    const { pool } = clients
     context.turn.begin()
     Atomics.add(context.slot, WorkerSlot.clients, 1)
-    const client = new Client(pool)
+    const client = new Client(clients)
     const limit = context.control[Control.descriptorLimit]
     const scarce = limit > 0 && handle.fd >= limit - reserveOf(pool, limit)
     const reason = scarce ? `descriptor ${handle.fd} of ${limit} is in use` : whyRefused(pool)
-    pool.admit(client)
+    clients.admit(client)
     start(client, handle, reason === '' ? ownerOf(client) : client)
     if (reason === '') return
     pool.row[pool.statBase + PoolStat.clientRefused]++
-    pool.logRefused(client, reason)
-    answerLocally(client, pool.protocol.tooManyClients)
+    clients.logRefused(client, reason)
+    answerLocally(client, clients.protocol.tooManyClients)
     client.closeAfterReplies(CloseReason.error)
     // There is no descriptor to spare for a client that closes in its own time. What it has sent already is read: else the line could be lost.
     if (scarce) setImmediate(() => setImmediate(() => client.close(CloseReason.none)))

@@ -8,19 +8,20 @@
  * can take in memory is bounded before they exist; and while its output is not read, nothing more of its input is.
  */
 
-import { Parsed } from '../../protocol/parser.ts'
+import { Parsed, type RequestParser } from '../../protocol/parser.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
 import { OWNED_CHUNK_BYTES, Socket, type SocketOwner } from '../io/socket.ts'
 import { MESSAGE_BYTES } from '../memory/lent-memory.ts'
 import { holdBytes } from '../memory/reply-arena.ts'
 import { Tail } from '../memory/tail.ts'
-import type { ClientSession, RequestParser } from '../protocol.ts'
-import { type RedisState, settle } from '../redis/state.ts'
 import { answerLocally, leaveClient } from '../request/delivery.ts'
 import { type Message, MessageKind, takeMessage } from '../request/message.ts'
+import { CloseReason, type ReplySource, type ReplyTarget } from '../request/reply-target.ts'
+import { STREAM_BYTES } from '../request/stream-limits.ts'
 import type { Pool } from '../server/pool.ts'
-import type { ServerConnection } from '../server/server-connection.ts'
-import { STREAM_BYTES, Upload } from './upload.ts'
+import type { ClientSession } from './client-protocol.ts'
+import type { PoolClients } from './pool-clients.ts'
+import { Upload } from './upload.ts'
 
 /** Requests that a new client may have under way before the size of its replies is known. */
 const FIRST_WINDOW = 64
@@ -51,10 +52,9 @@ const LEAST_WINDOW = 4
 /** A closing connection reads and drops input for so long, so that the peer gets its last replies and not a reset. */
 export const LINGER_MS = 1_000
 
-export const CloseReason = { eof: 0, error: 1, none: 2 } as const
-
-export class Client implements SocketOwner {
-  pool: Pool
+export class Client implements SocketOwner, ReplyTarget {
+  readonly pool: Pool
+  readonly poolClients: PoolClients
   readonly socket: Socket
   /** Messages in the order of the requests. */
   head: Message | null = null
@@ -71,12 +71,12 @@ export class Client implements SocketOwner {
   private unwrittenBytes = 0
   private stalledSinceMs = 0
   authenticated = false
-  /** Authenticated, and in no state (`redisState`) that changes what a request means: the fast path is open. */
+  /** Authenticated, and in no state (`protocolState`, `session`) that changes what a request means: the fast path is open. */
   ordinary = false
   /** The client speaks RESP3. */
   resp3 = false
-  /** What a Redis client has told of itself; null until it does. */
-  redisState: RedisState | null = null
+  /** What the client has told the protocol of itself; null until it does. */
+  protocolState: object | null = null
   /** What it has under way beyond single requests; null until it does. */
   session: ClientSession | null = null
   /** A request [0, ownEnd) of the buffer at hand may keep that buffer: it holds nothing else. -1 = no such request. */
@@ -93,7 +93,7 @@ export class Client implements SocketOwner {
   /** Who the client is, as the PROXY header of its connection said; '' = nobody said. */
   announced = ''
   /** The server connection that waits for this client to take a large reply. */
-  source: ServerConnection | null = null
+  source: ReplySource | null = null
   private window = LEAST_WINDOW
   /** Input waits because the client has enough under way. */
   private blocked = false
@@ -119,8 +119,10 @@ export class Client implements SocketOwner {
   private parser: RequestParser | null = null
   private tail: Tail | null = null
 
-  constructor(pool: Pool) {
+  constructor(poolClients: PoolClients) {
+    const { pool } = poolClients
     this.pool = pool
+    this.poolClients = poolClients
     this.socket = new Socket(pool.context.turn)
     this.authenticated = pool.config.redisAuth === ''
     this.ordinary = this.authenticated
@@ -221,7 +223,7 @@ export class Client implements SocketOwner {
    */
   writePush(buf: Uint8Array, start: number, end: number, behind: boolean): void {
     if (this.closing >= 0) return
-    const { config, context } = this.pool
+    const { config } = this.pool
     if (this.streaming || (behind && this.head !== null)) {
       const message = takeMessage(this, MessageKind.local)
       message.keepReply(holdBytes(buf, start, end), end - start)
@@ -233,7 +235,7 @@ export class Client implements SocketOwner {
     }
     if (end - start > this.largestReplyBytes) this.largestReplyBytes = end - start
     this.socket.append(buf, start, end)
-    if (this.socket.queuedBytes > 0) context.watchWrites(this)
+    if (this.socket.queuedBytes > 0) this.watchWrites()
   }
 
   /** No more input is taken. */
@@ -302,7 +304,7 @@ export class Client implements SocketOwner {
   }
 
   private giveParser(): void {
-    this.pool.giveRequestParser(this.parser!)
+    this.poolClients.releaseRequestParser(this.parser!)
     this.parser = null
   }
 
@@ -325,11 +327,11 @@ export class Client implements SocketOwner {
   private process(buf: Uint8Array, start: number, end: number): number {
     let parser = this.parser
     if (parser === null) {
-      parser = this.pool.takeRequestParser()
+      parser = this.poolClients.acquireRequestParser()
       this.parser = parser
       if (!this.authenticated) this.restrictParser()
     }
-    const protocol = this.pool.protocol
+    const { protocol } = this.poolClients
     let at = start
     while (at < end) {
       if (this.full) {
@@ -369,13 +371,13 @@ export class Client implements SocketOwner {
    * @returns false when it stays with the client: it must be whole first, or (blocked) it waits for its turn.
    */
   private beginUpload(parser: RequestParser, buf: Uint8Array, start: number, end: number): boolean {
-    const serverIndex = this.pool.protocol.streamTarget(this, parser, buf)
+    const serverIndex = this.poolClients.protocol.streamTarget(this, parser, buf)
     if (serverIndex < 0 || this.gathers) return false
     if (this.head !== null) {
       this.waitsForAll = true
       this.waitsSinceMs = this.socket.turn.nowMs
       this.block()
-      this.pool.context.watchUpload(this)
+      this.poolClients.watches.uploads.add(this)
       return false
     }
     const connection = this.pool.servers[serverIndex].bulkConnection(this)
@@ -414,7 +416,7 @@ export class Client implements SocketOwner {
     }
     const parser = this.parser!
     upload.abandon()
-    this.pool.protocol.malformed(this, parser, buf, start, end)
+    this.poolClients.protocol.malformed(this, parser, buf, start, end)
     this.closeAfterReplies(CloseReason.error)
     return end
   }
@@ -427,7 +429,7 @@ export class Client implements SocketOwner {
       () =>
         `request of ${bytes} bytes of c ${this.address} refused: max_message_bytes of pool '${this.pool.config.name}'`,
     )
-    answerLocally(this, this.pool.protocol.tooLarge)
+    answerLocally(this, this.poolClients.protocol.tooLarge)
     this.closeAfterReplies(CloseReason.error)
   }
 
@@ -453,13 +455,13 @@ export class Client implements SocketOwner {
     this.blocked = true
     if (this.session?.endless) this.socket.readStart()
     else this.socket.readStop()
-    if (this.socket.queuedBytes > 0) this.pool.context.watchWrites(this)
+    if (this.socket.queuedBytes > 0) this.watchWrites()
   }
 
   /** Replies went out: closes when that was awaited, reads on when there is room again. */
   afterReplies(): void {
     this.activeMs = this.socket.turn.nowMs
-    if (this.socket.queuedBytes > 0) this.pool.context.watchWrites(this)
+    if (this.socket.queuedBytes > 0) this.watchWrites()
     if (this.closing >= 0) {
       if (this.head === null) this.finish()
       return
@@ -583,9 +585,13 @@ export class Client implements SocketOwner {
     this.close(CloseReason.error)
   }
 
+  watchWrites(): void {
+    this.poolClients.watches.writes.add(this)
+  }
+
   private watchRequest(): void {
     this.requestWatched = true
-    this.pool.context.watchRequest(this)
+    this.poolClients.watches.requests.add(this)
   }
 
   /** Looks whether an incomplete request goes on. @returns false when there is no more to watch. */
@@ -650,7 +656,7 @@ export class Client implements SocketOwner {
   /** The pool has a new configuration. */
   configured(): void {
     this.updateWindow()
-    if (this.pool.config.redisAuth === '') settle(this, true)
+    this.poolClients.protocol.configured(this)
   }
 
   private dropInput(): void {
@@ -671,7 +677,7 @@ export class Client implements SocketOwner {
     if (this.closed || this.lingerUntilMs > 0) return
     this.socket.flush()
     if (this.socket.pendingBytes > 0) {
-      this.pool.context.watchWrites(this)
+      this.watchWrites()
       return
     }
     // The flush may have come back here by way of `onDrain`.
@@ -685,7 +691,7 @@ export class Client implements SocketOwner {
     this.lingerUntilMs = context.turn.nowMs + LINGER_MS
     this.socket.shutdown()
     this.socket.readStart()
-    context.linger(this)
+    this.poolClients.watches.lingering.add(this)
   }
 
   private count(reason: number): void {
@@ -712,7 +718,7 @@ export class Client implements SocketOwner {
       leaveClient(message)
       message = next
     }
-    this.pool.forget(this)
+    this.poolClients.forget(this)
     this.session?.leave()
     if (this.source !== null) this.resumeSource()
   }

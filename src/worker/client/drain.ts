@@ -11,7 +11,7 @@
  * was sent to a server is answered first, and one that is met by the FIN has not been executed, so it may be sent again.
  */
 
-import type { Pool } from '../server/pool.ts'
+import type { PoolClients } from './pool-clients.ts'
 
 /** The least pause: the coarse timer's step. */
 const PAUSE_MS = 20
@@ -32,10 +32,10 @@ export class Drain {
   }
 
   /** Lets go of the clients whose time has come. */
-  check(pools: readonly Pool[], nowMs: number): void {
+  check(pools: readonly PoolClients[], nowMs: number): void {
     const isLastCall = nowMs >= this.lastCallMs
     for (const pool of pools) {
-      for (const client of pool.clients) {
+      for (const client of pool.members) {
         if (isLastCall) client.endInTurn()
         else if (client.idle && isPause(nowMs - client.activeMs, client.pauseMs)) client.endInTurn()
       }

@@ -9,7 +9,8 @@
 import { Parsed } from '../../protocol/parser.ts'
 import { ProxyHeaderParser } from '../../protocol/proxy-header.ts'
 import type { SocketOwner } from '../io/socket.ts'
-import { type Client, CloseReason } from './client.ts'
+import { CloseReason } from '../request/reply-target.ts'
+import type { Client } from './client.ts'
 
 /** The header is the first thing that a balancer sends; it may take so long. */
 export const GREETING_MS = 5_000
@@ -23,7 +24,7 @@ export class ProxyGreeting implements SocketOwner {
   constructor(client: Client) {
     this.client = client
     this.deadlineMs = client.socket.turn.nowMs + GREETING_MS
-    client.pool.context.awaitGreeting(this)
+    client.poolClients.watches.greetings.add(this)
   }
 
   onData(buf: Uint8Array, length: number): void {
@@ -63,7 +64,7 @@ export class ProxyGreeting implements SocketOwner {
   }
 
   private refuse(problem: string): void {
-    this.client.pool.logRefused(this.client, problem)
+    this.client.poolClients.logRefused(this.client, problem)
     this.close(CloseReason.error)
   }
 

@@ -9,20 +9,14 @@
  * until it is sent whole, answered early, or broken. From then on what still arrives of the body is dropped.
  */
 
-import { Parsed, type ParsedCode } from '../../protocol/parser.ts'
+import { Parsed, type ParsedCode, type RequestParser } from '../../protocol/parser.ts'
 import { Tail } from '../memory/tail.ts'
-import type { RequestParser } from '../protocol.ts'
 import { type Message, MessageKind, takeMessage } from '../request/message.ts'
+import type { RequestStream } from '../server/request-stream.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import type { Client } from './client.ts'
 
-/** A request or reply of this size or more passes through in pieces. Below it the pieces cost more than the copy. */
-export const STREAM_BYTES = 262_144
-
-/** A client that sends nothing of a body that it began for so long is closed, ms: its connection to the server is wanted. */
-export const UPLOAD_STALL_MS = 30_000
-
-export class Upload {
+export class Upload implements RequestStream {
   readonly client: Client
   /** When the last bytes came, or reading was paused: Turn.nowMs. */
   activeMs = 0
@@ -43,7 +37,7 @@ export class Upload {
     this.parser = parser
     this.connection = connection
     const message: Message = takeMessage(client, MessageKind.forward)
-    message.tag = client.pool.protocol.uploadTag(parser)
+    message.tag = client.poolClients.protocol.uploadTag(parser)
     client.push(message)
     connection.enqueueUpload(message, bytes, this)
   }

@@ -18,9 +18,9 @@ import { ERROR_KINDS, ReplyKind } from '../../protocol/memcache/reply-kind.ts'
 import { MAX_LINE_BYTES } from '../../protocol/memcache/request-parser.ts'
 import { isValue, isValueOf, valueEnd, valueEndOf } from '../../protocol/memcache/values.ts'
 import { SLAB_BYTES } from '../memory/slab.ts'
-import { Verdict } from '../protocol.ts'
 import type { Message } from '../request/message.ts'
 import { ConnectionState, type ServerConnection } from '../server/server-connection.ts'
+import { Verdict } from '../server/server-protocol.ts'
 import { noteKind } from './tag.ts'
 
 /** Larger values come one by one: each can go out while the next is still read. */
@@ -296,6 +296,6 @@ export class GetQueue {
 
 /** The connection's queue of `get` requests. */
 export function getsOf(connection: ServerConnection): GetQueue {
-  if (connection.gets === null) connection.gets = new GetQueue()
-  return connection.gets
+  connection.protocolState ??= new GetQueue()
+  return connection.protocolState as GetQueue
 }

@@ -15,14 +15,17 @@ import { ReplyKind } from '../../protocol/memcache/reply-kind.ts'
 import { MemcacheReplyParser } from '../../protocol/memcache/reply-parser.ts'
 import { MAX_KEY_BYTES, MemcacheRequestParser, Suppress } from '../../protocol/memcache/request-parser.ts'
 import { acceptedByNutcracker } from '../../protocol/memcache/strict.ts'
+import type { ReplyParser, RequestParser } from '../../protocol/parser.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
-import { type Client, CloseReason } from '../client/client.ts'
-import { type Protocol, type ReplyParser, type RequestParser, Verdict } from '../protocol.ts'
+import type { Client } from '../client/client.ts'
+import type { ClientProtocol } from '../client/client-protocol.ts'
 import { answerLocally } from '../request/delivery.ts'
 import { FAILURE_TEXTS } from '../request/failure.ts'
 import { type Message, MessageKind, takeMessage } from '../request/message.ts'
+import { CloseReason } from '../request/reply-target.ts'
 import type { Pool } from '../server/pool.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
+import { type ServerProtocol, Verdict } from '../server/server-protocol.ts'
 import { getsOf } from './gets.ts'
 import { broadcast, splitKeys } from './split.ts'
 import { commandOf, noteKind, sendRequest, suppressOf, tagOf } from './tag.ts'
@@ -39,7 +42,7 @@ const NOT_STORAGE = encodeText('CLIENT_ERROR bad command line format\r\n')
 /** Decoded binary key of the request at hand. */
 const binaryKey = new Uint8Array(MAX_KEY_BYTES)
 
-export class MemcacheProtocol implements Protocol {
+export class MemcacheProtocol implements ClientProtocol, ServerProtocol {
   readonly failureReplies: readonly Uint8Array[] = FAILURE_TEXTS.map(replies.serverError)
   readonly tooLarge: Uint8Array = replies.TOO_LARGE
   readonly replyTooLarge: Uint8Array = replies.serverError('reply is larger than max_message_bytes')
@@ -58,6 +61,9 @@ export class MemcacheProtocol implements Protocol {
   newReplyParser(): ReplyParser {
     return new MemcacheReplyParser()
   }
+
+  /** Nothing that a client may do depends on the configuration. */
+  configured(): void {}
 
   request(client: Client, requestParser: RequestParser, buf: Uint8Array): void {
     const parser = requestParser as MemcacheRequestParser
@@ -172,7 +178,7 @@ export class MemcacheProtocol implements Protocol {
     const { tag } = message
     const command = commandOf(tag)
     if ((command.replies & (1 << kind)) === 0) return Verdict.broken
-    if (message.keys > 0) return connection.gets!.answer(connection, message, kind, buf, start, end)
+    if (message.keys > 0) return getsOf(connection).answer(connection, message, kind, buf, start, end)
     if (isOutOfStep(command, kind, buf, start, end)) return Verdict.broken
     noteKind(message, kind)
     const suppress = suppressOf(tag)

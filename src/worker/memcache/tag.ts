@@ -16,6 +16,12 @@ const SUPPRESS_MASK = 3
 const KIND_SHIFT = 16
 const REQUEST_MASK = 0xffff
 
+/** The line of `get` requests at the end of a connection's output (`gets.ts`), as far as other requests have to do with it. */
+interface OpenLine {
+  /** It takes no more keys. */
+  close(): void
+}
+
 /** @param parser has just found the request. */
 export function tagOf(parser: MemcacheRequestParser): number {
   return (parser.command.index + 1) | (parser.suppress << SUPPRESS_SHIFT)
@@ -52,7 +58,7 @@ export function sendRequest(
   const head = start + parser.head
   const cutStart = start + parser.cutStart
   const { socket } = connection
-  connection.gets?.close()
+  ;(connection.protocolState as OpenLine | null)?.close()
   connection.enqueue(message, cutStart - head + end - start - cutEnd)
   let from = head
   if (cutEnd > parser.cutStart) {

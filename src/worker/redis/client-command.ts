@@ -4,7 +4,8 @@ import { encodeText } from '../../bytes/ascii.ts'
 import * as replies from '../../protocol/redis/replies.ts'
 import { ReplyWriter } from '../../protocol/redis/reply-writer.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
-import { type Client, CloseReason } from '../client/client.ts'
+import type { Client } from '../client/client.ts'
+import { CloseReason } from '../request/reply-target.ts'
 import { argumentTexts } from './broadcast.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
 import type { RedisSession } from './session.ts'
@@ -123,7 +124,7 @@ function describe(client: Client, command: string): string {
 /** CLIENT LIST [TYPE type] [ID id …]: the pool's clients in this worker. */
 function list(client: Client, args: readonly string[]): Uint8Array {
   const option = args[0]?.toUpperCase()
-  let clients = [...client.pool.clients]
+  let clients = [...client.poolClients.members]
   if (option === 'TYPE' && args.length === 2) {
     const type = args[1].toLowerCase()
     if (!/^(normal|pubsub|master|replica|slave)$/.test(type)) return replies.errorLine(`Unknown client type '${type}'`)

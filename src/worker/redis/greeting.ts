@@ -4,10 +4,10 @@
  */
 
 import { latin1 } from '../../bytes/text.ts'
-import { Verdict } from '../protocol.ts'
 import { Failure } from '../request/failure.ts'
 import { type Message, MessageKind, takeMessage } from '../request/message.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
+import { Verdict } from '../server/server-protocol.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
 
 /** Tags of such requests. */

@@ -11,7 +11,7 @@ import { clientCommand } from './client-command.ts'
 import { InfoJoiner, tellsOfProxy } from './join/info.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
 import { resetSession } from './session.ts'
-import { settle } from './state.ts'
+import { knownState, settle } from './state.ts'
 
 const DEFAULT_USER = encodeText('$7\r\ndefault\r\n')
 const RESET = encodeText('+RESET\r\n')
@@ -105,7 +105,7 @@ function reset(protocol: RedisProtocol, client: Client): void {
   }
   client.resp3 = false
   resetSession(client)
-  client.redisState?.reset()
+  knownState(client)?.reset()
   settle(client, protocol.pool.config.redisAuth === '')
   protocol.answer(client, RESET)
 }

@@ -5,7 +5,7 @@
 
 import { encodeText } from '../../bytes/ascii.ts'
 import { latin1 } from '../../bytes/text.ts'
-import { Parsed } from '../../protocol/parser.ts'
+import { Parsed, type ReplyParser, type RequestParser } from '../../protocol/parser.ts'
 import { Action, fitsArity } from '../../protocol/redis/commands.ts'
 import { isHttp, splitInline } from '../../protocol/redis/inline.ts'
 import { KeyPositions } from '../../protocol/redis/key-positions.ts'
@@ -13,13 +13,15 @@ import * as replies from '../../protocol/redis/replies.ts'
 import { RespReplyParser } from '../../protocol/redis/reply-parser.ts'
 import { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
-import { type Client, CloseReason } from '../client/client.ts'
-import { type Protocol, type ReplyParser, type RequestParser, Verdict } from '../protocol.ts'
+import type { Client } from '../client/client.ts'
+import type { ClientProtocol } from '../client/client-protocol.ts'
 import { answerLocally } from '../request/delivery.ts'
 import { FAILURE_TEXTS } from '../request/failure.ts'
 import { type Message, MessageKind, takeMessage } from '../request/message.ts'
+import { CloseReason } from '../request/reply-target.ts'
 import type { Pool } from '../server/pool.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
+import { type ServerProtocol, Verdict } from '../server/server-protocol.ts'
 import { authenticate } from './auth.ts'
 import { blockingRequest } from './blocking.ts'
 import { greet, inspectInternal } from './greeting.ts'
@@ -31,6 +33,7 @@ import { pubsubRequest } from './pubsub.ts'
 import { unansweredRequest } from './reply-mode.ts'
 import { sessionRequest } from './session.ts'
 import { gatherJoiner, splitKeys, statusJoiner, sumJoiner } from './split.ts'
+import { knownState, settle } from './state.ts'
 import { fitsStrict, strictRequest } from './strict.ts'
 import { transactionRequest } from './transaction.ts'
 
@@ -40,7 +43,7 @@ const MBUF_OVERHEAD_BYTES = 49
 /** Key of commands that have none, as nutcracker routes them. */
 const PLACEHOLDER = encodeText('placeholder')
 
-export class RedisProtocol implements Protocol {
+export class RedisProtocol implements ClientProtocol, ServerProtocol {
   readonly failureReplies: readonly Uint8Array[] = FAILURE_TEXTS.map(replies.errorLine)
   readonly tooLarge: Uint8Array = replies.errorLine('Protocol error: request is larger than max_message_bytes')
   readonly replyTooLarge: Uint8Array = replies.errorLine('reply is larger than max_message_bytes')
@@ -68,6 +71,10 @@ export class RedisProtocol implements Protocol {
     const parser = new RespReplyParser()
     parser.resp3 = resp3
     return parser
+  }
+
+  configured(client: Client): void {
+    if (this.pool.config.redisAuth === '') settle(client, true)
   }
 
   request(client: Client, requestParser: RequestParser, buf: Uint8Array): void {
@@ -108,7 +115,7 @@ export class RedisProtocol implements Protocol {
       strictRequest(client, parser, buf)
       return
     }
-    const state = client.redisState
+    const state = knownState(client)
     if (state !== null && !state.ordinary && unansweredRequest(this, client, parser, buf)) return
     this.answeredRequest(client, parser, buf)
   }

@@ -8,20 +8,21 @@
 import { Action } from '../../protocol/redis/commands.ts'
 import { wordAt } from '../../protocol/redis/key-positions.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
-import { type Client, CloseReason } from '../client/client.ts'
+import type { Client } from '../client/client.ts'
 import { leaveClient } from '../request/delivery.ts'
 import { type Message, MessageKind, takeMessage } from '../request/message.ts'
+import { CloseReason } from '../request/reply-target.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
-import { ReplyMode, settle } from './state.ts'
+import { knownState, ReplyMode, settle } from './state.ts'
 
-/** Handles a request of a client whose `redisState` is not `ordinary`. @returns false when it is to be answered as always. */
+/** Handles a request of a client whose `RedisState` is not `ordinary`. @returns false when it is to be answered as always. */
 export function unansweredRequest(
   protocol: RedisProtocol,
   client: Client,
   parser: RespRequestParser,
   buf: Uint8Array,
 ): boolean {
-  const state = client.redisState!
+  const state = knownState(client)!
   const { command } = parser
   // CLIENT REPLY ON, and RESET, are answered.
   if (command.name === 'RESET' || turnsOn(parser, buf)) return false

@@ -44,8 +44,13 @@ export class RedisState {
 
 /** The client's state, made when it first has one. */
 export function stateOf(client: Client): RedisState {
-  client.redisState ??= new RedisState(client.pool.context.takeClientId())
-  return client.redisState
+  client.protocolState ??= new RedisState(client.pool.context.takeClientId())
+  return client.protocolState as RedisState
+}
+
+/** The client's state, or null as long as it has none. */
+export function knownState(client: Client): RedisState | null {
+  return client.protocolState as RedisState | null
 }
 
 /** Opens or closes the fast path after a change of the client's state. @param authenticated what it is from now on. */
@@ -53,8 +58,6 @@ export function settle(client: Client, authenticated: boolean): void {
   client.authenticated = authenticated
   client.restrictParser()
   const session = client.session as RedisSession | null
-  client.ordinary =
-    authenticated &&
-    (client.redisState === null || client.redisState.ordinary) &&
-    (session === null || session.ordinary)
+  const state = knownState(client)
+  client.ordinary = authenticated && (state === null || state.ordinary) && (session === null || session.ordinary)
 }

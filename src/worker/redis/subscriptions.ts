@@ -9,10 +9,11 @@
  * with Redis itself that is how a subscriber learns that it may have missed something, and it subscribes anew.
  */
 
-import { type Client, CloseReason } from '../client/client.ts'
+import type { Client } from '../client/client.ts'
 import { answerFailure, answerLocally } from '../request/delivery.ts'
 import { Failure } from '../request/failure.ts'
 import { MessageKind, takeMessage } from '../request/message.ts'
+import { CloseReason } from '../request/reply-target.ts'
 import { FragmentGroup, type Joiner } from '../request/split-request.ts'
 import type { Server } from '../server/server.ts'
 import type { ConnectionHolder, ServerConnection } from '../server/server-connection.ts'

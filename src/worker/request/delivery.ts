@@ -7,12 +7,11 @@
 
 import type { WordBuffer } from '../../bytes/word-buffer.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
-import { type Client, CloseReason } from '../client/client.ts'
 import { OWNED_CHUNK_BYTES } from '../io/socket.ts'
 import { holdBytes, holdOwned } from '../memory/reply-arena.ts'
-import type { Pool } from '../server/pool.ts'
 import type { FailureCode } from './failure.ts'
 import { giveMessage, type Message, MessageKind, takeMessage } from './message.ts'
+import { CloseReason, type ReplyPool, type ReplyTarget } from './reply-target.ts'
 import { type FragmentGroup, NO_FAILURE } from './split-request.ts'
 
 /** From here on a reply whose turn it is goes to the kernel from where it lies: a copy more costs more than a write (GET of 16 KB: 5 % of CPU). */
@@ -60,7 +59,7 @@ function deliverFragment(message: Message, buf: Uint8Array, start: number, end: 
 }
 
 /** Answers a message with the proxy's error for a failed server connection or an expired request. */
-export function deliverFailure(message: Message, pool: Pool, failure: FailureCode): void {
+export function deliverFailure(message: Message, pool: ReplyPool, failure: FailureCode): void {
   if (message.kind === MessageKind.fragment) {
     const group = message.group
     if (group === null) return
@@ -120,7 +119,7 @@ function finishWith(message: Message, reply: Uint8Array): void {
 }
 
 /** Writes every finished message at the head of the client's queue. */
-export function emitReady(client: Client): void {
+export function emitReady(client: ReplyTarget): void {
   let message = client.head
   while (message?.done) {
     if (message.kind === MessageKind.parent) {
@@ -139,7 +138,7 @@ export function emitReady(client: Client): void {
   client.afterReplies()
 }
 
-function emitParent(client: Client, parent: Message): void {
+function emitParent(client: ReplyTarget, parent: Message): void {
   if (parent.silent) return
   const group = parent.group!
   const pool = client.pool
@@ -175,7 +174,7 @@ export function leaveClient(message: Message): void {
 }
 
 /** Answers the request at hand by the proxy itself, in its place among the client's replies. The bytes are constant. */
-export function answerLocally(client: Client, reply: Uint8Array): void {
+export function answerLocally(client: ReplyTarget, reply: Uint8Array): void {
   if (client.head === null) {
     client.socket.append(reply, 0, reply.length)
     return
@@ -186,7 +185,7 @@ export function answerLocally(client: Client, reply: Uint8Array): void {
 }
 
 /** Likewise with the pool's error for a failure, which counts as a forwarding error. */
-export function answerFailure(client: Client, failure: FailureCode): void {
+export function answerFailure(client: ReplyTarget, failure: FailureCode): void {
   const pool = client.pool
   pool.row[pool.statBase + PoolStat.forwardError]++
   answerLocally(client, pool.protocol.failureReplies[failure])

@@ -5,9 +5,9 @@
  * the pool when it has left both. A request that was split is one parent message in the client's queue and one fragment message a server.
  */
 
-import type { Client } from '../client/client.ts'
 import { countMessage } from '../memory/lent-memory.ts'
 import { type HoldChunk, releaseHold } from '../memory/reply-arena.ts'
+import type { ReplyTarget } from './reply-target.ts'
 import type { FragmentGroup } from './split-request.ts'
 
 export const MessageKind = {
@@ -29,7 +29,7 @@ export class Message {
   /** Server connection's queue. */
   serverNext: Message | null = null
   /** null: nobody waits for the reply (client gone, request expired, noreply); it is read and dropped. */
-  client: Client | null = null
+  client: ReplyTarget | null = null
   kind: number = MessageKind.forward
   /** The reply is known; the message waits for those before it. */
   done = false
@@ -70,7 +70,7 @@ const KEPT_MESSAGES = 16_384
 
 const kept: Message[] = []
 
-export function takeMessage(client: Client | null, kind: number): Message {
+export function takeMessage(client: ReplyTarget | null, kind: number): Message {
   countMessage(1)
   const message = kept.length > 0 ? kept.pop()! : new Message()
   message.client = client

@@ -6,9 +6,9 @@
  * `KeySplit` is scratch space for one split, used again for the next; `FragmentGroup` lives until the last fragment is answered.
  */
 
-import type { Client } from '../client/client.ts'
 import type { FailureCode } from './failure.ts'
 import { giveMessage, type Message } from './message.ts'
+import type { ReplyTarget } from './reply-target.ts'
 
 /** How the fragments of one kind of request become one reply. Stateless: what it learns it keeps in the group and the messages. */
 export interface Joiner {
@@ -18,7 +18,7 @@ export interface Joiner {
    */
   accept(group: FragmentGroup, fragment: Message, buf: Uint8Array, start: number, end: number): boolean
   /** All fragments are in and none failed, or `partial` allows failures: writes the reply to the client's output. */
-  write(group: FragmentGroup, client: Client): void
+  write(group: FragmentGroup, client: ReplyTarget): void
   /** true: failed fragments count as empty ones. */
   readonly partial: boolean
   /** true: where the pool is `strict`, a failure also closes the client, as nutcracker does after a failed multi-get. */

@@ -68,7 +68,7 @@ export class HeldConnections {
     const waitMs = config.timeoutMs > 0 ? config.timeoutMs : DEFAULT_WAIT_MS
     this.waiters.push(waiter)
     this.waitDeadlinesMs.push(context.turn.nowMs + waitMs)
-    context.armTimer()
+    context.timer.arm()
     return true
   }
 

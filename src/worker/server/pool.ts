@@ -1,34 +1,31 @@
-/** One pool, as one worker sees it: its servers, its router, its clients, its statistics. Data plane. */
+/** One pool, as one worker sees it: its servers, its router, its statistics. Data plane. Its clients: `client/pool-clients.ts`. */
 
 import { LimitedLog } from '../../log/limited-log.ts'
 import { PoolRouter } from '../../routing/ring-router.ts'
 import type { PoolConfig, ServerConfig } from '../../shared/config.ts'
 import type { SharedLayout } from '../../shared/memory-layout.ts'
 import { PoolStat, ServerStat } from '../../shared/stat-fields.ts'
-import type { Client } from '../client/client.ts'
-import type { Context } from '../context.ts'
-import { MemcacheProtocol } from '../memcache/memcache-protocol.ts'
-import type { Protocol, RequestParser } from '../protocol.ts'
-import { RedisProtocol } from '../redis/redis-protocol.ts'
+import type { WorkerScope } from '../io/worker-scope.ts'
 import { answerFailure, answerLocally, deliverFailure, rejectFragment } from '../request/delivery.ts'
 import { Failure } from '../request/failure.ts'
 import type { Message } from '../request/message.ts'
+import type { ReplyTarget } from '../request/reply-target.ts'
 import { KeySplit } from '../request/split-request.ts'
 import { Server } from './server.ts'
 import type { ServerConnection } from './server-connection.ts'
+import type { ServerProtocol } from './server-protocol.ts'
 
-/** Request parsers kept for reuse; a burst's surplus goes to the garbage collector. */
-const KEPT_PARSERS = 64
 /** A queue of fewer requests is never full, however large they are. */
 const FEW_REQUESTS = 16
 
 export class Pool {
-  readonly context: Context
+  readonly context: WorkerScope
   config: PoolConfig
   index: number
   layout: SharedLayout
   shared: SharedArrayBuffer
-  protocol: Protocol
+  /** Set by `worker/protocols.ts` before the pool is used. */
+  protocol!: ServerProtocol
   router: PoolRouter
   servers: Server[] = []
   /** This worker's statistics row, and the first of the pool's fields in it. */
@@ -36,18 +33,19 @@ export class Pool {
   statBase: number
   /** Scratch for splitting one request. */
   split: KeySplit
-  readonly clients: Set<Client> = new Set()
   /** For every line that a client can cause. */
   readonly limitedLog: LimitedLog
   /** Servers that are no longer in the configuration and still have requests to answer. */
   private readonly leaving: Server[] = []
   private abandoned = false
-  /** Epoch of the routing table that the clients' sessions know of. */
-  private checkedEpoch = 0
-  /** Parsers that no client uses at the moment. */
-  requestParsers: RequestParser[] = []
 
-  constructor(context: Context, config: PoolConfig, index: number, layout: SharedLayout, shared: SharedArrayBuffer) {
+  constructor(
+    context: WorkerScope,
+    config: PoolConfig,
+    index: number,
+    layout: SharedLayout,
+    shared: SharedArrayBuffer,
+  ) {
     this.context = context
     this.limitedLog = new LimitedLog(context.log, `pool '${config.name}'`)
     this.config = config
@@ -56,19 +54,9 @@ export class Pool {
     this.shared = shared
     this.row = layout.row(shared, context.workerIndex + 1)
     this.statBase = layout.poolStat(index)
-    this.protocol = config.redis ? new RedisProtocol(this) : new MemcacheProtocol(this)
     this.router = new PoolRouter(config, layout, shared, index)
     this.split = new KeySplit(config.servers.length)
     this.servers = config.servers.map((server, i) => new Server(this, server, i))
-  }
-
-  takeRequestParser(): RequestParser {
-    return this.requestParsers.pop() ?? this.protocol.newRequestParser()
-  }
-
-  giveRequestParser(parser: RequestParser): void {
-    parser.reset()
-    if (this.requestParsers.length < KEPT_PARSERS) this.requestParsers.push(parser)
   }
 
   /**
@@ -77,7 +65,7 @@ export class Pool {
    * @param silent the client wants no reply, and no error either.
    * @returns null when there is none: the client has had its error.
    */
-  connectionTo(client: Client, serverIndex: number, silent = false): ServerConnection | null {
+  connectionTo(client: ReplyTarget, serverIndex: number, silent = false): ServerConnection | null {
     if (serverIndex < 0) {
       if (!silent) answerFailure(client, Failure.refused)
       return null
@@ -117,20 +105,6 @@ export class Pool {
     return this.config.ejectKeepRing && server.ejected
   }
 
-  /** Says in the log why a client is not served. */
-  logRefused(client: Client, reason: string): void {
-    this.limitedLog.notice(
-      'refused client',
-      () => `refused c ${client.address} of pool '${this.config.name}': ${reason}`,
-    )
-  }
-
-  admit(client: Client): void {
-    this.clients.add(client)
-    this.row[this.statBase + PoolStat.clientConnections]++
-    this.context.countConnection(1)
-  }
-
   /** Clients of this pool over all workers. */
   clientsOverall(): number {
     let clients = 0
@@ -140,23 +114,12 @@ export class Pool {
     return clients
   }
 
-  forget(client: Client): void {
-    if (!this.clients.delete(client)) return
-    this.row[this.statBase + PoolStat.clientConnections]--
-    this.context.countConnection(-1)
-    this.context.clientGone()
-  }
-
   /** The configured servers, and those that are on their way out. */
   allServers(): Server[] {
     return [...this.servers, ...this.leaving]
   }
 
   checkDeadlines(nowMs: number): void {
-    if (this.router.epoch !== this.checkedEpoch) {
-      this.checkedEpoch = this.router.epoch
-      for (const client of this.clients) client.session?.ringChanged()
-    }
     for (const server of this.servers) server.checkDeadlines(nowMs)
     for (const server of this.leaving) server.checkDeadlines(nowMs)
   }
@@ -172,7 +135,7 @@ export class Pool {
   }
 
   /**
-   * Takes a new configuration and its memory. Clients stay; servers known by the same name and address keep their connections and what is
+   * Takes a new configuration and its memory. Servers known by the same name and address keep their connections and what is
    * queued on them; the others finish what they have and close.
    */
   adopt(config: PoolConfig, index: number, layout: SharedLayout, shared: SharedArrayBuffer): void {
@@ -203,13 +166,6 @@ export class Pool {
       this.leaving.push(server)
       server.leave()
     }
-    this.checkedEpoch = -1
-    for (const client of this.clients) client.configured()
-  }
-
-  /** The pool is no more: its clients lose their connection once they are answered; then `leaveServers` is called. */
-  retire(): void {
-    for (const client of this.clients) client.drain()
   }
 
   /** No client needs the servers any more. Their connections close once what clients left behind is answered. */

@@ -5,9 +5,9 @@
  *     VALUE a 0 1000000\r\n │ 1,000,002 bytes pass uncounted │ VALUE b 0 …        the parser sees lines only
  */
 
+import type { ReplyParser } from '../../protocol/parser.ts'
 import { Parsed } from '../../protocol/parser.ts'
 import { Tail } from '../memory/tail.ts'
-import type { ReplyParser } from '../protocol.ts'
 
 /** Results of `take` beside the place after the reply. */
 export const Drop = { goesOn: -1, malformed: -2 } as const

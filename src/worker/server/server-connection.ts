@@ -10,20 +10,20 @@
 
 import { lookup } from 'node:dns'
 import { isIP } from 'node:net'
-import { Parsed } from '../../protocol/parser.ts'
+import { Parsed, type ReplyParser } from '../../protocol/parser.ts'
 import { ServerStat } from '../../shared/stat-fields.ts'
-import { type Client, CloseReason } from '../client/client.ts'
-import { STREAM_BYTES, UPLOAD_STALL_MS, type Upload } from '../client/upload.ts'
 import { OWNED_CHUNK_BYTES, Socket, type SocketOwner } from '../io/socket.ts'
-import type { GetQueue } from '../memcache/gets.ts'
 import { MESSAGE_BYTES } from '../memory/lent-memory.ts'
 import { Tail } from '../memory/tail.ts'
-import { type ReplyParser, Verdict } from '../protocol.ts'
 import { deliver, deliverFailure, emitReady } from '../request/delivery.ts'
 import { Failure, type FailureCode, failureOf } from '../request/failure.ts'
 import { giveMessage, type Message, MessageKind } from '../request/message.ts'
+import { CloseReason, type ReplyTarget } from '../request/reply-target.ts'
+import { STREAM_BYTES, UPLOAD_STALL_MS } from '../request/stream-limits.ts'
 import { Drop, ReplyDrop } from './reply-drop.ts'
+import type { RequestStream } from './request-stream.ts'
 import type { Server } from './server.ts'
+import { Verdict } from './server-protocol.ts'
 import { Tally } from './tally.ts'
 
 /** A connection without any progress is closed after so many timeouts even where younger requests wait on it. */
@@ -84,7 +84,7 @@ export class ServerConnection implements SocketOwner {
   /** null: it is shared, or idle among the held ones. */
   holder: ConnectionHolder | null
   /** The request that is being sent. */
-  upload: Upload | null = null
+  upload: RequestStream | null = null
   /** Bytes still to come of a large reply that goes to its client piece by piece; its message heads the queue. */
   private streamLeft = 0
   /** Not read, because the client of the large reply at the head takes it slowly, or awaits other replies first. */
@@ -97,12 +97,12 @@ export class ServerConnection implements SocketOwner {
   /** What is left of `GRACE_MS` for the reply at hand, and until when it lasts. */
   private graceMs = 0
   private graceEndsMs = 0
-  /** Its last reply is at hand while `Protocol.inspect` looks at it. */
+  /** Its last reply is at hand while `ServerProtocol.inspect` looks at it. */
   parser: ReplyParser
   /** The rest of a reply that was too large, and is answered. */
   private drop: ReplyDrop | null = null
-  /** memcached: requests that share a line, and their keys. */
-  gets: GetQueue | null = null
+  /** What the protocol keeps of what is queued here; null until it does. */
+  protocolState: object | null = null
   private tail: Tail | null = null
 
   constructor(server: Server, bulk: boolean, resp3: boolean, holder: ConnectionHolder | null) {
@@ -121,7 +121,7 @@ export class ServerConnection implements SocketOwner {
     if (pool.config.serverConnectTimeoutMs > 0) {
       this.connectDeadlineMs = pool.context.turn.nowMs + pool.config.serverConnectTimeoutMs
     }
-    pool.context.armTimer()
+    pool.context.timer.arm()
     pool.protocol.greet(this)
     if (config.path !== '') this.connectTo(config.path, 0)
     else if (isIP(config.host) !== 0) this.connectTo(config.host, config.port)
@@ -207,7 +207,7 @@ export class ServerConnection implements SocketOwner {
     const timeoutMs = pool.config.timeoutMs
     if (timeoutMs > 0) {
       message.deadlineMs = pool.context.turn.nowMs + timeoutMs
-      pool.context.armTimer()
+      pool.context.timer.arm()
     } else {
       // A reload may bring a timeout: it is for requests that come after it.
       message.deadlineMs = NEVER_MS
@@ -232,7 +232,7 @@ export class ServerConnection implements SocketOwner {
   }
 
   /** Queues a request whose bytes are still arriving. */
-  enqueueUpload(message: Message, bytes: number, upload: Upload): void {
+  enqueueUpload(message: Message, bytes: number, upload: RequestStream): void {
     this.upload = upload
     this.enqueue(message, bytes)
     message.deadlineMs = NEVER_MS
@@ -397,7 +397,7 @@ export class ServerConnection implements SocketOwner {
    * The client does not take its large reply as fast as it comes. Where nobody else waits on this connection, it waits for the client. Else
    * it waits for a moment, and is then read on for the others, until the client has its hard limit waiting.
    */
-  private holdBack(client: Client): void {
+  private holdBack(client: ReplyTarget): void {
     const alone = this.isAlone(client) && this.server.park(this)
     if (alone || client.socket.pendingBytes >= client.hardLimitBytes) {
       this.pause(client, alone)
@@ -414,7 +414,7 @@ export class ServerConnection implements SocketOwner {
    * @param alone requests of others go elsewhere meanwhile, and the client may take its time; else they wait behind it, and it is closed
    * after `SLOW_PATIENCE_MS`.
    */
-  private pause(client: Client, alone: boolean): void {
+  private pause(client: ReplyTarget, alone: boolean): void {
     const { context } = this.server.pool
     this.paused = true
     this.socket.readStop()
@@ -422,11 +422,11 @@ export class ServerConnection implements SocketOwner {
     // What the client asks from now on would go elsewhere too, and overtake what waits here.
     if (alone && this.head!.serverNext !== null) client.holdNext()
     if (!alone) this.patienceEndsMs = context.turn.nowMs + this.patienceMs
-    context.watchWrites(client)
+    client.watchWrites()
   }
 
   /** Nobody but this client awaits anything on this connection. */
-  private isAlone(client: Client): boolean {
+  private isAlone(client: ReplyTarget): boolean {
     for (let message = this.head; message !== null; message = message.serverNext) {
       const other = message.group === null ? receiverOf(message) : message.group.parent.client
       if (other !== null && other !== client) return false
@@ -662,7 +662,7 @@ export class ServerConnection implements SocketOwner {
   }
 
   /** A server that does not take a body has the pool's timeout; a client that does not send one has its own. */
-  private checkUpload(upload: Upload, nowMs: number): void {
+  private checkUpload(upload: RequestStream, nowMs: number): void {
     const { timeoutMs } = this.server.pool.config
     const idleMs = nowMs - upload.activeMs
     if (upload.paused) {
@@ -774,6 +774,6 @@ function isLocal(failure: FailureCode): boolean {
 }
 
 /** Who gets the reply to a forwarded request; null = nobody any more. */
-function receiverOf(message: Message): Client | null {
+function receiverOf(message: Message): ReplyTarget | null {
   return message.expired ? null : message.client
 }

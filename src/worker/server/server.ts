@@ -3,11 +3,17 @@
 import type { ServerConfig } from '../../shared/config.ts'
 import { Health, HealthState, HealthTime } from '../../shared/memory-layout.ts'
 import { SERVER_FIELDS, ServerStat } from '../../shared/stat-fields.ts'
-import type { Client } from '../client/client.ts'
+import type { Resumable } from '../io/worker-scope.ts'
 import { FAILURE_TEXTS, Failure, type FailureCode } from '../request/failure.ts'
 import { HeldConnections } from './exclusive-connections.ts'
 import type { Pool } from './pool.ts'
 import { type ConnectionHolder, ServerConnection } from './server-connection.ts'
+
+/** A client that waits for a connection for its large request. */
+export interface BulkWaiter extends Resumable {
+  readonly closed: boolean
+  readonly resp3: boolean
+}
 
 /** Large requests that one worker has under way to one server; further ones wait, unread. */
 const MAX_BULK_CONNECTIONS = 32
@@ -38,7 +44,7 @@ export class Server {
   /** Connections that carry one large request at a time; the idle ones among them, longest first; clients that wait for one. */
   private readonly bulk: ServerConnection[] = []
   private readonly idleBulk: ServerConnection[] = []
-  private readonly bulkWaiters: Client[] = []
+  private readonly bulkWaiters: BulkWaiter[] = []
   /** Connections that wait for the client of a large reply. */
   private readonly parked: ServerConnection[] = []
   /** Connections that one client has to itself for a while. */
@@ -148,7 +154,7 @@ export class Server {
    * A connection for one large request, apart from those that all share.
    * @returns null when there are too many; the client is told when one is free.
    */
-  bulkConnection(client: Client): ServerConnection | null {
+  bulkConnection(client: BulkWaiter): ServerConnection | null {
     const { resp3 } = client
     const idle = this.idleBulk.findLastIndex(connection => connection.resp3 === resp3)
     if (idle >= 0) return this.idleBulk.splice(idle, 1)[0]
@@ -296,7 +302,7 @@ export class Server {
     const nowMs = Date.now()
     this.healthTimes[HealthTime.retryAtMs] = nowMs + config.serverRetryTimeoutMs
     this.healthTimes[HealthTime.ejectedAtMs] = nowMs
-    this.pool.context.reportEjected(this, reason)
+    this.pool.context.post({ type: 'ejected', pool: this.pool.index, server: this.index, reason })
   }
 
   /** Any reply ends a series of failures. */

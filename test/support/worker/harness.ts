@@ -13,6 +13,7 @@ import type { FromWorker, Generation } from '../../../src/shared/messages.ts'
 import { POOL_FIELDS, SERVER_FIELDS } from '../../../src/shared/stat-fields.ts'
 import { acceptHandedOver } from '../../../src/worker/client/acceptor.ts'
 import type { Client } from '../../../src/worker/client/client.ts'
+import type { PoolClients } from '../../../src/worker/client/pool-clients.ts'
 import { Context } from '../../../src/worker/context.ts'
 import type { Tail } from '../../../src/worker/memory/tail.ts'
 import type { Pool } from '../../../src/worker/server/pool.ts'
@@ -88,15 +89,20 @@ export class Harness {
       reuseport: false,
       onClient: handle => {
         Atomics.add(harness.context.slot, WorkerSlot.clients, 1)
-        acceptHandedOver(harness.pool, handle)
+        acceptHandedOver(harness.clients, handle)
       },
       onError: code => expect.fail(code),
     })
     return harness
   }
 
-  get pool(): Pool {
+  /** The pool's clients in the worker. */
+  get clients(): PoolClients {
     return this.context.pools[0]!
+  }
+
+  get pool(): Pool {
+    return this.clients.pool
   }
 
   /** The only server, or the first. */
@@ -106,8 +112,8 @@ export class Harness {
 
   /** The only client that the worker has. */
   get client(): Client {
-    expect(this.pool.clients.size).toBe(1)
-    return [...this.pool.clients][0]!
+    expect(this.clients.members.size).toBe(1)
+    return [...this.clients.members][0]!
   }
 
   /** Gives the worker a configuration: the first, or a reload. */
@@ -134,9 +140,9 @@ export class Harness {
 
   /** Opens a client connection that the worker has taken. */
   async wire(): Promise<Wire> {
-    const before = this.pool.clients.size
+    const before = this.clients.members.size
     const wire = await this.connect()
-    await waitUntil(() => this.pool.clients.size > before, 'the worker to take the client')
+    await waitUntil(() => this.clients.members.size > before, 'the worker to take the client')
     return wire
   }
 
@@ -189,9 +195,9 @@ export class Harness {
 
   /** From now on the coarse timer is silent: what it would repair stays broken. */
   stopTicking(): void {
-    const context = this.context as unknown as { timer: NodeJS.Timeout | null; armTimer: () => void }
-    context.armTimer = () => {}
-    if (context.timer !== null) clearTimeout(context.timer)
+    const timer = this.context.timer as unknown as { timeout: NodeJS.Timeout | null; arm: () => void }
+    timer.arm = () => {}
+    if (timer.timeout !== null) clearTimeout(timer.timeout)
   }
 
   /** All that the pools lend is back, and nothing was given back twice. The connections may still be open. */

@@ -73,7 +73,7 @@ test('clients are not read while memory is short, and read again when there is e
   expect(logged('MB of data wait in this worker: clients are not read until it is less')).toBe(true)
   expect(pauses()).toBe(1)
   modest.send(GET)
-  const taken = 60 + [...harness.pool.clients].reduce((sum, client) => sum + client.pending, 0)
+  const taken = 60 + [...harness.clients.members].reduce((sum, client) => sum + client.pending, 0)
   await harness.server.received(taken)
   expect(taken).toBeLessThan(60_000)
   harness.server.answer = () => NIL

@@ -30,7 +30,7 @@ afterEach(async () => {
 })
 
 function newAcceptor(): Acceptor {
-  const acceptor = new Acceptor(harness.context)
+  const acceptor = new Acceptor(harness.context, name => harness.context.findPool(name))
   acceptors.push(acceptor)
   return acceptor
 }

@@ -1,8 +1,9 @@
 import type { Socket } from 'node:net'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { PONG } from '../../../../src/protocol/redis/replies.ts'
-import { CloseReason, LINGER_MS, REQUEST_STALL_MS } from '../../../../src/worker/client/client.ts'
+import { LINGER_MS, REQUEST_STALL_MS } from '../../../../src/worker/client/client.ts'
 import { answerLocally } from '../../../../src/worker/request/delivery.ts'
+import { CloseReason } from '../../../../src/worker/request/reply-target.ts'
 import { waitUntil } from '../../../support/wait.ts'
 import { encode } from '../../../support/wire/resp.ts'
 import type { Wire } from '../../../support/wire/wire.ts'
@@ -263,7 +264,7 @@ describe('the end', () => {
     )
     harness.server.peer.send(bulk('1') + bulk('2'))
     expect(String(await wire.untilClosed())).toBe(bulk('1') + bulk('2'))
-    await waitUntil(() => harness.pool.clients.size === 0, 'the client to be gone')
+    await waitUntil(() => harness.clients.members.size === 0, 'the client to be gone')
     expect(harness.poolStat('client_eof')).toBe(1)
     expect(harness.poolStat('client_err')).toBe(0)
   })
@@ -289,7 +290,7 @@ describe('the end', () => {
     await waitUntil(() => harness.client.pending === 2, 'QUIT to be read')
     await sendInHalves(bulk('x'.repeat(20_000)))
     expect(String(await wire.untilClosed())).toBe(`${bulk('x'.repeat(20_000))}+OK\r\n`)
-    await waitUntil(() => harness.pool.clients.size === 0, 'the client to be gone')
+    await waitUntil(() => harness.clients.members.size === 0, 'the client to be gone')
     expect(harness.server.requests).toEqual([['GET', 'a']])
     expect(harness.poolStat('client_eof')).toBe(1)
   })
@@ -304,7 +305,7 @@ describe('the end', () => {
     await harness.servers[1]!.received(1)
     harness.servers[1]!.peer.send('*1\r\n$1\r\nx\r\n')
     wire.reset()
-    await waitUntil(() => harness.pool.clients.size === 1, 'the worker to see the reset')
+    await waitUntil(() => harness.clients.members.size === 1, 'the worker to see the reset')
     expect(harness.poolStat('client_err')).toBe(1)
     other.send(encode('GET', keys[0]!))
     await harness.servers[0]!.received(3)
@@ -322,7 +323,7 @@ describe('the end', () => {
     harness.servers[1]!.peer.send(bulk('1') + bulk('x'.repeat(100_000)) + bulk('3'))
     await waitUntil(() => harness.client.heldBytes > 100_000, 'replies to be held')
     wire.reset()
-    await waitUntil(() => harness.pool.clients.size === 0, 'the worker to see the reset')
+    await waitUntil(() => harness.clients.members.size === 0, 'the worker to see the reset')
     harness.servers[0]!.peer.send('+late\r\n')
     await harness.expectAtRest()
   })
@@ -334,7 +335,7 @@ describe('the end', () => {
     await harness.server.received(1)
     harness.server.peer.send(bulk('1'))
     expect(String(await wire.untilClosed())).toBe(`${bulk('1')}-ERR Protocol error: expected '$', got 'P'\r\n`)
-    await waitUntil(() => harness.pool.clients.size === 0, 'the client to be gone')
+    await waitUntil(() => harness.clients.members.size === 0, 'the client to be gone')
     expect(harness.poolStat('client_err')).toBe(1)
     expect(harness.server.requests.length).toBe(1)
   })
@@ -345,7 +346,7 @@ describe('the end', () => {
     const body = 'SET a b\r\nFLUSHALL\r\n'
     wire.send(Buffer.from(`POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: ${body.length}\r\n\r\n${body}`))
     expect(String(await wire.untilClosed())).toBe('')
-    await waitUntil(() => harness.pool.clients.size === 0, 'the browser to be gone')
+    await waitUntil(() => harness.clients.members.size === 0, 'the browser to be gone')
     const other = await harness.wire()
     other.send(encode('GET', 'a'))
     await other.redisReplies(1)
@@ -463,7 +464,7 @@ describe('drain', () => {
     harness.context.drain(10_000)
     const wire = await harness.connect()
     await wire.untilClosed()
-    await waitUntil(() => harness.pool.clients.size === 0, 'the client to be gone')
+    await waitUntil(() => harness.clients.members.size === 0, 'the client to be gone')
   })
 })
 
@@ -472,12 +473,12 @@ test('parsers that clients used are kept small and few', async () => {
   const wires = await Promise.all(Array.from({ length: 80 }, () => harness.wire()))
   const half = encode('PING').subarray(0, 6)
   for (const wire of wires) wire.send(half)
-  await waitUntil(() => [...harness.pool.clients].every(client => client.socket.bytesRead === 6), 'all to be read')
+  await waitUntil(() => [...harness.clients.members].every(client => client.socket.bytesRead === 6), 'all to be read')
   for (const wire of wires) wire.send(encode('PING').subarray(6))
   await Promise.all(wires.map(wire => wire.redisReplies(1)))
   wires[0]!.send(encode('DEL', ...Array.from({ length: 20_000 }, (_, i) => i)))
   await wires[0]!.redisReplies(1)
-  const parsers = harness.pool.requestParsers as unknown as { args: Int32Array }[]
+  const parsers = harness.clients.requestParsers as unknown as { args: Int32Array }[]
   expect(parsers.length).toBeGreaterThan(0)
   expect(parsers.length).toBeLessThanOrEqual(64)
   for (const parser of parsers) expect(parser.args.length).toBeLessThan(5000)

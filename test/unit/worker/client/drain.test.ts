@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { Drain, isPause } from '../../../../src/worker/client/drain.ts'
-import type { Pool } from '../../../../src/worker/server/pool.ts'
+import type { PoolClients } from '../../../../src/worker/client/pool-clients.ts'
 
 describe('a client with usual pauses of 200 ms', () => {
   test.each([
@@ -44,7 +44,7 @@ describe('the last call', () => {
         told = true
       },
     }
-    drain.check([{ clients: new Set([client]) } as unknown as Pool], nowMs)
+    drain.check([{ members: new Set([client]) } as unknown as PoolClients], nowMs)
     return told
   }
 

@@ -2,8 +2,8 @@
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { LINES_PER_INTERVAL } from '../../../../src/log/limited-log.ts'
-import { CloseReason } from '../../../../src/worker/client/client.ts'
 import { GREETING_MS, type ProxyGreeting } from '../../../../src/worker/client/proxy-greeting.ts'
+import { CloseReason } from '../../../../src/worker/request/reply-target.ts'
 import { waitUntil } from '../../../support/wait.ts'
 import { encode } from '../../../support/wire/resp.ts'
 import { Harness } from '../../../support/worker/harness.ts'
@@ -19,7 +19,7 @@ beforeEach(async () => {
 afterEach(() => harness.stop())
 
 function greetings(): Set<ProxyGreeting> {
-  return (harness.context as unknown as { greetings: Set<ProxyGreeting> }).greetings
+  return (harness.clients.watches.greetings as unknown as { items: Set<ProxyGreeting> }).items
 }
 
 test('the header and requests may come in one piece', async () => {
@@ -61,7 +61,7 @@ describe('a connection that is refused', () => {
     wire.send(bytes)
     if (end) wire.end()
     expect(await wire.untilClosed()).toHaveLength(0)
-    await waitUntil(() => harness.pool.clients.size === 0, 'the client to be gone')
+    await waitUntil(() => harness.clients.members.size === 0, 'the client to be gone')
     expect(harness.server.requests).toEqual([])
     expect(harness.poolStat('client_err')).toBe(1)
     return `${harness.logs.messages().at(-1)}`.replace(`${wire.socket.localPort}`, 'PORT')
@@ -83,7 +83,7 @@ describe('a connection that is refused', () => {
   test('is late', async () => {
     const wire = await harness.wire()
     wire.send(HEADER.subarray(0, 20))
-    await waitUntil(() => harness.pool.clients.size === 1 && harness.client.socket.bytesRead === 20, 'a part')
+    await waitUntil(() => harness.clients.members.size === 1 && harness.client.socket.bytesRead === 20, 'a part')
     const [greeting] = greetings()
     const nowMs = harness.context.turn.nowMs
     expect(greeting!.checkTime(nowMs + GREETING_MS - 1_000)).toBe(true)
@@ -116,15 +116,15 @@ test('nobody waits for a header that has come, or whose connection is gone', asy
   here.send(HEADER)
   await waitUntil(() => harness.client.socket.bytesRead === HEADER.length, 'the header')
   const gone = await harness.wire()
-  await waitUntil(() => greetings().size > 0 && harness.pool.clients.size === 2, 'a greeting')
+  await waitUntil(() => greetings().size > 0 && harness.clients.members.size === 2, 'a greeting')
   gone.destroy()
-  await waitUntil(() => harness.pool.clients.size === 1, 'its end')
+  await waitUntil(() => harness.clients.members.size === 1, 'its end')
   await waitUntil(() => greetings().size === 0, 'nobody to be waited for')
 })
 
 test('the end of the process finds those that have not said a word', async () => {
   const wire = await harness.wire()
-  await waitUntil(() => harness.pool.clients.size === 1, 'the client')
+  await waitUntil(() => harness.clients.members.size === 1, 'the client')
   harness.context.drain(10_000)
   expect(await wire.untilClosed()).toHaveLength(0)
   await waitUntil(() => harness.posts.length > 0, 'the worker to report')
@@ -132,7 +132,7 @@ test('the end of the process finds those that have not said a word', async () =>
 
 test('a header that comes after the end has begun changes nothing', async () => {
   const wire = await harness.wire()
-  await waitUntil(() => harness.pool.clients.size === 1, 'the client')
+  await waitUntil(() => harness.clients.members.size === 1, 'the client')
   const { client } = harness
   client.closeAfterReplies(CloseReason.none)
   wire.send(Buffer.concat([HEADER, encode('SET', 'a', 'b')]))

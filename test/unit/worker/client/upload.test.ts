@@ -262,7 +262,7 @@ describe('more than there are connections for', () => {
     const waiting = await Promise.all(Array.from({ length: 50 }, () => harness.wire()))
     for (const wire of waiting) wire.send(request)
     await waitUntil(
-      () => [...harness.pool.clients].filter(client => !client.socket.reading).length === 50,
+      () => [...harness.clients.members].filter(client => !client.socket.reading).length === 50,
       'all to wait',
     )
     for (const wire of wires) wire.send(request.subarray(300_000))
@@ -273,22 +273,22 @@ describe('more than there are connections for', () => {
   test('one that leaves while it waits, or looks twice, does not take the turn of another', async () => {
     await start({ answer: answerLength })
     const { wires, request } = await occupyAll()
-    const known = new Set(harness.pool.clients)
+    const known = new Set(harness.clients.members)
     const leaver = await harness.wire()
-    const client = [...harness.pool.clients].find(each => !known.has(each))!
+    const client = [...harness.clients.members].find(each => !known.has(each))!
     leaver.send(request)
     await waitUntil(() => !client.socket.reading, 'the first to wait')
     const twice = await harness.wire()
     twice.send(request)
     await waitUntil(
-      () => [...harness.pool.clients].filter(each => !each.socket.reading).length === 2,
+      () => [...harness.clients.members].filter(each => !each.socket.reading).length === 2,
       'the second to wait',
     )
-    for (const each of harness.pool.clients) if (!each.socket.reading) harness.context.resumeLater(each)
+    for (const each of harness.clients.members) if (!each.socket.reading) harness.context.resumeLater(each)
     const last = await harness.wire()
     last.send(request)
     await waitUntil(
-      () => [...harness.pool.clients].filter(each => !each.socket.reading).length === 3,
+      () => [...harness.clients.members].filter(each => !each.socket.reading).length === 3,
       'the third to wait',
     )
     client.close(2)

@@ -240,7 +240,7 @@ describe('requests over several servers', () => {
     harness.servers[1]!.peer.send(`*1\r\n${bulk('x'.repeat(50_000))}`)
     await waitUntil(() => harness.client.heldBytes > 0, 'a reply to be held')
     wire.reset()
-    await waitUntil(() => harness.pool.clients.size === 0, 'the client to be gone')
+    await waitUntil(() => harness.clients.members.size === 0, 'the client to be gone')
     harness.servers[0]!.peer.send('*1\r\n$-1\r\n:1\r\n')
     harness.servers[2]!.peer.socket.resetAndDestroy()
     await waitUntil(() => balance().messages === 4, 'MGET and its fragments to be settled')

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { PoolConfig } from '../../../../src/shared/config.ts'
 import { WorkerSlot } from '../../../../src/shared/memory-layout.ts'
 import { ProcessStat } from '../../../../src/shared/stat-fields.ts'
-import type { Pool } from '../../../../src/worker/server/pool.ts'
+import type { PoolClients } from '../../../../src/worker/client/pool-clients.ts'
 import { ConnectionState } from '../../../../src/worker/server/server-connection.ts'
 import { poolOf, serverAt } from '../../../support/generation.ts'
 import { waitUntil } from '../../../support/wait.ts'
@@ -183,8 +183,8 @@ describe('a reload', () => {
 
 describe('a pool that a reload removes', () => {
   /** Replaces the pool by another; the harness looks at that one from now on. */
-  function replacePool(): Pool {
-    const old = harness.pool
+  function replacePool(): PoolClients {
+    const old = harness.clients
     const other: PoolConfig = poolOf('q', { servers: [...harness.config.servers] })
     harness.adopt([other])
     return old
@@ -198,7 +198,7 @@ describe('a pool that a reload removes', () => {
     await harness.server.received(1)
     const old = replacePool()
     await idle.untilClosed()
-    expect(old.clients.size).toBe(1)
+    expect(old.members.size).toBe(1)
     harness.server.peer.send(bulk('a'))
     expect(String(await busy.untilClosed())).toBe(bulk('a'))
     busy.destroy()
@@ -226,7 +226,10 @@ describe('a pool that a reload removes', () => {
     wire.send(get.subarray(10))
     expect(String(await wire.untilClosed())).toBe(bulk('value-of-a'))
     wire.destroy()
-    await waitUntil(() => old.servers.every(server => server.connectionCount === 0), 'its connections to be closed')
+    await waitUntil(
+      () => old.pool.servers.every(server => server.connectionCount === 0),
+      'its connections to be closed',
+    )
     expect(connectionsInAll()).toBe(0)
   })
 

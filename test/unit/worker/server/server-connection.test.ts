@@ -179,7 +179,7 @@ describe('the end of a connection', () => {
     await harness.servers[0]!.received(30)
     await harness.servers[1]!.received(20)
     for (const wire of wires.slice(0, 5)) wire.reset()
-    await waitUntil(() => harness.pool.clients.size === 5, 'half of the clients to be gone')
+    await waitUntil(() => harness.clients.members.size === 5, 'half of the clients to be gone')
     harness.servers[0]!.peer.socket.resetAndDestroy()
     await waitUntil(() => harness.serverOf(0).connectionCount === 0, 'the reset to be seen')
     harness.servers[1]!.peer.send(`:1\r\n*1\r\n${bulk('b')}`.repeat(10))
@@ -309,7 +309,7 @@ describe('expiry', () => {
   test('a client that leaves before its request expires', async () => {
     const wire = await expired()
     wire.reset()
-    await waitUntil(() => harness.pool.clients.size === 0, 'the client to be gone')
+    await waitUntil(() => harness.clients.members.size === 0, 'the client to be gone')
     harness.passTime(TIMEOUT_MS)
     await waitUntil(() => harness.server.peer.ended, 'the connection to be closed')
     await harness.expectAtRest()
@@ -323,7 +323,7 @@ describe('expiry', () => {
       wire.send(Buffer.concat([encode('GET', a), encode('MGET', a, b), encode('GET', b), encode('QUIT')]))
     await harness.servers[0]!.received(40)
     await harness.servers[1]!.received(40)
-    await waitUntil(() => [...harness.pool.clients].every(client => client.pending === 4), 'QUIT to be read')
+    await waitUntil(() => [...harness.clients.members].every(client => client.pending === 4), 'QUIT to be read')
     harness.passTime(TIMEOUT_MS)
     for (const wire of wires) {
       expect(String(await wire.untilClosed())).toBe(`${'-ERR Connection timed out\r\n'.repeat(3)}+OK\r\n`)
@@ -396,7 +396,7 @@ describe('large replies', () => {
     harness.server.peer.send(reply.slice(0, 400_000))
     await waitUntil(() => wire.received.length >= 300_000, 'a part of the reply')
     wire.reset()
-    await waitUntil(() => harness.pool.clients.size === 1, 'the client to be gone')
+    await waitUntil(() => harness.clients.members.size === 1, 'the client to be gone')
     harness.server.peer.send(reply.slice(400_000) + bulk('b'))
     expect(await texts(other, 1)).toEqual([bulk('b')])
     expect(harness.server.peers.length).toBe(1)
@@ -408,10 +408,13 @@ describe('large replies', () => {
     const other = await harness.wire()
     wire.socket.pause()
     wire.send(encode('GET', 'a'))
-    await waitUntil(() => [...harness.pool.clients].some(client => client.source !== null), 'the server to be paused')
+    await waitUntil(
+      () => [...harness.clients.members].some(client => client.source !== null),
+      'the server to be paused',
+    )
     other.send(encode('GET', 'b'))
     expect(await texts(other, 1)).toEqual([bulk('value-of-b')])
-    const pendingBytes = [...harness.pool.clients].map(client => client.socket.pendingBytes)
+    const pendingBytes = [...harness.clients.members].map(client => client.socket.pendingBytes)
     expect(Math.max(...pendingBytes)).toBeLessThan(2_000_000)
     wire.socket.resume()
     const [reply] = await wire.redisReplies(1)
@@ -425,7 +428,7 @@ describe('large replies', () => {
     wire.send(encode('GET', 'a'))
     await waitUntil(() => harness.client.source !== null, 'the server to be paused')
     wire.reset()
-    await waitUntil(() => harness.pool.clients.size === 0, 'the client to be gone')
+    await waitUntil(() => harness.clients.members.size === 0, 'the client to be gone')
     await harness.expectAtRest()
   })
 })
@@ -455,11 +458,11 @@ describe('a client that takes a large reply slowly', () => {
   }
 
   function pendingBytes(): number {
-    return Math.max(...[...harness.pool.clients].map(client => client.socket.pendingBytes + client.heldBytes))
+    return Math.max(...[...harness.clients.members].map(client => client.socket.pendingBytes + client.heldBytes))
   }
 
   function pausedClients(): number {
-    return [...harness.pool.clients].filter(client => client.source !== null).length
+    return [...harness.clients.members].filter(client => client.source !== null).length
   }
 
   function isPaused(): boolean {
@@ -522,7 +525,7 @@ describe('a client that takes a large reply slowly', () => {
     const { slow } = await startSlow()
     slow.send(encode('GET', 'large'))
     await waitUntil(isPaused, 'the server to be paused')
-    const [client] = [...harness.pool.clients].filter(each => each.source !== null)
+    const [client] = [...harness.clients.members].filter(each => each.source !== null)
     client!.checkWrites(harness.context.turn.nowMs)
     client!.checkWrites(harness.context.turn.nowMs + 70_000)
     expect(harness.poolStat('client_overrun')).toBe(1)
@@ -567,7 +570,7 @@ describe('a large reply before its turn', () => {
     const other = await harness.wire()
     other.send(encode('GET', harness.keyFor(1)))
     expect((await other.redisReplies(1))[0]!.length).toBe(LARGE.length)
-    expect(Math.max(...[...harness.pool.clients].map(client => client.memoryBytes))).toBeLessThan(4_000_000)
+    expect(Math.max(...[...harness.clients.members].map(client => client.memoryBytes))).toBeLessThan(4_000_000)
     harness.server.peer.send(bulk('first'))
     const replies = await wire.redisReplies(3)
     expect(replies.map(reply => reply.length)).toEqual([11, LARGE.length, 7])
@@ -600,7 +603,7 @@ describe('a large reply before its turn', () => {
     harness.passTime(TIMEOUT_MS + 10)
     expect(await texts(wire, 1)).toEqual(['-ERR Connection timed out\r\n'])
     gone.reset()
-    await waitUntil(() => harness.pool.clients.size === 1, 'the client to be gone')
+    await waitUntil(() => harness.clients.members.size === 1, 'the client to be gone')
     wire.send(encode('GET', 'c'))
     await harness.server.received(3)
     for (const half of [LARGE.slice(0, 5_000_000), LARGE.slice(5_000_000) + LARGE.slice(0, 4_000_000)]) {

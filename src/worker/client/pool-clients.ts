@@ -1,0 +1,93 @@
+/** The clients of one pool, as one worker sees them, and what they share. Data plane. */
+
+import type { RequestParser } from '../../protocol/parser.ts'
+import type { PoolConfig } from '../../shared/config.ts'
+import type { SharedLayout } from '../../shared/memory-layout.ts'
+import { PoolStat } from '../../shared/stat-fields.ts'
+import { CloseReason } from '../request/reply-target.ts'
+import type { Pool } from '../server/pool.ts'
+import type { Client } from './client.ts'
+import type { ClientProtocol } from './client-protocol.ts'
+import type { ClientWatches } from './client-watches.ts'
+
+/** Request parsers kept for reuse; a burst's surplus goes to the garbage collector. */
+const KEPT_PARSERS = 64
+
+export class PoolClients {
+  readonly pool: Pool
+  readonly protocol: ClientProtocol
+  readonly watches: ClientWatches
+  readonly members: Set<Client> = new Set()
+  /** Parsers that no client uses at the moment. */
+  readonly requestParsers: RequestParser[] = []
+  /** Epoch of the routing table that the clients' sessions know of. */
+  private checkedEpoch = 0
+
+  constructor(pool: Pool, protocol: ClientProtocol, watches: ClientWatches) {
+    this.pool = pool
+    this.protocol = protocol
+    this.watches = watches
+  }
+
+  acquireRequestParser(): RequestParser {
+    return this.requestParsers.pop() ?? this.protocol.newRequestParser()
+  }
+
+  releaseRequestParser(parser: RequestParser): void {
+    parser.reset()
+    if (this.requestParsers.length < KEPT_PARSERS) this.requestParsers.push(parser)
+  }
+
+  admit(client: Client): void {
+    const { pool } = this
+    this.members.add(client)
+    pool.row[pool.statBase + PoolStat.clientConnections]++
+    pool.context.countConnection(1)
+  }
+
+  forget(client: Client): void {
+    if (!this.members.delete(client)) return
+    const { pool } = this
+    pool.row[pool.statBase + PoolStat.clientConnections]--
+    pool.context.countConnection(-1)
+    pool.context.clientGone()
+  }
+
+  /** Says in the log why a client is not served. */
+  logRefused(client: Client, reason: string): void {
+    const { config, limitedLog } = this.pool
+    limitedLog.notice('refused client', () => `refused c ${client.address} of pool '${config.name}': ${reason}`)
+  }
+
+  /** Tells sessions when keys and channels may belong to other servers than before. */
+  checkRing(): void {
+    const { epoch } = this.pool.router
+    if (epoch === this.checkedEpoch) return
+    this.checkedEpoch = epoch
+    for (const client of this.members) client.session?.ringChanged()
+  }
+
+  /** Closes clients that have been silent for `client_idle_timeout`. */
+  closeIdle(nowMs: number): void {
+    const { config, row, statBase } = this.pool
+    for (const client of this.members) {
+      if (client.session?.listening || client.lingerUntilMs > 0) continue
+      if (client.head === null && nowMs - client.activeMs >= config.clientIdleTimeoutMs) {
+        row[statBase + PoolStat.clientIdle]++
+        client.close(CloseReason.error)
+      }
+    }
+  }
+
+  /** Takes a new configuration and its memory. The clients stay. */
+  adopt(config: PoolConfig, index: number, layout: SharedLayout, shared: SharedArrayBuffer): void {
+    this.pool.adopt(config, index, layout, shared)
+    this.checkedEpoch = -1
+    for (const client of this.members) client.configured()
+  }
+
+  /** The pool is no longer configured: clients lose their connection once they are answered; then `pool.leaveServers` is to be called. */
+  retire(): void {
+    for (const client of this.members) client.drain()
+  }
+}

@@ -1,0 +1,50 @@
+/** What every room may ask of the worker that it works in. Data plane. `worker/context.ts` implements it. */
+
+import type { LimitedLog } from '../../log/limited-log.ts'
+import type { Logger } from '../../log/log.ts'
+import type { FromWorker } from '../../shared/messages.ts'
+import type { Timer } from './timer.ts'
+import type { Turn } from './turn.ts'
+
+/** Has input that waits. */
+export interface Resumable {
+  resume(): void
+}
+
+/** Has counts that the statistics do not show yet. */
+export interface Publishable {
+  publish(): void
+}
+
+export interface WorkerScope {
+  readonly turn: Turn
+  readonly timer: Timer
+  readonly workerIndex: number
+  readonly workers: number
+  readonly mbufBytes: number
+  readonly log: Logger
+  /** For every line that a client can cause and that belongs to no pool. */
+  readonly limitedLog: LimitedLog
+  /** Sends a message to the primary. */
+  readonly post: (message: FromWorker) => void
+  readonly memory: {
+    /** Memory is short: clients are not read. */
+    readonly pressed: boolean
+    /** To be called when bytes have come. */
+    check(): void
+  }
+  /** This worker's block (`WorkerSlot`). */
+  readonly slot: Int32Array
+  /** The control block (`Control`). */
+  readonly control: Int32Array
+  /** The counts are published at the end of the turn. */
+  publishLater(tally: Publishable): void
+  /** The client goes on with its input once this turn's replies are all in. */
+  resumeLater(client: Resumable): void
+  /** A number that no other client of the process has. */
+  takeClientId(): number
+  countConnection(sign: number): void
+  /** Clients of the process, those on their way to a worker included. */
+  clientsOverall(): number
+  clientGone(): void
+}

@@ -1,0 +1,25 @@
+/** Which wire protocol a pool speaks: the only file that knows both. Data plane. */
+
+import type { PoolConfig } from '../shared/config.ts'
+import type { SharedLayout } from '../shared/memory-layout.ts'
+import type { ClientWatches } from './client/client-watches.ts'
+import { PoolClients } from './client/pool-clients.ts'
+import type { WorkerScope } from './io/worker-scope.ts'
+import { MemcacheProtocol } from './memcache/memcache-protocol.ts'
+import { RedisProtocol } from './redis/redis-protocol.ts'
+import { Pool } from './server/pool.ts'
+
+/** A pool that is configured for the first time, with no clients yet. */
+export function newPoolClients(
+  scope: WorkerScope,
+  watches: ClientWatches,
+  config: PoolConfig,
+  index: number,
+  layout: SharedLayout,
+  shared: SharedArrayBuffer,
+): PoolClients {
+  const pool = new Pool(scope, config, index, layout, shared)
+  const protocol = config.redis ? new RedisProtocol(pool) : new MemcacheProtocol(pool)
+  pool.protocol = protocol
+  return new PoolClients(pool, protocol, watches)
+}
