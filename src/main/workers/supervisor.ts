@@ -144,7 +144,7 @@ export class Supervisor implements HandOverTarget {
 
   /**
    * A message costs more than the client in it, and wakes a thread. So one that comes alone goes at once, and where clients come quickly one
-   * after the other they go together, a millisecond later (measured: see `docs/decisions.md`).
+   * after the other they go together, a millisecond later (measured: see `docs/decisions/0002-connection-hand-over.md`).
    */
   #handOverSoon(place: Place): void {
     const isPause = performance.now() - place.handedOverMs < HAND_OVER_PAUSE_MS

@@ -243,7 +243,7 @@ export class Socket {
 
   /**
    * Writes bytes [start, end) of buf at once, from where they lie, as far as the kernel takes them, and copies the rest. For bodies that
-   * pass through: a megabyte costs no copy (measured: SET of 1 MiB, see `docs/decisions.md`).
+   * pass through: a megabyte costs no copy (measured: SET of 1 MiB, see `docs/decisions/0006-large-values-pass-through.md`).
    */
   writeThrough(buf: Uint8Array, start: number, end: number): void {
     if (this.closed) return
