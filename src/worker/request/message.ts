@@ -39,7 +39,7 @@ export class Message {
   silent = false
   /** Expired: its client has had an error, the gauges no longer count it. */
   expired = false
-  /** `Turn.nowMs` scale; 0 = no deadline. */
+  /** On the clock of its server connection, which stands still while that is not read; 0 = no deadline. */
   deadlineMs = 0
   requestBytes = 0
   /** A reply that waits: bytes [replyStart, replyEnd) of `reply`. `hold` is set when `reply` belongs to the arena. */

@@ -91,6 +91,12 @@ export class ServerConnection implements SocketOwner {
   private paused = false
   /** The large reply at the head lies in the tail, as far as it is here, until its client's earlier requests are answered. */
   private awaitsTurn = false
+  /**
+   * How long the connection was not read for a client's sake, ms in all. Deadlines are on a clock that stands still meanwhile: `Turn.nowMs`
+   * less this. While `paused` it is counted up to `unreadCountedMs`, which the coarse timer moves on.
+   */
+  private unreadMs = 0
+  private unreadCountedMs = 0
   /** How much longer others wait for that client, ms; and until when they do, while they do. 0 = nobody waits. */
   private patienceMs = 0
   private patienceEndsMs = 0
@@ -206,7 +212,7 @@ export class ServerConnection implements SocketOwner {
     message.queued = true
     const timeoutMs = pool.config.timeoutMs
     if (timeoutMs > 0) {
-      message.deadlineMs = pool.context.turn.nowMs + timeoutMs
+      message.deadlineMs = pool.context.turn.nowMs - this.unreadMs + timeoutMs
       pool.context.timer.arm()
     } else {
       // A reload may bring a timeout: it is for requests that come after it.
@@ -247,7 +253,7 @@ export class ServerConnection implements SocketOwner {
     this.tally.growRequest(bytes - message.requestBytes)
     message.requestBytes = bytes
     this.progressMs = pool.context.turn.nowMs
-    if (pool.config.timeoutMs > 0) message.deadlineMs = this.progressMs + pool.config.timeoutMs
+    if (pool.config.timeoutMs > 0) message.deadlineMs = this.progressMs - this.unreadMs + pool.config.timeoutMs
   }
 
   /** The upload's client is gone or out of step. */
@@ -402,8 +408,7 @@ export class ServerConnection implements SocketOwner {
     if (alone || client.socket.pendingBytes >= client.hardLimitBytes) {
       this.pause(client, alone)
     } else if (this.graceMs > 0) {
-      this.paused = true
-      this.socket.readStop()
+      this.stopReading()
       client.source = this
       this.graceEndsMs = this.server.pool.context.turn.nowMs + this.graceMs
     }
@@ -416,13 +421,23 @@ export class ServerConnection implements SocketOwner {
    */
   private pause(client: ReplyTarget, alone: boolean): void {
     const { context } = this.server.pool
-    this.paused = true
-    this.socket.readStop()
+    this.stopReading()
     if (!this.awaitsTurn) client.source = this
     // What the client asks from now on would go elsewhere too, and overtake what waits here.
     if (alone && this.head!.serverNext !== null) client.holdNext()
     if (!alone) this.patienceEndsMs = context.turn.nowMs + this.patienceMs
     client.watchWrites()
+  }
+
+  private stopReading(): void {
+    this.paused = true
+    this.unreadCountedMs = this.server.pool.context.turn.nowMs
+    this.socket.readStop()
+  }
+
+  private countUnread(nowMs: number): void {
+    this.unreadMs += nowMs - this.unreadCountedMs
+    this.unreadCountedMs = nowMs
   }
 
   /** Nobody but this client awaits anything on this connection. */
@@ -442,6 +457,7 @@ export class ServerConnection implements SocketOwner {
     this.patienceEndsMs = 0
     if (this.graceEndsMs > 0) this.graceMs = Math.max(0, this.graceEndsMs - nowMs)
     this.graceEndsMs = 0
+    this.countUnread(nowMs)
     this.paused = false
     this.progressMs = nowMs
     this.socket.readStart()
@@ -627,16 +643,20 @@ export class ServerConnection implements SocketOwner {
       this.checkUpload(this.upload, nowMs)
       return
     }
-    if (this.paused) this.checkPause(nowMs)
+    if (this.paused) {
+      this.countUnread(nowMs)
+      this.checkPause(nowMs)
+    }
     if (timeoutMs === 0) return
-    const passing = this.streamLeft > 0 || this.paused
-    if (this.streamLeft > 0 && !this.paused && nowMs - this.progressMs >= timeoutMs) {
+    const passing = this.streamLeft > 0 || this.paused || this.gathersLarge
+    if (passing && !this.paused && nowMs - this.progressMs >= timeoutMs) {
       this.fail(Failure.timedOut)
       return
     }
     // A reply that is passing has been in time; those behind it have deadlines of their own.
     let message = passing && this.head !== null ? this.head.serverNext : this.head
-    while (message !== null && (message.expired || nowMs >= message.deadlineMs || message.deadlineMs === NEVER_MS)) {
+    const clockMs = nowMs - this.unreadMs
+    while (message !== null && (message.expired || clockMs >= message.deadlineMs || message.deadlineMs === NEVER_MS)) {
       const next: Message | null = message.serverNext
       if (!message.expired && message.deadlineMs !== NEVER_MS) {
         this.expire(message)
@@ -659,6 +679,11 @@ export class ServerConnection implements SocketOwner {
       server.countFailure(`no answer for ${timeoutMs} ms`)
     }
     if (this.requests === 0 || stalledMs >= timeoutMs * STALL_TIMEOUTS) this.close(Failure.timedOut)
+  }
+
+  /** A large reply is arriving that cannot pass through: it goes to memory. */
+  private get gathersLarge(): boolean {
+    return this.tail !== null && this.parser.need >= STREAM_BYTES && this.drop === null
   }
 
   /** A server that does not take a body has the pool's timeout; a client that does not send one has its own. */

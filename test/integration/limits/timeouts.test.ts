@@ -68,3 +68,26 @@ test('a connection has a time of its own, a reply another', { timeout: 60_000 },
   expect(quick!).toBeLessThan(LONG_MS / 2_000)
   await proxy.stop('SIGKILL')
 })
+
+test('a client that pauses longer than the timeout gets every large value', { timeout: 60_000 }, async () => {
+  const servers = [await startRedis(), await startRedis()]
+  const yml = poolYml({
+    name: 'large',
+    listen: '127.0.0.1:@PORT0@',
+    keys: { redis: true, timeout: 400 },
+    servers: servers.map((server, i) => serverEntry(server, `s${i}`)),
+  })
+  const proxy = await startProxy({ kind: 'pistachio', yml, workers: 1 })
+  const wire = await Wire.open({ port: proxy.ports[0]! })
+  const keys = Array.from({ length: 20 }, (_, i) => `key${i}`)
+  const value = 'x'.repeat(1_000_000)
+  for (const key of keys) wire.send(encode('SET', key, value))
+  expect(new Set((await wire.redisReplies(keys.length)).map(String))).toEqual(new Set(['+OK\r\n']))
+  wire.socket.pause()
+  wire.send(Buffer.concat(keys.map(key => encode('GET', key))))
+  await new Promise(resolve => setTimeout(resolve, 600))
+  wire.socket.resume()
+  const replies = await wire.redisReplies(keys.length, { timeoutMs: 20_000 })
+  expect(replies.map(reply => reply.length)).toEqual(keys.map(() => value.length + 12))
+  await proxy.stop('SIGKILL')
+})

@@ -479,7 +479,7 @@ describe('a client that takes a large reply slowly', () => {
     await waitUntil(isPaused, 'the server to be paused at the limit')
     expect(pendingBytes()).toBeGreaterThan(2_000_000)
     expect(pendingBytes()).toBeLessThan(KEPT_BYTES)
-    harness.passTime(SLOW_PATIENCE_MS - 100)
+    harness.passTime(SLOW_PATIENCE_MS / 2)
     expect(harness.poolStat('client_overrun')).toBe(0)
     harness.passTime(SLOW_PATIENCE_MS + 100)
     expect(harness.poolStat('client_overrun')).toBe(1)
@@ -532,14 +532,28 @@ describe('a client that takes a large reply slowly', () => {
     await harness.expectAtRest()
   })
 
-  test('does not touch the deadlines of those behind it', async () => {
-    const { slow, other } = await startSlow({ pool: { timeoutMs: TIMEOUT_MS } })
+  test('does not use up the time of those behind it: a deadline is for the server', async () => {
+    const { slow, other } = await startSlow({ pool: { timeoutMs: 300 } })
     await askTogether(slow, other)
-    await waitUntil(isPaused, 'the server to be paused')
-    harness.passTime(TIMEOUT_MS + 100)
+    const deadlineMs = performance.now() + 300
+    await waitUntil(() => isPaused() && pendingBytes() > 2_000_000, 'the server to be paused at the limit')
+    await waitUntil(() => performance.now() > deadlineMs + 100, 'the time of the one behind it')
+    expect(harness.serverStat(0, 'request_timeouts')).toBe(0)
+    slow.socket.resume()
+    expect(await texts(other, 1)).toEqual([bulk('value-of-b')])
+    expect((await slow.redisReplies(1))[0]!.length).toBe(LARGE.length)
+  })
+
+  test('and a server that stops in the middle of it has the timeout from then on', async () => {
+    await start({ answer: silent, pool: { timeoutMs: 300 } })
+    const [wire, other] = [await harness.wire(), await harness.wire()]
+    wire.send(encode('GET', 'large'))
+    await harness.server.received(1)
+    other.send(encode('GET', 'b'))
+    await harness.server.received(2)
+    harness.server.peer.send(LARGE.slice(0, 400_000))
+    await wire.untilClosed()
     expect(await texts(other, 1)).toEqual(['-ERR Connection timed out\r\n'])
-    other.send(encode('GET', 'c'))
-    expect(await texts(other, 1)).toEqual([bulk('value-of-c')])
   })
 
   test('is one of many: beyond a number of connections the next one has to hurry', { timeout: 30_000 }, async () => {
