@@ -194,7 +194,7 @@ function startWorker(redis: boolean): { clients: Handle[]; servers: Handle[] } {
   })
   serverHandles.length = 0
   context.turn.begin()
-  context.adopt({ generation: 0, config: { pools: [config] }, shapes, shared })
+  context.adopt({ generation: 0, config: { pools: [config] }, shapes, shared }, [])
   for (const connect of connecting.splice(0)) connect()
   endTurn()
   const clients = Array.from({ length: CLIENTS }, () => {

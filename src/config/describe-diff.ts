@@ -1,7 +1,7 @@
 /** What a reload changed, in words for the log. Primary thread; called by `primary.ts`. */
 
 import type { Config, ServerConfig } from '../shared/config.ts'
-import type { ConfigDiff, PoolChange } from './diff.ts'
+import type { ConfigDiff, PoolChange } from '../shared/config-diff.ts'
 
 /**
  * One line for each pool that is not as it was, and for each address that is gone.

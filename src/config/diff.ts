@@ -3,82 +3,19 @@
  * go or change, and what of a pool's work must begin anew. Called on the primary thread, which acts on it.
  */
 
-import type { Config, ListenAddress, PoolConfig, ServerConfig } from '../shared/config.ts'
-
-/** Position of a pool or server that does not exist on one of the two sides. */
-export const ABSENT = -1
-
-/** Where a listener of the new or old configuration stands. Listeners are equal when their texts are. */
-export interface ListenerChange {
-  /**
-   * `open`: new; `close`: gone; `keep`: goes on as it is, perhaps for another pool; `reopen`: the same address, but
-   * what only a new socket can have (backlog, SO_REUSEPORT) is different.
-   */
-  readonly action: 'open' | 'close' | 'keep' | 'reopen'
-  readonly listen: ListenAddress
-  /** Pool index before, or `ABSENT`. */
-  readonly before: number
-  /** Pool index after, or `ABSENT`. */
-  readonly after: number
-}
-
-/** Servers are the same server when their names are equal. */
-export interface ServerChanges {
-  readonly added: readonly ServerConfig[]
-  readonly removed: readonly ServerConfig[]
-  /** New form; only the weight differs. */
-  readonly reweighted: readonly ServerConfig[]
-  /** New form; the address differs (and perhaps the weight): open connections lead to the wrong place. */
-  readonly moved: readonly ServerConfig[]
-  /** For each new server index, its index before, or `ABSENT`. */
-  readonly previous: readonly number[]
-}
-
-/** A pool on both sides, by name. */
-export interface PoolChange {
-  readonly name: string
-  readonly before: number
-  readonly after: number
-  /**
-   * Fields that differ, in the order of the type; neither `listen` nor `servers`. Empty for a pool whose settings are
-   * the same.
-   */
-  readonly settings: readonly (keyof PoolConfig)[]
-  readonly listenChanged: boolean
-  readonly servers: ServerChanges
-  /** Redis became memcached or the other way round: clients of the pool cannot stay. */
-  readonly protocolChanged: boolean
-  /** Keys may map to other servers: the table must be built anew. */
-  readonly ringChanged: boolean
-  /**
-   * What is done once to a server connection (password, database, keepalive) differs: all of them must be made anew.
-   */
-  readonly connectionsChanged: boolean
-  /** Nothing at all differs. */
-  readonly unchanged: boolean
-}
-
-export interface ConfigDiff {
-  /** Indexes of new pools, in the new configuration. */
-  readonly added: readonly number[]
-  /** Indexes of pools that are gone, in the old configuration. */
-  readonly removed: readonly number[]
-  /** Every pool that both sides have, in the new order, changed or not. */
-  readonly common: readonly PoolChange[]
-  /** Listeners to close come first, so that their addresses are free. */
-  readonly listeners: readonly ListenerChange[]
-  /** Nothing at all differs. */
-  readonly unchanged: boolean
-}
+import type { Config, PoolConfig, ServerConfig } from '../shared/config.ts'
+import {
+  ABSENT,
+  type ConfigDiff,
+  isSameServer,
+  type ListenerChange,
+  type PoolChange,
+  type ServerChanges,
+} from '../shared/config-diff.ts'
 
 const RING_SETTINGS: readonly (keyof PoolConfig)[] = ['hash', 'hashTag', 'distribution']
-const CONNECTION_SETTINGS: readonly (keyof PoolConfig)[] = [
-  'redis',
-  'redisAuth',
-  'redisDb',
-  'serverTcpKeepalive',
-  'tcpKeepaliveIdleSec',
-]
+/** What is done once to a server connection. */
+const CONNECTION_SETTINGS: readonly (keyof PoolConfig)[] = ['redis', 'redisAuth', 'redisDb', 'serverTcpKeepalive']
 const SOCKET_SETTINGS: readonly (keyof PoolConfig)[] = ['backlog', 'reuseport']
 
 /** Compares two checked configurations. Neither is changed; the result refers to parts of both. */
@@ -118,7 +55,9 @@ function comparePools(before: PoolConfig, after: PoolConfig, oldIndex: number, n
       includesAny(settings, RING_SETTINGS) ||
       added.length + removed.length + reweighted.length > 0 ||
       reweighs(before, moved),
-    connectionsChanged: includesAny(settings, CONNECTION_SETTINGS),
+    connectionsChanged:
+      includesAny(settings, CONNECTION_SETTINGS) ||
+      (after.serverTcpKeepalive && settings.includes('tcpKeepaliveIdleSec')),
     unchanged:
       settings.length + added.length + removed.length + reweighted.length + moved.length === 0 && !listenChanged,
   }
@@ -131,30 +70,24 @@ function changedSettings(before: PoolConfig, after: PoolConfig): readonly (keyof
 }
 
 function compareServers(before: readonly ServerConfig[], after: readonly ServerConfig[]): ServerChanges {
-  const oldIndexes = new Map(before.map((server, index) => [server.name, index]))
+  const oldByName = new Map(before.map((server, index) => [server.name, { server, index }]))
   const newNames = new Set(after.map(server => server.name))
-  const previous = after.map(server => oldIndexes.get(server.name) ?? ABSENT)
-  const moved = after.filter(
-    (server, index) => previous[index] !== ABSENT && !sameAddress(before[previous[index]!]!, server),
-  )
+  const pairs = after.map(server => ({ server, old: oldByName.get(server.name) }))
+  const isMoved = ({ server, old }: (typeof pairs)[number]): boolean =>
+    old !== undefined && !isSameServer(old.server, server)
   return {
-    added: after.filter((_, index) => previous[index] === ABSENT),
+    added: pairs.filter(({ old }) => old === undefined).map(({ server }) => server),
     removed: before.filter(server => !newNames.has(server.name)),
-    reweighted: after.filter((server, index) => {
-      const old = before[previous[index]!]
-      return old !== undefined && sameAddress(old, server) && old.weight !== server.weight
-    }),
-    moved,
-    previous,
+    reweighted: pairs
+      .filter(pair => !isMoved(pair) && pair.old !== undefined && pair.old.server.weight !== pair.server.weight)
+      .map(({ server }) => server),
+    moved: pairs.filter(isMoved).map(({ server }) => server),
+    previous: pairs.map(pair => (pair.old === undefined || isMoved(pair) ? ABSENT : pair.old.index)),
   }
 }
 
 function reweighs(before: PoolConfig, moved: readonly ServerConfig[]): boolean {
   return moved.some(server => before.servers.some(old => old.name === server.name && old.weight !== server.weight))
-}
-
-function sameAddress(a: ServerConfig, b: ServerConfig): boolean {
-  return a.host === b.host && a.port === b.port && a.path === b.path
 }
 
 function compareListeners(before: readonly PoolConfig[], after: readonly PoolConfig[]): readonly ListenerChange[] {

@@ -9,10 +9,11 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { describeDiff } from '../config/describe-diff.ts'
-import { type ConfigDiff, diffConfigs } from '../config/diff.ts'
+import { diffConfigs } from '../config/diff.ts'
 import { resolveBySystem } from '../config/listen.ts'
 import type { Logger } from '../log/log.ts'
 import type { Config } from '../shared/config.ts'
+import type { ConfigDiff } from '../shared/config-diff.ts'
 import { Control } from '../shared/memory-layout.ts'
 import type { FromWorker, LogOptions, WorkerData } from '../shared/messages.ts'
 import { PoolStat, ProcessStat } from '../shared/stat-fields.ts'
@@ -220,7 +221,7 @@ export class Primary {
     this.#listeners.release(diff.listeners, next.config)
     this.#use(next)
     this.#countListeners(diff.listeners.filter(change => change.action === 'open').length)
-    this.#supervisor.broadcast({ type: 'generation', next: forWorkers(next) })
+    this.#supervisor.broadcast({ type: 'generation', next: forWorkers(next), changes: diff.common })
     this.#listeners.commit(diff.listeners, next.config, prepared)
     this.#health.useGeneration(next)
     for (const pool of stale) this.#health.rebuild(pool)

@@ -1,6 +1,7 @@
 /** Every message between the primary and a worker. Data goes by shared memory (`memory-layout.ts`); only these go by port. */
 
 import type { Config } from './config.ts'
+import type { PoolChange } from './config-diff.ts'
 import type { PoolShape } from './memory-layout.ts'
 
 export interface LogOptions {
@@ -37,6 +38,7 @@ export interface WorkerData {
 /**
  * `begin`: the first message, and only the first.
  * `clients`: accepted connections and the pool of each; the handles travel in the transfer list (raw TCP handles: `net/raw-handle.ts`).
+ * `generation`: a reload. `changes`: the pools that the generation before had too.
  * `listen` / `unlisten`: this worker owns the pool's listener (unix path, or SO_REUSEPORT).
  */
 export type ToWorker =
@@ -44,7 +46,7 @@ export type ToWorker =
   | { readonly type: 'clients'; readonly pools: readonly number[]; readonly handles: readonly unknown[] }
   | { readonly type: 'listen'; readonly pool: number }
   | { readonly type: 'unlisten'; readonly pool: number }
-  | { readonly type: 'generation'; readonly next: Generation }
+  | { readonly type: 'generation'; readonly next: Generation; readonly changes: readonly PoolChange[] }
   | { readonly type: 'drain'; readonly timeoutMs: number }
   | { readonly type: 'reopen-log' }
 

@@ -4,6 +4,7 @@
 
 import { LimitedLog } from '../log/limited-log.ts'
 import type { Logger } from '../log/log.ts'
+import type { PoolChange } from '../shared/config-diff.ts'
 import { SharedLayout, WorkerSlot } from '../shared/memory-layout.ts'
 import type { FromWorker, Generation } from '../shared/messages.ts'
 import { ProcessStat } from '../shared/stat-fields.ts'
@@ -167,10 +168,15 @@ export class Context implements WorkerScope {
     return this.pools.find(({ pool }) => pool.config.name === name)
   }
 
-  /** Takes a generation: the first, or a reloaded one. Pools are known by name; those that go lose their clients. */
-  adopt(next: Generation): void {
+  /**
+   * Takes a generation: the first, or a reloaded one. Pools that go lose their clients.
+   * @param changes pools of the generation before that are in this one too; none with the first.
+   */
+  adopt(next: Generation, changes: readonly PoolChange[]): void {
     const layout = new SharedLayout(this.workers, next.shapes)
-    const before = new Map(this.pools.map(clients => [clients.pool.config.name, clients]))
+    const before = this.pools
+    const gone = new Set(before)
+    const changeOf = new Map(changes.map(change => [change.after, change]))
     const oldRow = this.row
     const oldSlot = this.slot
     this.row = layout.row(next.shared, this.workerIndex + 1)
@@ -185,18 +191,18 @@ export class Context implements WorkerScope {
     this.generation = next.generation
     const pools: PoolClients[] = []
     for (const [index, config] of next.config.pools.entries()) {
-      const old = before.get(config.name)
-      before.delete(config.name)
-      if (old !== undefined && old.pool.config.redis === config.redis) {
-        old.adopt(config, index, layout, next.shared)
-        pools.push(old)
-      } else {
-        if (old !== undefined) this.retire(old)
+      const change = changeOf.get(index)
+      if (change === undefined || change.protocolChanged) {
         pools.push(newPoolClients(this, this.watches, config, index, layout, next.shared))
+        continue
       }
+      const known = before[change.before]
+      gone.delete(known)
+      known.adopt(config, index, layout, next.shared, change)
+      pools.push(known)
     }
     this.pools = pools
-    for (const pool of before.values()) this.retire(pool)
+    for (const pool of gone) this.retire(pool)
     for (const { pool } of pools) if (pool.config.preconnect) pool.preconnect()
   }
 

@@ -7,6 +7,7 @@ import { getSystemErrorName } from 'node:util'
 import { parentPort } from 'node:worker_threads'
 import { assert } from '../bytes/assert.ts'
 import { createLogger, type Logger } from '../log/log.ts'
+import type { PoolChange } from '../shared/config-diff.ts'
 import { SharedLayout, WorkerSlot, WorkerState } from '../shared/memory-layout.ts'
 import type { FromWorker, Generation, ToWorker, WorkerData } from '../shared/messages.ts'
 import { Acceptor, acceptHandedOver } from './client/acceptor.ts'
@@ -34,7 +35,7 @@ class WorkerThread {
     this.#log = createLogger({ ...data.log, control, component: `worker ${workerIndex}` })
     this.#context = new Context({ workerIndex, workers, mbufBytes, memoryLimitBytes, log: this.#log, post })
     this.#acceptor = new Acceptor(this.#context, name => this.#context.findPool(name))
-    this.#context.adopt(current)
+    this.#context.adopt(current, [])
     Atomics.store(this.#context.slot, WorkerSlot.state, WorkerState.running)
   }
 
@@ -51,7 +52,7 @@ class WorkerThread {
         this.#acceptor.unlisten(pools[message.pool].pool.config.listen.text)
         break
       case 'generation':
-        this.#adopt(message.next)
+        this.#adopt(message.next, message.changes)
         break
       case 'drain':
         Atomics.store(slot, WorkerSlot.state, WorkerState.draining)
@@ -69,10 +70,10 @@ class WorkerThread {
     else post({ type: 'listen-failed', pool, code: getSystemErrorName(status) })
   }
 
-  #adopt(next: Generation): void {
+  #adopt(next: Generation, changes: readonly PoolChange[]): void {
     const old = this.#context.slot
     this.#context.turn.begin()
-    this.#context.adopt(next)
+    this.#context.adopt(next, changes)
     this.#log.follow(new SharedLayout(this.#workers, next.shapes).control(next.shared))
     Atomics.store(this.#context.slot, WorkerSlot.state, Atomics.exchange(old, WorkerSlot.state, WorkerState.gone))
     post({ type: 'adopted', generation: next.generation })

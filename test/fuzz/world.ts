@@ -3,6 +3,7 @@
  * `src/worker` is what any worker is driven by: the context, a generation, and handles that are handed over.
  */
 
+import { diffConfigs } from '../../src/config/diff.ts'
 import { fillTable, shapeOf, tableInput } from '../../src/routing/ring-table.ts'
 import type { PoolConfig } from '../../src/shared/config.ts'
 import { PoolHead, SharedLayout, WorkerSlot } from '../../src/shared/memory-layout.ts'
@@ -67,6 +68,8 @@ export class World {
   private readonly messagesAtRest: number
   private config: PoolConfig
   private generations = 0
+  /** The configuration that the worker has. */
+  private current: PoolConfig | null = null
 
   constructor(options: WorldOptions) {
     this.random = options.random
@@ -141,8 +144,10 @@ export class World {
     fillTable(tableInput(config, live), layout.table(shared, 0, 0))
     layout.poolHead(shared, 0)[PoolHead.liveServers] = live.length
     const generation: Generation = { generation: this.generations++, config: { pools: [config] }, shapes, shared }
+    const { common } = diffConfigs({ pools: this.current === null ? [] : [this.current] }, { pools: [config] })
+    this.current = config
     this.context.turn.begin()
-    this.context.adopt(generation)
+    this.context.adopt(generation, common)
   }
 
   /** A client connection that the worker has taken. */

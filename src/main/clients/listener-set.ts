@@ -13,11 +13,11 @@
 import { accessSync, constants, rmSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { ListenerChange } from '../../config/diff.ts'
 import { LimitedLog } from '../../log/limited-log.ts'
 import type { Logger } from '../../log/log.ts'
 import { type AcceptedClient, type Listener, ListenFailure, openListener, pathFailure } from '../../net/listener.ts'
 import type { Config, PoolConfig } from '../../shared/config.ts'
+import type { ListenerChange } from '../../shared/config-diff.ts'
 import type { FromWorker, ToWorker } from '../../shared/messages.ts'
 import { strerror } from '../../shared/strerror.ts'
 

@@ -5,6 +5,7 @@
 
 import { shapeOf } from '../../routing/ring-table.ts'
 import type { Config, PoolConfig, ServerConfig } from '../../shared/config.ts'
+import { isSameServer } from '../../shared/config-diff.ts'
 import { Control, Health, HealthState, HealthTime, SharedLayout } from '../../shared/memory-layout.ts'
 import type { Generation } from '../../shared/messages.ts'
 import { TableBuilder, type TableRunner } from './table-builder.ts'
@@ -89,14 +90,11 @@ export interface ServerPlace {
   readonly server: number
 }
 
-/** Where the same server stands in another configuration: equal pool name, server name and address. */
+/** Where the same server of the pool of the same name stands in another configuration. */
 export function findServer(config: Config, pool: PoolConfig, server: ServerConfig): ServerPlace | null {
   const poolIndex = config.pools.findIndex(candidate => candidate.name === pool.name)
   if (poolIndex === -1) return null
-  const serverIndex = config.pools[poolIndex].servers.findIndex(
-    ({ name, host, port, path }) =>
-      name === server.name && host === server.host && port === server.port && path === server.path,
-  )
+  const serverIndex = config.pools[poolIndex].servers.findIndex(candidate => isSameServer(candidate, server))
   return serverIndex === -1 ? null : { pool: poolIndex, server: serverIndex }
 }
 

@@ -2,6 +2,7 @@
 
 import type { RequestParser } from '../../protocol/parser.ts'
 import type { PoolConfig } from '../../shared/config.ts'
+import type { PoolChange } from '../../shared/config-diff.ts'
 import type { SharedLayout } from '../../shared/memory-layout.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
 import { CloseReason } from '../request/reply-target.ts'
@@ -80,8 +81,8 @@ export class PoolClients {
   }
 
   /** Takes a new configuration and its memory. The clients stay. */
-  adopt(config: PoolConfig, index: number, layout: SharedLayout, shared: SharedArrayBuffer): void {
-    this.pool.adopt(config, index, layout, shared)
+  adopt(config: PoolConfig, index: number, layout: SharedLayout, shared: SharedArrayBuffer, change: PoolChange): void {
+    this.pool.adopt(config, index, layout, shared, change)
     this.checkedEpoch = -1
     for (const client of this.members) client.configured()
   }

@@ -2,7 +2,8 @@
 
 import { LimitedLog } from '../../log/limited-log.ts'
 import { PoolRouter } from '../../routing/ring-router.ts'
-import type { PoolConfig, ServerConfig } from '../../shared/config.ts'
+import type { PoolConfig } from '../../shared/config.ts'
+import { ABSENT, type PoolChange } from '../../shared/config-diff.ts'
 import type { SharedLayout } from '../../shared/memory-layout.ts'
 import { PoolStat, ServerStat } from '../../shared/stat-fields.ts'
 import type { WorkerScope } from '../io/worker-scope.ts'
@@ -135,14 +136,21 @@ export class Pool {
   }
 
   /**
-   * Takes a new configuration and its memory. Servers known by the same name and address keep their connections and what is
-   * queued on them; the others finish what they have and close.
+   * Takes a new configuration and its memory. A server that is the same one keeps its connections, unless they have to
+   * be made again, and what is queued on them; the others finish what they have and close.
+   * @param change what the reload's plan says of this pool.
    */
-  adopt(config: PoolConfig, index: number, layout: SharedLayout, shared: SharedArrayBuffer): void {
+  adopt(
+    config: PoolConfig,
+    index: number,
+    layout: SharedLayout,
+    shared: SharedArrayBuffer,
+    { servers, connectionsChanged }: PoolChange,
+  ): void {
     const oldRow = this.row
     const oldBase = this.statBase
-    const greets = config.redisAuth !== this.config.redisAuth || config.redisDb !== this.config.redisDb
-    const before = new Map(this.servers.map(server => [identityOf(server.config), server]))
+    const before = this.servers
+    const gone = new Set(before)
     this.config = config
     this.index = index
     this.layout = layout
@@ -154,15 +162,15 @@ export class Pool {
     this.router = new PoolRouter(config, layout, shared, index)
     this.split = new KeySplit(config.servers.length)
     this.servers = config.servers.map((serverConfig, i) => {
-      const identity = identityOf(serverConfig)
-      const known = before.get(identity)
-      if (known === undefined) return new Server(this, serverConfig, i)
-      before.delete(identity)
+      const previous = servers.previous[i]
+      if (previous === ABSENT) return new Server(this, serverConfig, i)
+      const known = before[previous]
+      gone.delete(known)
       known.rebase(serverConfig, i)
-      if (greets) known.leaveConnections()
+      if (connectionsChanged) known.leaveConnections()
       return known
     })
-    for (const server of before.values()) {
+    for (const server of gone) {
       this.leaving.push(server)
       server.leave()
     }
@@ -185,9 +193,4 @@ export class Pool {
 /** Whether a connection takes no more for now. */
 export function isFull(connection: ServerConnection, config: PoolConfig): boolean {
   return connection.socket.queuedBytes >= config.serverQueueBytes && connection.requests >= FEW_REQUESTS
-}
-
-/** A server is the same one after a reload when its name and its address are. */
-function identityOf(config: ServerConfig): string {
-  return `${config.name} ${config.host} ${config.port} ${config.path}`
 }

@@ -5,6 +5,7 @@
 
 import type { Socket } from 'node:net'
 import { expect } from 'vitest'
+import { diffConfigs } from '../../../src/config/diff.ts'
 import { type Listener, openListener } from '../../../src/net/listener.ts'
 import { fillTable, shapeOf, tableInput } from '../../../src/routing/ring-table.ts'
 import type { PoolConfig } from '../../../src/shared/config.ts'
@@ -52,6 +53,8 @@ export class Harness {
   readonly logs: RecordingLog
   config: PoolConfig
   #generation = 0
+  /** The pools that the worker has. */
+  #pools: readonly PoolConfig[] = []
   #listener: Listener | null = null
   readonly #wires: Wire[] = []
 
@@ -127,8 +130,10 @@ export class Harness {
       layout.poolHead(shared, i)[PoolHead.liveServers] = live.length
     }
     const generation = { generation: this.#generation++, config: { pools }, shapes, shared }
+    const { common } = diffConfigs({ pools: this.#pools }, { pools })
+    this.#pools = pools
     this.context.turn.begin()
-    this.context.adopt(generation)
+    this.context.adopt(generation, common)
     return generation
   }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { ABSENT, diffConfigs } from '../../../src/config/diff.ts'
+import { diffConfigs } from '../../../src/config/diff.ts'
+import { ABSENT } from '../../../src/shared/config-diff.ts'
 import { configOf, poolText } from './support.ts'
 
 const BASE = `
@@ -91,6 +92,8 @@ describe('settings', () => {
     ['timeout: 400', 'timeout: 400\n  distribution: modula', ['distribution'], { ringChanged: true }],
     ['timeout: 400', 'timeout: 400\n  redis_auth: x', ['redisAuth'], { connectionsChanged: true }],
     ['timeout: 400', 'timeout: 400\n  redis_db: 1', ['redisDb'], { connectionsChanged: true }],
+    ['timeout: 400', 'timeout: 400\n  server_tcpkeepalive: true', ['serverTcpKeepalive'], { connectionsChanged: true }],
+    ['timeout: 400', 'timeout: 400\n  tcpkeepalive_idle: 9', ['tcpKeepaliveIdleSec'], {}],
     ['redis: true', 'redis: false', ['redis'], { protocolChanged: true, connectionsChanged: true }],
   ] as const)('%j → %j', async (from, to, settings, flags) => {
     const { common, unchanged } = await diff([from, to])
@@ -151,11 +154,21 @@ describe('servers', () => {
   })
 
   it('move to another address under their name, and no key moves', async () => {
-    expect(await servers(['6002:1', '6099:1'])).toEqual({ ...same, moved: 'b', ringChanged: false })
+    expect(await servers(['6002:1', '6099:1'])).toEqual({
+      ...same,
+      moved: 'b',
+      previous: [0, ABSENT, 2],
+      ringChanged: false,
+    })
   })
 
   it('move and are re-weighted at once', async () => {
-    expect(await servers(['6002:1', '6099:2'])).toEqual({ ...same, moved: 'b', ringChanged: true })
+    expect(await servers(['6002:1', '6099:2'])).toEqual({
+      ...same,
+      moved: 'b',
+      previous: [0, ABSENT, 2],
+      ringChanged: true,
+    })
   })
 
   it('without a name of their own are others at another address', async () => {

@@ -154,6 +154,19 @@ describe('a reload', () => {
     ])
   })
 
+  test('of server_tcpkeepalive replaces connections, which have it from their beginning', async () => {
+    await start()
+    const wire = await harness.wire()
+    wire.send(encode('GET', 'a'))
+    await texts(wire, 1)
+    const old = harness.connectionTo(0)
+    harness.reload({ tcpKeepaliveIdleSec: 7 })
+    expect(harness.connectionTo(0)).toBe(old)
+    harness.reload({ serverTcpKeepalive: true })
+    expect(harness.connectionTo(0)).not.toBe(old)
+    await waitUntil(() => old.state === ConnectionState.closed, 'the old connection to be closed')
+  })
+
   test('of a timeout does not touch requests that were sent without one', async () => {
     await start({ answer: silent })
     const wire = await harness.wire()
