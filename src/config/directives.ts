@@ -4,7 +4,13 @@
  * are written from it (`test/unit/config/directive-table.ts`).
  */
 
-import { CROSS_SERVER_NAMES, DISTRIBUTION_NAMES, HASH_NAMES, type PoolConfig } from '../shared/config.ts'
+import {
+  CROSS_SERVER_NAMES,
+  DISTRIBUTION_NAMES,
+  HASH_NAMES,
+  type PoolConfig,
+  SERVER_LOSS_NAMES,
+} from '../shared/config.ts'
 
 const INT_MAX = 2147483647
 const KIB = 1024
@@ -307,6 +313,15 @@ const ours = [
     default: false,
     own: true,
     help: 'Leave the ring as it is while a server is ejected; its keys answer an error at once.',
+  },
+  {
+    key: 'server_loss',
+    type: 'name',
+    field: 'serverLoss',
+    names: SERVER_LOSS_NAMES,
+    default: 'error',
+    own: true,
+    help: 'What a client gets when the server of its request fails: nutcracker’s error, or the end of its connection, as from the server itself.',
   },
   {
     key: 'cross_server',

@@ -27,6 +27,9 @@ export type DistributionName = (typeof DISTRIBUTION_NAMES)[number]
 export const CROSS_SERVER_NAMES = ['refuse', 'gather'] as const
 export type CrossServerName = (typeof CROSS_SERVER_NAMES)[number]
 
+export const SERVER_LOSS_NAMES = ['error', 'close'] as const
+export type ServerLossName = (typeof SERVER_LOSS_NAMES)[number]
+
 /** A place to listen on. Exactly one of `path` (unix socket, starts with `/`) and `host` is non-empty. */
 export interface ListenAddress {
   /** As written in the file; equality of listeners is equality of this text. */
@@ -106,6 +109,8 @@ export interface PoolConfig {
   readonly configSet: boolean
   /** true: an ejected server's keys answer an error at once and the ring stays as it is. */
   readonly ejectKeepRing: boolean
+  /** What a client has in place of a reply when its server fails: an error, or the end of its connection. */
+  readonly serverLoss: ServerLossName
   /** Most requests of one client without a reply; reading pauses at the mark. */
   readonly clientMaxPending: number
   /** Reply bytes queued for one client at which its reading pauses; at four times this it is closed. */

@@ -35,6 +35,7 @@ export const POOL_FIELDS = [
   field('local_requests', 'counter', '# requests answered by the proxy itself', true),
   field('client_memory', 'counter', '# clients closed for want of memory', true),
   field('client_stalled', 'counter', '# clients closed in the middle of a request that did not go on', true),
+  field('client_server_lost', 'counter', '# clients disconnected because a server failed', true),
 ] as const
 
 export const SERVER_FIELDS = [
@@ -74,6 +75,7 @@ export const PoolStat = {
   localRequests: 10,
   clientMemory: 11,
   clientStalled: 12,
+  clientServerLost: 13,
 } as const
 
 /** Offset of a server field from the server's base in a row. */

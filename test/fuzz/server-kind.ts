@@ -68,6 +68,8 @@ const MEMCACHE_LOOSE: readonly (readonly string[])[] = [
     'get a a b\r\n',
   ],
 ].map(each => [each])
+/** What a server has state of: see `REDIS_LOOSE`. */
+const STATEFUL = /^(MULTI|WATCH|B[LRZ]|XREAD)/
 /** A subscriber's stream, whose replies have no certain number. */
 const SUBSCRIBER = ['SUBSCRIBE a b', 'PING', 'PSUBSCRIBE x*', 'UNSUBSCRIBE a', 'PUNSUBSCRIBE', 'UNSUBSCRIBE'] as const
 
@@ -169,7 +171,7 @@ export class ServerKind implements Kind {
     if (this.protocol === 'redis' && random.chance(0.3)) texts.unshift('HELLO 3')
     const own = texts.map(text => {
       const request = this.protocol === 'redis' ? encode(...text.split(' ')) : Buffer.from(text, 'latin1')
-      return { request, reply: null, keys: [] }
+      return { request, reply: null, keys: [], stateful: STATEFUL.test(text) }
     })
     if (!isStrict) pipelines.splice(random.below(pipelines.length) + 1, 0, own)
   }

@@ -44,6 +44,7 @@ export function poolOf(name: string, overrides: Partial<PoolConfig> = {}): PoolC
     proxyProtocol: false,
     pingBeforeAuth: false,
     ejectKeepRing: false,
+    serverLoss: 'error',
     crossServer: 'refuse',
     configSet: false,
     clientMaxPending: 1024,

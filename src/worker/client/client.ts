@@ -15,11 +15,13 @@ import { MESSAGE_BYTES } from '../memory/lent-memory.ts'
 import { holdBytes } from '../memory/reply-arena.ts'
 import { Tail } from '../memory/tail.ts'
 import { answerLocally, leaveClient } from '../request/delivery.ts'
+import { FAILURE_TEXTS, type FailureCode } from '../request/failure.ts'
 import { type Message, MessageKind, takeMessage } from '../request/message.ts'
 import { CloseReason, type ReplySource, type ReplyTarget } from '../request/reply-target.ts'
 import { STREAM_BYTES } from '../request/stream-limits.ts'
 import type { Pool } from '../server/pool.ts'
 import type { ClientSession } from './client-protocol.ts'
+import { dropBehind } from './lost-server.ts'
 import type { PoolClients } from './pool-clients.ts'
 import { Upload } from './upload.ts'
 
@@ -566,6 +568,19 @@ export class Client implements SocketOwner, ReplyTarget {
     if (unwritten <= most && nowMs - this.stalledSinceMs < WRITE_STALL_MS) return true
     this.overrun(unwritten)
     return false
+  }
+
+  loseServer(last: Message | null, failure: FailureCode): void {
+    if (this.closing < 0) {
+      const { config, limitedLog, row, statBase } = this.pool
+      row[statBase + PoolStat.clientServerLost]++
+      limitedLog.notice(
+        'client disconnected, its server failed',
+        () => `c ${this.address} of pool '${config.name}' disconnected, its server failed: ${FAILURE_TEXTS[failure]}`,
+      )
+    }
+    dropBehind(this, last)
+    this.closeAfterReplies(CloseReason.error)
   }
 
   /** Others cannot wait any longer for the client to take a large reply, or for its turn. @param bytes of it that would have to be kept. */

@@ -12,7 +12,7 @@ import { wordAt } from '../../protocol/redis/key-positions.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
 import type { Client } from '../client/client.ts'
-import { answerFailure } from '../request/delivery.ts'
+import { answerFailure, answerStateLoss } from '../request/delivery.ts'
 import { Failure } from '../request/failure.ts'
 import { MessageKind, takeMessage } from '../request/message.ts'
 import { FragmentGroup, type Joiner } from '../request/split-request.ts'
@@ -48,6 +48,7 @@ const FOR_EVER = -1
 /** The connections of one command under way. */
 export class BlockingWait implements ConnectionHolder {
   readonly listens = false
+  readonly stateful = true
   readonly session: RedisSession
   readonly connections: ServerConnection[] = []
 
@@ -76,7 +77,7 @@ export class BlockingWait implements ConnectionHolder {
 
   /** The client is gone. */
   leave(): void {
-    for (const connection of this.connections.splice(0)) connection.close(Failure.unknown)
+    for (const connection of this.connections.splice(0)) connection.close(Failure.closed)
   }
 }
 
@@ -101,7 +102,7 @@ export function blockingRequest(
     protocol.forwardKeyless(client, parser, buf)
     return
   }
-  const server = serverOfKeys(client, parser, buf)
+  const server = serverOfKeys(client, parser, buf, answerStateLoss)
   if (server === NO_SERVER) return
   const session = sessionOf(client)
   const wait = new BlockingWait(session)

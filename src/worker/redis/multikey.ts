@@ -63,9 +63,15 @@ export function deniedOnOneServer(client: Client, parser: RespRequestParser, buf
 
 /**
  * The server that has all keys in `protocol.positions`; the key `placeholder`'s where there are none.
+ * @param tell what the client has when no server is live.
  * @returns its index, or NO_SERVER when there is none or several: then the client has had its error.
  */
-export function serverOfKeys(client: Client, parser: RespRequestParser, buf: Uint8Array): number {
+export function serverOfKeys(
+  client: Client,
+  parser: RespRequestParser,
+  buf: Uint8Array,
+  tell: typeof answerFailure = answerFailure,
+): number {
   const { router } = client.pool
   const protocol = client.pool.protocol as RedisProtocol
   const { start, args } = parser
@@ -86,7 +92,7 @@ export function serverOfKeys(client: Client, parser: RespRequestParser, buf: Uin
     server = owner
   }
   if (positions.count === 0) server = protocol.keylessServer
-  if (server < 0) answerFailure(client, Failure.refused)
+  if (server < 0) tell(client, Failure.refused)
   return server
 }
 

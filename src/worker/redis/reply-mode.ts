@@ -9,8 +9,8 @@ import { Action } from '../../protocol/redis/commands.ts'
 import { wordAt } from '../../protocol/redis/key-positions.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { Client } from '../client/client.ts'
-import { leaveClient } from '../request/delivery.ts'
-import { type Message, MessageKind, takeMessage } from '../request/message.ts'
+import { dropBehind } from '../client/lost-server.ts'
+import { MessageKind, takeMessage } from '../request/message.ts'
 import { CloseReason } from '../request/reply-target.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
 import { knownState, ReplyMode, settle } from './state.ts'
@@ -41,7 +41,10 @@ export function unansweredRequest(
     state.replyMode = ReplyMode.on
     settle(client, client.authenticated)
   }
-  if (!client.closed) dropBehind(client, before)
+  if (!client.closed) {
+    dropBehind(client, before)
+    if (client.head === null) client.afterReplies()
+  }
   return true
 }
 
@@ -56,21 +59,4 @@ function turnsOn(parser: RespRequestParser, buf: Uint8Array): boolean {
   const { command, start, args, argCount } = parser
   if (command.name !== 'CLIENT' || argCount !== 3) return false
   return wordAt(buf, start, args, 1, 'REPLY') && wordAt(buf, start, args, 2, 'ON')
-}
-
-/** Takes everything behind `before` out of the client's order queue; null = everything. */
-function dropBehind(client: Client, before: Message | null): void {
-  let message = before === null ? client.head : before.next
-  if (before === null) client.head = null
-  else before.next = null
-  client.last = before
-  while (message !== null) {
-    const next: Message | null = message.next
-    message.next = null
-    client.pending--
-    if (message.done) client.heldBytes -= message.replyEnd - message.replyStart
-    leaveClient(message)
-    message = next
-  }
-  if (client.head === null) client.afterReplies()
 }

@@ -14,7 +14,7 @@ import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import { ServerStat } from '../../shared/stat-fields.ts'
 import type { Client } from '../client/client.ts'
 import type { ClientSession } from '../client/client-protocol.ts'
-import { answerFailure, answerLocally } from '../request/delivery.ts'
+import { answerLocally, answerStateLoss } from '../request/delivery.ts'
 import { Failure } from '../request/failure.ts'
 import type { ConnectionWaiter, HeldConnections } from '../server/exclusive-connections.ts'
 import type { Server } from '../server/server.ts'
@@ -31,6 +31,7 @@ const NO_CONNECTION = errorLine('too many clients have a connection to this serv
 /** Holds a connection that has only its last reply to come, after which it is as it was when it was new. */
 export const RETURNING: ConnectionHolder = {
   listens: false,
+  stateful: true,
   takesPush: () => false,
   connectionIdle: connection => connection.server.held.give(connection),
   connectionLost: () => {},
@@ -39,6 +40,7 @@ export const RETURNING: ConnectionHolder = {
 export class RedisSession implements ClientSession, ConnectionWaiter {
   readonly client: Client
   readonly listens = false
+  readonly stateful = false
   transaction: Transaction | null = null
   blocking: BlockingWait | null = null
   subscriptions: Subscriptions | null = null
@@ -91,7 +93,7 @@ export class RedisSession implements ClientSession, ConnectionWaiter {
     const { pool } = client
     const server = serverIndex < 0 ? null : pool.servers[serverIndex]
     if (server === null || pool.isDown(server)) {
-      answerFailure(client, Failure.refused)
+      answerStateLoss(client, Failure.refused)
       return null
     }
     const { grant } = this

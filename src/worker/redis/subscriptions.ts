@@ -41,6 +41,7 @@ const LEAST_MESSAGE_BYTES = 17
 
 export class Subscriptions implements ConnectionHolder {
   readonly listens = true
+  readonly stateful = true
   readonly session: RedisSession
   /** By kind: each name, one char a byte, with the connections that were asked for it. */
   readonly topics: readonly Map<string, readonly ServerConnection[]>[] = [new Map(), new Map(), new Map()]
@@ -211,7 +212,7 @@ export class Subscriptions implements ConnectionHolder {
   /** The client is gone, or has said RESET. */
   leave(): void {
     this.ended = true
-    for (const connection of [...this.connections.values()]) connection.close(Failure.unknown)
+    for (const connection of [...this.connections.values()]) connection.close(Failure.closed)
   }
 }
 

@@ -14,7 +14,7 @@ import { Action, Flag, fitsArity } from '../../protocol/redis/commands.ts'
 import { CROSS_SERVER, errorLine, OK } from '../../protocol/redis/replies.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { Client } from '../client/client.ts'
-import { answerFailure, answerLocally } from '../request/delivery.ts'
+import { answerLocally, answerStateLoss } from '../request/delivery.ts'
 import { Failure } from '../request/failure.ts'
 import { MessageKind, takeMessage } from '../request/message.ts'
 import { isFull } from '../server/pool.ts'
@@ -47,6 +47,7 @@ const ANY_SERVER = -2
 
 export class Transaction implements ConnectionHolder {
   readonly listens = false
+  readonly stateful = true
   readonly session: RedisSession
   /** MULTI was said. */
   open = false
@@ -70,16 +71,21 @@ export class Transaction implements ConnectionHolder {
 
   connectionIdle(): void {}
 
+  /** What was watched or queued is lost with it, and no reply of MULTI's could say so. */
   connectionLost(): void {
-    this.connection = null
     this.aborted = true
+    if (this.connection === null) return
+    this.connection = null
+    const { client } = this.session
+    // Nothing was under way: no request's failure has told the client.
+    if (!client.ending) answerStateLoss(client, Failure.closed)
   }
 
   /** The client is gone, or has said RESET: the server discards on its own. */
   leave(): void {
     const { connection } = this
     this.connection = null
-    connection?.close(Failure.unknown)
+    connection?.close(Failure.closed)
   }
 }
 
@@ -164,7 +170,7 @@ function serverOf(protocol: RedisProtocol, client: Client, parser: RespRequestPa
   const { action, name } = command
   if (name === 'PUBLISH' || name === 'SPUBLISH') {
     const owner = client.pool.router.route(buf, start + args[2], start + args[3])
-    if (owner < 0) answerFailure(client, Failure.refused)
+    if (owner < 0) answerStateLoss(client, Failure.refused)
     return owner
   }
   if (!isTransactional(client, action, name, command.flags)) {
@@ -176,7 +182,7 @@ function serverOf(protocol: RedisProtocol, client: Client, parser: RespRequestPa
     if (!deniedOnOneServer(client, parser, buf, NO_SERVER)) return ANY_SERVER
     return NO_SERVER
   }
-  const server = serverOfKeys(client, parser, buf)
+  const server = serverOfKeys(client, parser, buf, answerStateLoss)
   return server === NO_SERVER || deniedOnOneServer(client, parser, buf, server) ? NO_SERVER : server
 }
 
@@ -347,7 +353,7 @@ function watch(
     return
   }
   protocol.positions.find(command, buf, start, args, argCount)
-  const server = serverOfKeys(client, parser, buf)
+  const server = serverOfKeys(client, parser, buf, answerStateLoss)
   if (server === NO_SERVER) return
   const transaction = transactionOf(session)
   if (transaction.connection === null) {

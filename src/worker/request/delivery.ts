@@ -73,7 +73,23 @@ export function deliverFailure(message: Message, pool: ReplyPool, failure: Failu
     return
   }
   pool.row[pool.statBase + PoolStat.forwardError]++
-  finishWith(message, pool.protocol.failureReplies[failure])
+  if (pool.config.serverLoss === 'close') endWith(message, failure)
+  else finishWith(message, pool.protocol.failureReplies[failure])
+}
+
+/**
+ * The server that is lost had more of the client than this request: a blocking command's place in the queue, a transaction, watched keys.
+ * No reply can say so to a client library; its connection ends, as it would end with the server.
+ */
+export function deliverStateLoss(message: Message, pool: ReplyPool, failure: FailureCode): void {
+  if (message.kind === MessageKind.fragment || message.client === null) deliverFailure(message, pool, failure)
+  else endWith(message, failure)
+}
+
+/** The replies before this request go out, and then the client's connection ends. */
+function endWith(message: Message, failure: FailureCode): void {
+  message.client!.loseServer(message, failure)
+  finishWith(message, NOTHING)
 }
 
 /** Answers a fragment that was never sent with an error of the proxy's own. The bytes are constant. */
@@ -147,7 +163,12 @@ function emitParent(client: ReplyTarget, parent: Message): void {
       client.socket.append(group.errorReply, 0, group.errorReply.length)
     } else {
       pool.row[pool.statBase + PoolStat.forwardError]++
-      const reply = pool.protocol.failureReplies[group.failure === NO_FAILURE ? 0 : group.failure]
+      const failure = group.failure === NO_FAILURE ? 0 : group.failure
+      if (pool.config.serverLoss === 'close') {
+        client.loseServer(parent, failure as FailureCode)
+        return
+      }
+      const reply = pool.protocol.failureReplies[failure]
       client.socket.append(reply, 0, reply.length)
     }
     if (group.joiner.closesWhenStrict && pool.config.strict) client.closeAfterReplies(CloseReason.error)
@@ -184,9 +205,20 @@ export function answerLocally(client: ReplyTarget, reply: Uint8Array): void {
   finishWith(message, reply)
 }
 
-/** Likewise with the pool's error for a failure, which counts as a forwarding error. */
+/** Likewise with the pool's error for a failure, which counts as a forwarding error; or the client's end, as `server_loss` has it. */
 export function answerFailure(client: ReplyTarget, failure: FailureCode): void {
   const pool = client.pool
+  if (pool.config.serverLoss === 'close') {
+    answerStateLoss(client, failure)
+    return
+  }
   pool.row[pool.statBase + PoolStat.forwardError]++
   answerLocally(client, pool.protocol.failureReplies[failure])
+}
+
+/** Ends the client's connection behind the replies due: the current request has no server that could keep its state. */
+export function answerStateLoss(client: ReplyTarget, failure: FailureCode): void {
+  const { row, statBase } = client.pool
+  row[statBase + PoolStat.forwardError]++
+  client.loseServer(client.last, failure)
 }

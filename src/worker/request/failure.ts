@@ -1,8 +1,8 @@
 /** glibc's words for the failures that reach clients: `-ERR <text>`, `SERVER_ERROR <text>`. Data plane. */
 
-/** What became of a server connection. `unknown` is nutcracker's word for a close by the server. */
+/** What became of a server connection. `closed`: the server ended it, for which nutcracker has no other word than `unknown`. */
 export const Failure = {
-  unknown: 0,
+  closed: 0,
   refused: 1,
   timedOut: 2,
   reset: 3,
@@ -21,7 +21,7 @@ export const Failure = {
 export type FailureCode = (typeof Failure)[keyof typeof Failure]
 
 export const FAILURE_TEXTS: readonly string[] = [
-  'unknown',
+  'Server closed the connection',
   'Connection refused',
   'Connection timed out',
   'Connection reset by peer',

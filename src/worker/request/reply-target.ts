@@ -6,6 +6,7 @@
 
 import type { PoolConfig } from '../../shared/config.ts'
 import type { Socket } from '../io/socket.ts'
+import type { FailureCode } from './failure.ts'
 import type { Message } from './message.ts'
 
 /** How a closed client is counted: `client_eof`, `client_err`, or not at all. */
@@ -36,6 +37,8 @@ export interface ReplyTarget {
   readonly socket: Socket
   /** Oldest message of the order queue: the next reply is its reply. */
   head: Message | null
+  /** Newest one. */
+  last: Message | null
   /** Bytes of replies that wait for their turn. */
   heldBytes: number
   /** The client speaks RESP3. */
@@ -62,6 +65,8 @@ export interface ReplyTarget {
   watchWrites(): void
   /** The input that waited is looked at again. */
   resume(): void
+  /** No reply can tell what became of a request: the replies up to `last`, if any, are the connection's last ones, and it is counted and logged. */
+  loseServer(last: Message | null, failure: FailureCode): void
   /** @param bytes of a large reply that would have to be kept for the client, which does not take it. */
   closeSlow(bytes: number): void
   /** Closes at once. @param reason one of `CloseReason`. */

@@ -56,7 +56,7 @@ export class FragmentGroup {
     this.keyCount = keyCount
   }
 
-  /** The first failure with a known cause decides; `unknown` gives way to any other. Fragments fail in server order within a turn. */
+  /** The first failure with a known cause decides; `closed` gives way to any other. Fragments fail in server order within a turn. */
   fail(failure: FailureCode): void {
     this.failedFragments++
     if (this.failure <= 0) this.failure = failure

@@ -121,7 +121,7 @@ export class HeldConnections {
     }
     if (!serverLeft) return
     this.refuse(this.waiters.length)
-    for (const connection of [...this.connections]) connection.close(Failure.unknown)
+    for (const connection of [...this.connections]) connection.close(Failure.closed)
   }
 
   checkDeadlines(nowMs: number): void {

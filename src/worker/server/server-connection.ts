@@ -15,7 +15,7 @@ import { ServerStat } from '../../shared/stat-fields.ts'
 import { OWNED_CHUNK_BYTES, Socket, type SocketOwner } from '../io/socket.ts'
 import { MESSAGE_BYTES } from '../memory/lent-memory.ts'
 import { Tail } from '../memory/tail.ts'
-import { deliver, deliverFailure, emitReady } from '../request/delivery.ts'
+import { deliver, deliverFailure, deliverStateLoss, emitReady } from '../request/delivery.ts'
 import { Failure, type FailureCode, failureOf } from '../request/failure.ts'
 import { giveMessage, type Message, MessageKind } from '../request/message.ts'
 import { CloseReason, type ReplyTarget } from '../request/reply-target.ts'
@@ -49,6 +49,8 @@ const NEVER_MS = 0x3fff_ffff
 export interface ConnectionHolder {
   /** What comes may be no reply: messages of channels. */
   readonly listens: boolean
+  /** The server keeps state of the holder's client on it: the client's connection ends with it. */
+  readonly stateful: boolean
   /**
    * A reply or push [start, end) of buf, before it is paired with a request.
    * @returns true when it was the holder's: nothing in the queue awaits it.
@@ -199,7 +201,7 @@ export class ServerConnection implements SocketOwner {
   /** Takes no more requests; closes when the last one is answered. */
   leave(): void {
     this.leaving = true
-    if (this.head === null) this.close(Failure.unknown)
+    if (this.head === null) this.close(Failure.closed)
   }
 
   /**
@@ -259,7 +261,7 @@ export class ServerConnection implements SocketOwner {
   /** The upload's client is gone or out of step. */
   abandonUpload(): void {
     this.upload = null
-    this.close(Failure.unknown)
+    this.close(Failure.closed)
   }
 
   onData(buf: Uint8Array, length: number): void {
@@ -334,7 +336,7 @@ export class ServerConnection implements SocketOwner {
 
   /** The queue is empty. */
   private idle(): void {
-    if (this.leaving) this.close(Failure.unknown)
+    if (this.leaving) this.close(Failure.closed)
     else if (this.holder !== null) this.holder.connectionIdle(this)
     else if (this.bulk && this.state === ConnectionState.up) this.server.bulkDone(this)
   }
@@ -699,6 +701,11 @@ export class ServerConnection implements SocketOwner {
 
   private expire(message: Message): void {
     const { server } = this
+    if (this.holder?.stateful) {
+      server.row[server.statBase + ServerStat.requestTimeouts]++
+      this.close(Failure.timedOut)
+      return
+    }
     this.tally.removeRequest(message.requestBytes)
     message.expired = true
     this.expiredRequests++
@@ -717,7 +724,7 @@ export class ServerConnection implements SocketOwner {
     )
     // An idle connection that the server closes is housekeeping (`timeout` in redis.conf), not a failure.
     if (pending) server.countFailure('the server closed the connection')
-    this.close(Failure.unknown)
+    this.close(Failure.closed)
   }
 
   onError(errno: number): void {
@@ -775,6 +782,15 @@ export class ServerConnection implements SocketOwner {
     }
     this.drop?.close()
     this.drop = null
+    const { holder } = this
+    this.holder = null
+    this.failQueue(holder?.stateful === true ? deliverStateLoss : deliverFailure, failure)
+    upload?.resume()
+    holder?.connectionLost(this)
+  }
+
+  private failQueue(tell: typeof deliverFailure, failure: FailureCode): void {
+    const { pool } = this.server
     let message = this.head
     this.head = null
     this.last = null
@@ -783,13 +799,9 @@ export class ServerConnection implements SocketOwner {
       message.serverNext = null
       message.queued = false
       if (message.client === null && message.group === null) giveMessage(message)
-      else if (!message.expired) deliverFailure(message, server.pool, failure)
+      else if (!message.expired) tell(message, pool, failure)
       message = next
     }
-    upload?.resume()
-    const { holder } = this
-    this.holder = null
-    holder?.connectionLost(this)
   }
 }
 

@@ -4,7 +4,7 @@ import type { ServerConfig } from '../../shared/config.ts'
 import { Health, HealthState, HealthTime } from '../../shared/memory-layout.ts'
 import { SERVER_FIELDS, ServerStat } from '../../shared/stat-fields.ts'
 import type { Resumable } from '../io/worker-scope.ts'
-import { FAILURE_TEXTS, Failure, type FailureCode } from '../request/failure.ts'
+import { FAILURE_TEXTS, type FailureCode } from '../request/failure.ts'
 import { HeldConnections } from './exclusive-connections.ts'
 import type { Pool } from './pool.ts'
 import { type ConnectionHolder, ServerConnection } from './server-connection.ts'
@@ -266,7 +266,7 @@ export class Server {
   }
 
   describeFailure(failure: FailureCode): string {
-    return failure === Failure.unknown ? 'the server closed the connection' : FAILURE_TEXTS[failure]
+    return FAILURE_TEXTS[failure]
   }
 
   /** Logs a failure once for each change of state. */

@@ -31,7 +31,7 @@ const TIMEOUT_MS = 250
 
 /** What clients may get in place of a reply while servers fail. */
 const FAILURES =
-  /^-ERR (unknown|Connection refused|Connection timed out|Connection reset by peer|Invalid argument|Broken pipe)\r\n$/
+  /^-ERR (Server closed the connection|Connection refused|Connection timed out|Connection reset by peer|Invalid argument|Broken pipe)\r\n$/
 
 let harness: Harness
 

@@ -109,7 +109,7 @@ test('a server that ends in the middle of it hits those behind only', async () =
   harness.server.peer.send(bulk('x'.repeat(20_000)).slice(0, 15_000))
   expect(String(await wire.redisReplies(1))).toBe(REFUSED)
   harness.server.peer.socket.end()
-  expect(String(await wire.redisReplies(1))).toBe('-ERR unknown\r\n')
+  expect(String(await wire.redisReplies(1))).toBe('-ERR Server closed the connection\r\n')
 })
 
 describe('memcached', () => {

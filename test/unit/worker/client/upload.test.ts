@@ -189,7 +189,7 @@ describe('faults', () => {
     const { request } = largeSet('k', 2_000_000)
     await begin(wire, request, 1_000_000)
     wire.end()
-    expect(String(await wire.untilClosed())).toBe('-ERR unknown\r\n')
+    expect(String(await wire.untilClosed())).toBe('-ERR Server closed the connection\r\n')
   })
 
   test('a value that does not end in CR LF: the error, then the close', async () => {

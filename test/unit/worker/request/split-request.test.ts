@@ -69,8 +69,8 @@ describe('FragmentGroup', () => {
     ['none', [], NO_FAILURE],
     ['one', [Failure.reset], Failure.reset],
     ['the first known one decides', [Failure.refused, Failure.timedOut], Failure.refused],
-    ['an unknown one gives way', [Failure.unknown, Failure.timedOut, Failure.reset], Failure.timedOut],
-    ['unknown only', [Failure.unknown, Failure.unknown], Failure.unknown],
+    ['an unknown one gives way', [Failure.closed, Failure.timedOut, Failure.reset], Failure.timedOut],
+    ['unknown only', [Failure.closed, Failure.closed], Failure.closed],
   ])('failures: %s', (_, failures, decides) => {
     const group = new FragmentGroup(joiner, takeMessage(null, MessageKind.parent), new Uint16Array(0), 0)
     for (const failure of failures) group.fail(failure)

@@ -116,7 +116,7 @@ describe('pairing', () => {
 
 describe('the end of a connection', () => {
   test.each([
-    ['FIN', '-ERR unknown\r\n'],
+    ['FIN', '-ERR Server closed the connection\r\n'],
     ['RST', '-ERR Connection reset by peer\r\n'],
   ])('a %s fails what waits, in the order of each client', async (how, error) => {
     await start({ servers: 2, answer: silent })
