@@ -1,8 +1,9 @@
 /**
  * Entry of the process, on the primary thread: from the command line to the exit code, in nutcracker's order.
  *
- *     options ─▶ log ─▶ daemonize ─▶ signals ─▶ pid file ─▶ banner ─▶ configuration ─▶ proxy (tables, stats port, workers, listeners)
+ *     options ─▶ log ─▶ daemonize ─▶ signals ─▶ banner ─▶ configuration ─▶ proxy (tables, workers, listeners, stats port) ─▶ pid file
  *
+ * The pid file comes last: it names a process that serves.
  * Exit codes: 0 after an orderly end, `-h -V -D`, and `-t` with a good file; 1 for everything else.
  */
 
@@ -16,8 +17,8 @@ import { strerror } from '../shared/strerror.ts'
 import { type Options, parseCommandLine } from './command-line/cli.ts'
 import { NUTCRACKER_VERSION } from './command-line/version.ts'
 import { Primary } from './primary.ts'
-import { daemonize } from './process/daemon.ts'
-import { removePidFile, writePidFile } from './process/pid-file.ts'
+import { daemonize, NO_REPORT, type StartReport } from './process/daemon.ts'
+import { checkPidFile, removePidFile, writePidFile } from './process/pid-file.ts'
 import { nameProcess } from './process/process-name.ts'
 import { installSignals } from './process/signals.ts'
 
@@ -34,15 +35,17 @@ function threadEntry(name: string): URL {
 class Process {
   readonly #options: Options
   readonly #log: Logger
+  readonly #report: StartReport
   readonly #primary: Primary
   #running = false
   /** Reloads one after the other; a signal during one asks for another. */
   #reload: Promise<void> | null = null
   #reloadAgain = false
 
-  constructor(options: Options, log: Logger) {
+  constructor(options: Options, log: Logger, report: StartReport) {
     this.#options = options
     this.#log = log
+    this.#report = report
     this.#primary = new Primary({
       workers: options.workers,
       mbufBytes: options.mbufBytes,
@@ -70,9 +73,10 @@ class Process {
       onDrain: () => this.#onDrain(),
       onExit: () => this.#exit(1),
     })
-    const problem = pidFile === '' ? '' : writePidFile(pidFile)
+    const problem = pidFile === '' ? '' : checkPidFile(pidFile)
     if (problem !== '') {
       this.#log.error(problem)
+      this.#report.failed(problem)
       this.#exit(1)
     }
     this.#primary.prepare()
@@ -82,13 +86,21 @@ class Process {
     const config = await this.#load()
     if (config === null) this.#exit(1)
     try {
-      await this.#primary.start(config)
+      await this.#primary.start(config, () => this.#claimPidFile())
     } catch (error) {
       const { message, cause } = asError(error)
       this.#log.error(message, cause instanceof Error && isOurs(cause) ? cause : null)
+      this.#report.failed(message)
       this.#exit(1)
     }
     this.#running = true
+    this.#report.serving()
+  }
+
+  #claimPidFile(): void {
+    const { pidFile } = this.#options
+    const problem = pidFile === '' ? '' : writePidFile(pidFile)
+    if (problem !== '') throw new Error(problem)
   }
 
   /** @returns null when the file is no good; it has been said why. */
@@ -99,6 +111,7 @@ class Process {
     for (const line of result.lines) this.#log.error(line)
     this.#log.error(`conf: ${result.reason}`)
     if (result.opened) process.stderr.write(`${syntaxLine(confFile, false)}\n`)
+    this.#report.failed([result.reason, ...(result.opened ? [syntaxLine(confFile, false)] : [])].join('\n'))
     return null
   }
 
@@ -141,6 +154,7 @@ class Process {
 
   #fatal(what: string, reason: Error): never {
     this.#log.alert(what, reason)
+    this.#report.failed(`${what}: ${reason.message}`)
     this.#exit(1)
   }
 
@@ -208,6 +222,7 @@ async function main(): Promise<void> {
   }
   if (options.explainKey !== '') await explain(options.confFile, options.explainKey)
   const log = openLog(options)
+  let report = NO_REPORT
   if (options.daemonize) {
     const outcome = await daemonize()
     if (outcome.role === 'foreground') process.exit(0)
@@ -215,8 +230,9 @@ async function main(): Promise<void> {
       process.stderr.write(`${outcome.message}\n`)
       process.exit(1)
     }
+    report = outcome.report
   }
-  await new Process(options, log).run()
+  await new Process(options, log, report).run()
 }
 
 void main()

@@ -119,35 +119,53 @@ export class Primary {
     this.#supervisor.prepare()
   }
 
-  /** Resolves when all listeners are open. Rejects with the line for the log when something cannot be had; `abort` cleans up then. */
-  async start(config: Config): Promise<void> {
+  /**
+   * Resolves when all listeners are open; the stats port, which scripts take for a sign of that, is the last one. What another process can
+   * see of this one before (paths of unix sockets) changes only once nothing can fail any more. Rejects with the line for the log when
+   * something cannot be had; `abort` cleans up then.
+   * @param onServing called once everything listens, before the log says so. What it throws fails the start.
+   */
+  async start(config: Config, onServing: () => void): Promise<void> {
     const first = await firstGeneration(config, this.#settings, this.#log.level)
     this.#use(first)
-    const { statsAddress: address, statsPort: port } = this.#options
-    const snapshot = (): StatsSnapshot => this.#stats.snapshot()
-    this.#statsServer = await StatsServer.open({ address, port, snapshot, log: this.#log.child('stats') })
-    this.#log.notice(`listening on stats server '${address.startsWith('/') ? address : `${address}:${port}`}'`)
+    const shared = sharesPorts(config)
+    this.#statsServer = await this.#reserveStats(shared)
     await this.#supervisor.start()
     await this.#listeners.openAll(config)
     this.#countListeners(config.pools.length)
-    for (const [index, pool] of config.pools.entries()) {
-      const protocol = pool.redis ? 'redis' : 'memcache'
-      const servers = `${pool.servers.length} servers`
-      this.#log.notice(`listening on '${pool.listen.text}' in ${protocol} pool ${index} '${pool.name}' with ${servers}`)
-    }
-    await this.#openAgentCheck()
+    await this.#openAgentCheck(shared)
+    await this.#statsServer.listen()
+    this.#listeners.publish()
+    onServing()
+    this.#logListeners(config)
     this.#health.useGeneration(first)
     this.#warmTables(first)
   }
 
-  /** Last of what a start opens: it says that clients are served. */
-  async #openAgentCheck(): Promise<void> {
+  #logListeners({ pools }: Config): void {
+    const { statsAddress, statsPort, agentCheckPort } = this.#options
+    const where = statsAddress.startsWith('/') ? statsAddress : `${statsAddress}:${statsPort}`
+    this.#log.notice(`listening on stats server '${where}'`)
+    for (const [index, pool] of pools.entries()) {
+      const protocol = pool.redis ? 'redis' : 'memcache'
+      const servers = `${pool.servers.length} servers`
+      this.#log.notice(`listening on '${pool.listen.text}' in ${protocol} pool ${index} '${pool.name}' with ${servers}`)
+    }
+    if (agentCheckPort !== 0) this.#log.notice(`listening on agent-check port '${statsAddress}:${agentCheckPort}'`)
+  }
+
+  #reserveStats(shared: boolean): Promise<StatsServer> {
+    const { statsAddress: address, statsPort: port } = this.#options
+    const snapshot = (): StatsSnapshot => this.#stats.snapshot()
+    return StatsServer.reserve({ address, port, shared, snapshot, log: this.#log.child('stats') })
+  }
+
+  async #openAgentCheck(shared: boolean): Promise<void> {
     const { statsAddress, agentCheckPort: port } = this.#options
     if (port === 0) return
     if (statsAddress.startsWith('/')) throw new Error(`the agent-check port needs a host as stats address, not a path`)
     const address = await resolveBySystem(statsAddress)
-    this.#agentCheck = await AgentCheck.open({ address, port, state: () => this.#agentState(), log: this.#log })
-    this.#log.notice(`listening on agent-check port '${statsAddress}:${port}'`)
+    this.#agentCheck = await AgentCheck.open({ address, port, shared, state: () => this.#agentState(), log: this.#log })
   }
 
   #agentState(): AgentState {
@@ -177,6 +195,8 @@ export class Primary {
     }
     this.#switch(previous, next, diff, prepared)
     await this.#allAdopted()
+    await this.#statsServer?.share(sharesPorts(config))
+    await this.#agentCheck?.share(sharesPorts(config))
     for (const line of describeDiff(diff, previous.config, config)) this.#log.notice(`reload: ${line}`)
   }
 
@@ -323,4 +343,12 @@ export class Primary {
     const place = findServer(config, pool, pool.servers[message.server])
     if (place !== null && config.pools[place.pool].autoEjectHosts) this.#health.ejected(place, message.reason)
   }
+}
+
+/**
+ * Whether a second process may have the stats and agent-check ports too: where pools share theirs, one process replaces another while both
+ * run. Else two processes with the same port are a mistake, and a reader would be answered by either.
+ */
+function sharesPorts({ pools }: Config): boolean {
+  return pools.some(pool => pool.reuseport)
 }

@@ -64,20 +64,40 @@ export class ListenFailure extends Error {
   }
 }
 
+/** An address that belongs to this process already, and that refuses connections until `listen`. */
+export interface ReservedAddress {
+  /** Starts to accept. Called once. Rejects with `ListenFailure`; the address is given up then. */
+  listen(): Promise<Listener>
+  /** Gives the address up, if nobody listens on it yet. */
+  close(): void
+}
+
 /** Opens a listener. Rejects with `ListenFailure`. */
 export async function openListener(options: ListenerOptions): Promise<Listener> {
+  return reserveAddress(options).listen()
+}
+
+/**
+ * Binds an address, and so finds out whether another process has it. Where Node has no raw handles, `listen` does both.
+ * @throws ListenFailure
+ */
+export function reserveAddress(options: ListenerOptions): ReservedAddress {
   let accepted = 0
   const onClient = (client: AcceptedClient): void => {
     accepted++
     options.onClient(client)
   }
   const counted = { ...options, onClient }
-  const socket = tcpWrap === null ? await openServer(counted) : openRaw(tcpWrap, counted)
-  const closeWhenQuiet = async (): Promise<void> => {
-    await untilQuiet(() => accepted)
-    socket.close()
+  const bound = tcpWrap === null ? null : bindRaw(tcpWrap, counted)
+  const listen = async (): Promise<Listener> => {
+    const socket = bound === null ? await openServer(counted) : listenRaw(bound, counted)
+    const closeWhenQuiet = async (): Promise<void> => {
+      await untilQuiet(() => accepted)
+      socket.close()
+    }
+    return { ...socket, closeWhenQuiet }
   }
-  return { ...socket, closeWhenQuiet }
+  return { listen, close: () => bound?.close() }
 }
 
 /** Resolves after a whole turn of the loop that accepted nobody: Node accepts one a turn while there are any. */
@@ -94,10 +114,10 @@ export function pathFailure(code: string, path: string): string {
 }
 
 /** Makes an ordinary socket of an accepted client, for a client that is answered here and not by a worker. */
-export function socketOf(client: AcceptedClient): Socket {
+export function socketOf(client: AcceptedClient, options: { readonly allowHalfOpen?: boolean } = {}): Socket {
   // Node's own sockets are made so; its types do not show it.
-  const options: object = { handle: client }
-  return new Socket(options)
+  const withHandle: object = { ...options, handle: client }
+  return new Socket(withHandle)
 }
 
 type ListeningSocket = Omit<Listener, 'closeWhenQuiet'>
@@ -126,7 +146,7 @@ function findTcpWrap(): TcpWrap | null {
   return { TCP, constants }
 }
 
-function openRaw({ TCP, constants }: TcpWrap, options: ListenerOptions): ListeningSocket {
+function bindRaw({ TCP, constants }: TcpWrap, options: ListenerOptions): TcpHandle {
   const { address, port, onClient, onError } = options
   const handle = new TCP(constants.SERVER)
   const flags = options.reuseport ? constants.UV_TCP_REUSEPORT : 0
@@ -135,25 +155,32 @@ function openRaw({ TCP, constants }: TcpWrap, options: ListenerOptions): Listeni
     if (client === undefined) onError(errorName(status))
     else onClient(client)
   }
-  const listening = bound === 0 ? handle.listen(options.backlog) : 0
-  const status = bound === 0 ? listening : bound
-  if (status !== 0) {
-    const code = errorName(status)
-    const { fd } = handle
-    handle.close()
-    // libuv keeps a taken address for itself until `listen`.
-    throw new ListenFailure(code, fd, bound !== 0 || code === 'EADDRINUSE' ? 'bind' : 'listen')
-  }
+  // libuv keeps to itself that the address is taken until it is asked for more.
+  const status = bound === 0 ? handle.getsockname({}) : bound
+  if (status !== 0) throw failureOf(handle, status, 'bind')
+  return handle
+}
+
+function listenRaw(handle: TcpHandle, { port, backlog }: ListenerOptions): ListeningSocket {
+  const status = handle.listen(backlog)
+  // Two processes can bind an address that neither listens on yet.
+  if (status !== 0) throw failureOf(handle, status, errorName(status) === 'EADDRINUSE' ? 'bind' : 'listen')
   const name: { port?: number } = {}
   handle.getsockname(name)
   return {
     fd: handle.fd,
     port: name.port ?? port,
-    setBacklog: backlog => {
-      handle.listen(backlog)
+    setBacklog: length => {
+      handle.listen(length)
     },
     close: () => handle.close(),
   }
+}
+
+function failureOf(handle: TcpHandle, status: number, step: ListenFailure['step']): ListenFailure {
+  const { fd } = handle
+  handle.close()
+  return new ListenFailure(errorName(status), fd, step)
 }
 
 /** A socket's handle, which Node's types do not show. */

@@ -39,12 +39,13 @@ export interface WorkerData {
  * `begin`: the first message, and only the first.
  * `clients`: accepted connections and the pool of each; the handles travel in the transfer list (raw TCP handles: `net/raw-handle.ts`).
  * `generation`: a reload. `changes`: the pools that the generation before had too.
- * `listen` / `unlisten`: this worker owns the pool's listener (unix path, or SO_REUSEPORT).
+ * `listen` / `unlisten`: this worker owns the pool's listener (unix path, or SO_REUSEPORT). `hidden`: a unix listener is not given its path
+ * yet (`socket-path.ts`).
  */
 export type ToWorker =
   | { readonly type: 'begin'; readonly data: WorkerData }
   | { readonly type: 'clients'; readonly pools: readonly number[]; readonly handles: readonly unknown[] }
-  | { readonly type: 'listen'; readonly pool: number }
+  | { readonly type: 'listen'; readonly pool: number; readonly hidden: boolean }
   | { readonly type: 'unlisten'; readonly pool: number }
   | { readonly type: 'generation'; readonly next: Generation; readonly changes: readonly PoolChange[] }
   | { readonly type: 'drain'; readonly timeoutMs: number }

@@ -46,7 +46,7 @@ class WorkerThread {
         for (const [i, handle] of message.handles.entries()) acceptHandedOver(pools[message.pools[i]], handle)
         break
       case 'listen':
-        this.#listen(message.pool)
+        this.#listen(message.pool, message.hidden)
         break
       case 'unlisten':
         this.#acceptor.unlisten(pools[message.pool].pool.config.listen.text)
@@ -64,8 +64,8 @@ class WorkerThread {
     }
   }
 
-  #listen(pool: number): void {
-    const status = this.#acceptor.listen(this.#context.pools[pool].pool)
+  #listen(pool: number, hidden: boolean): void {
+    const status = this.#acceptor.listen(this.#context.pools[pool].pool, hidden)
     if (status === 0) post({ type: 'listening', pool })
     else post({ type: 'listen-failed', pool, code: getSystemErrorName(status) })
   }

@@ -10,7 +10,7 @@
  *     commit    listeners serve the new pools, workers open theirs, the primary closes what is gone
  */
 
-import { accessSync, constants, rmSync, statSync } from 'node:fs'
+import { accessSync, constants, renameSync, rmSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { LimitedLog } from '../../log/limited-log.ts'
@@ -19,6 +19,7 @@ import { type AcceptedClient, type Listener, ListenFailure, openListener, pathFa
 import type { Config, PoolConfig } from '../../shared/config.ts'
 import type { ListenerChange } from '../../shared/config-diff.ts'
 import type { FromWorker, ToWorker } from '../../shared/messages.ts'
+import { boundPathOf } from '../../shared/socket-path.ts'
 import { strerror } from '../../shared/strerror.ts'
 
 /** An address that changes its owner is free once the old owner has closed it; so long that may take. */
@@ -48,6 +49,8 @@ interface Entry {
   failing: boolean
   /** The unix socket as bound, `device:inode`; '' = none. */
   file: string
+  /** A unix socket that is bound under another name until `publish`. */
+  hidden: boolean
 }
 
 /** Addresses of the primary that `prepare` has bound. */
@@ -67,16 +70,35 @@ export class ListenerSet {
     this.#asked = Array.from({ length: options.workers }, () => [])
   }
 
-  /** The start: opens the listeners of all pools, in their order. Rejects with nutcracker's line about the first that failed. */
+  /**
+   * The start: opens the listeners of all pools, in their order. Unix sockets do not have their paths yet: a start that fails later takes
+   * none from another process. Rejects with nutcracker's line about the first that failed.
+   */
   async openAll(config: Config): Promise<void> {
     const answers: Promise<void>[] = []
     for (const [index, pool] of config.pools.entries()) {
       const entry = this.#newEntry(pool, index)
+      entry.hidden = pool.listen.path !== ''
       this.#entries.set(pool.listen.text, entry)
       if (entry.owners.length === 0) await this.#bind(entry)
       for (const worker of entry.owners) answers.push(this.#ask(worker, entry))
     }
     await Promise.all(answers)
+  }
+
+  /** Gives the unix sockets of `openAll` their paths. @throws Error with nutcracker's line about the first that failed. */
+  publish(): void {
+    for (const entry of this.#entries.values()) {
+      if (!entry.hidden) continue
+      entry.hidden = false
+      const { path } = entry.pool.listen
+      const boundPath = boundPathOf(path)
+      try {
+        if (boundPath !== path) renameSync(boundPath, path)
+      } catch (error) {
+        throw failureOf(entry, error)
+      }
+    }
   }
 
   /** First step of a reload. Rejects with nutcracker's line about the first address that failed; nothing has changed then. */
@@ -158,7 +180,7 @@ export class ListenerSet {
   onAnswer(worker: number, message: FromWorker & { readonly type: 'listening' | 'listen-failed' }): void {
     const asked = this.#asked[worker].shift()
     if (asked === undefined) return
-    if (message.type === 'listening') asked.entry.file = fileIdentity(asked.entry.pool.listen.path)
+    if (message.type === 'listening') asked.entry.file = fileIdentity(pathNow(asked.entry))
     asked.answer(message.type === 'listening' ? '' : message.code)
   }
 
@@ -179,7 +201,7 @@ export class ListenerSet {
 
   #newEntry(pool: PoolConfig, poolIndex: number): Entry {
     const owners = ownersOf(pool, poolIndex, this.#options.workers)
-    return { pool, poolIndex, owners, listener: null, waiting: null, failing: false, file: '' }
+    return { pool, poolIndex, owners, listener: null, waiting: null, failing: false, file: '', hidden: false }
   }
 
   async #bind(entry: Entry): Promise<void> {
@@ -271,7 +293,7 @@ export class ListenerSet {
   /** Rejects as `#bind` does. A worker that dies meanwhile is asked again once it is ready. */
   #ask(worker: number, entry: Entry): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (!this.#options.post(worker, { type: 'listen', pool: entry.poolIndex })) {
+      if (!this.#options.post(worker, { type: 'listen', pool: entry.poolIndex, hidden: entry.hidden })) {
         resolve()
         return
       }
@@ -312,8 +334,13 @@ function failureOf({ pool }: Entry, error: unknown): Error {
   return new Error(`bind on p -1 to addr '${text}' failed: ${strerror(code ?? String(error))}`, { cause: error })
 }
 
-function removeFile({ file, pool }: Entry): void {
-  if (file !== '' && fileIdentity(pool.listen.path) === file) rmSync(pool.listen.path, { force: true })
+function pathNow({ pool, hidden }: Entry): string {
+  return hidden ? boundPathOf(pool.listen.path) : pool.listen.path
+}
+
+function removeFile(entry: Entry): void {
+  const path = pathNow(entry)
+  if (entry.file !== '' && fileIdentity(path) === entry.file) rmSync(path, { force: true })
 }
 
 /** `device:inode` of the file at a path; '' when there is none. */

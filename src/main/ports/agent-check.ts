@@ -35,6 +35,8 @@ export interface AgentCheckOptions {
   /** Numeric address. */
   readonly address: string
   readonly port: number
+  /** Another process that shares too may have the port as well. */
+  readonly shared: boolean
   readonly state: () => AgentState
   readonly log: Logger
   readonly nowMs?: () => number
@@ -45,6 +47,7 @@ export class AgentCheck {
   readonly #limitedLog: LimitedLog
   readonly #meter: LoadMeter
   #port: AnswerPort | null = null
+  #shared = false
   #draining = false
   #closed = false
 
@@ -57,8 +60,19 @@ export class AgentCheck {
   /** Opens the port. Rejects with the line for the log when it cannot be had. */
   static async open(options: AgentCheckOptions): Promise<AgentCheck> {
     const agent = new AgentCheck(options)
-    await agent.#listen(true)
+    await agent.#listen(options.shared)
     return agent
+  }
+
+  /** Opens the port again if it was shared and is not to be, or the other way round. Failures are logged: the port is closed then. */
+  async share(shared: boolean): Promise<void> {
+    if (shared === this.#shared) return
+    try {
+      this.#stopListening()
+      await this.#listen(shared)
+    } catch (error) {
+      this.#options.log.error((error as Error).message)
+    }
   }
 
   /**
@@ -67,6 +81,7 @@ export class AgentCheck {
    */
   async drain(): Promise<void> {
     this.#draining = true
+    if (!this.#shared) return
     try {
       this.#stopListening()
       await this.#listen(false)
@@ -92,11 +107,12 @@ export class AgentCheck {
 
   async #listen(shared: boolean): Promise<void> {
     const { address, port } = this.#options
+    this.#shared = shared
     const answer = (): string => `${this.#answer()}\n`
     const onError = (code: string): void =>
       this.#limitedLog.alert('accept failed', () => `accept on agent-check port ${port} failed: ${strerror(code)}`)
     try {
-      this.#port = await AnswerPort.open({ address, port, shared, answer, onError })
+      this.#port = await AnswerPort.open({ address, port, shared, http: false, answer, onError })
     } catch (error) {
       if (!(error instanceof ListenFailure)) throw error
       throw new Error(`bind on agent-check port '${address}:${port}' failed: ${error.message}`, { cause: error })

@@ -1,6 +1,6 @@
 /**
- * nutcracker's stats port: whoever connects gets one document and the end of the connection. Primary thread. `source` and `uptime` count
- * from the moment the port opens.
+ * nutcracker's stats port: a reader that connects gets one document and the end of the connection; an HTTP GET gets it in an HTTP response.
+ * Primary thread. `uptime` counts from the moment the address is reserved.
  */
 
 import { hostname } from 'node:os'
@@ -17,49 +17,97 @@ export interface StatsServerOptions {
   /** Host, or a path that begins with `/` for a unix socket. */
   readonly address: string
   readonly port: number
+  /** A process that shares too may have the port as well: one of the two that run while one replaces the other. */
+  readonly shared: boolean
   readonly snapshot: () => StatsSnapshot
   readonly log: Logger
 }
 
 export class StatsServer {
-  readonly #snapshot: () => StatsSnapshot
+  readonly #options: StatsServerOptions
   readonly #limitedLog: LimitedLog
   readonly #source = hostname()
   readonly #startedMs = performance.now()
+  /** As given with `-a` and `-s`. */
+  readonly #where: string
+  /** Numeric address, or the path. */
+  #address = ''
+  #shared: boolean
   #port: AnswerPort | null = null
 
   private constructor(options: StatsServerOptions) {
-    this.#snapshot = options.snapshot
+    const { address, port, shared } = options
+    this.#options = options
+    this.#shared = shared
+    this.#where = address.startsWith('/') ? address : `${address}:${port}`
     this.#limitedLog = new LimitedLog(options.log, 'the stats port')
   }
 
-  /** Opens the port. Rejects with nutcracker's line about why it cannot. */
-  static async open(options: StatsServerOptions): Promise<StatsServer> {
+  /** Finds out whether the port can be had, and keeps it. Rejects with nutcracker's line about why it cannot. */
+  static async reserve(options: StatsServerOptions): Promise<StatsServer> {
     const server = new StatsServer(options)
     const { address, port } = options
-    if (address.startsWith('/')) await server.#open(address, port, address)
-    else await server.#open(await resolved(address, port), port, `${address}:${port}`)
+    server.#address = address.startsWith('/') ? address : await resolved(address, port)
+    server.#reserve()
     return server
   }
 
-  /** Closes the port and whoever still reads, and removes a unix socket's file. */
+  /** Starts to answer. Rejects as `reserve` does. */
+  async listen(): Promise<void> {
+    try {
+      await this.#port!.listen()
+    } catch (error) {
+      throw this.#bindFailure(error)
+    }
+  }
+
+  /** Opens the port again if it was shared and is not to be, or the other way round. Failures are logged: the port is closed then. */
+  async share(shared: boolean): Promise<void> {
+    if (shared === this.#shared || this.#address.startsWith('/')) return
+    this.#shared = shared
+    this.#port?.stopListening()
+    try {
+      this.#reserve()
+      await this.#port!.listen()
+    } catch (error) {
+      this.#port = null
+      this.#options.log.error(asError(this.#bindFailure(error)).message)
+    }
+  }
+
+  /** Closes the port, disconnects its readers, and removes a unix socket's file. */
   close(): void {
     this.#port?.close()
   }
 
-  async #open(address: string, port: number, where: string): Promise<void> {
+  #reserve(): void {
+    const { port } = this.#options
     const answer = (): string => this.#document()
     const onError = (code: string): void =>
       this.#limitedLog.alert('accept failed', () => `accept on m ${this.#port?.fd ?? -1} failed: ${strerror(code)}`)
     try {
-      this.#port = await AnswerPort.open({ address, port, shared: true, answer, onError })
+      this.#port = AnswerPort.reserve({
+        address: this.#address,
+        port,
+        shared: this.#shared,
+        http: true,
+        answer,
+        onError,
+      })
     } catch (error) {
-      throw bindFailure(error, where)
+      throw this.#bindFailure(error)
     }
   }
 
+  /** nutcracker's line. */
+  #bindFailure(error: unknown): unknown {
+    if (!(error instanceof ListenFailure)) return error
+    const line = `bind on m ${error.fd} to stats server addr '${this.#where}' failed: ${error.message}`
+    return new Error(line, { cause: error })
+  }
+
   #document(): string {
-    return renderStats(this.#snapshot(), {
+    return renderStats(this.#options.snapshot(), {
       source: this.#source,
       uptimeSec: Math.trunc((performance.now() - this.#startedMs) / 1_000),
       timestampSec: Math.trunc(Date.now() / 1_000),
@@ -77,8 +125,6 @@ async function resolved(host: string, port: number): Promise<string> {
   }
 }
 
-/** nutcracker's line. @param where as given with `-a` and `-s`. */
-function bindFailure(error: unknown, where: string): unknown {
-  if (!(error instanceof ListenFailure)) return error
-  return new Error(`bind on m ${error.fd} to stats server addr '${where}' failed: ${error.message}`, { cause: error })
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason))
 }

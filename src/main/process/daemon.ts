@@ -1,22 +1,43 @@
 /**
- * `-d`. Node cannot fork a running process, so the foreground process starts itself again in a session of its own, with the null device for
- * stdin, stdout and stderr and the same working directory, and ends. Called by `index.ts` on the primary thread, once the log file is known to open.
+ * `-d`. Node cannot fork a running process, so the foreground process starts the program again in a session of its own, with the null device
+ * for stdin, stdout and stderr and the same working directory. It waits until the daemon serves or has failed: scripts go on when it ends, and
+ * look at its exit code. Called by `index.ts` on the primary thread, once the log file is known to open.
+ *
+ *     foreground ── spawn ──▶ daemon: configuration, listeners, pid file
+ *         ◀── "serving", or why not, through a pipe ──┘
  */
 
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { closeSync, writeSync } from 'node:fs'
 import { isSea } from 'node:sea'
+import type { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import { strerror } from '../../shared/strerror.ts'
 
 /** Tells the second process that it is the daemon. Taken out of its environment before anything else starts. */
 const MARK = 'PISTACHIO_DAEMON'
+/** Descriptor of the daemon's end of the pipe; the first one after stderr. */
+const REPORT_FD = 3
+const SERVING = 'serving\n'
+
+/** What the daemon tells the process that started it, once. */
+export interface StartReport {
+  /** The pools listen and the pid file is written. */
+  serving(): void
+  /** @param reason lines for the terminal. */
+  failed(reason: string): void
+}
+
+/** For a process that nobody waits for. */
+export const NO_REPORT: StartReport = { serving: () => {}, failed: () => {} }
 
 export type DaemonRole =
   /** The caller is the daemon and goes on. */
-  | { readonly role: 'daemon' }
-  /** The daemon runs; the caller exits 0 at once. */
+  | { readonly role: 'daemon'; readonly report: StartReport }
+  /** The daemon serves; the caller exits 0. */
   | { readonly role: 'foreground'; readonly pid: number }
-  /** The system refused another process; the caller says so and exits 1. */
+  /** There is no daemon; the caller says why and exits 1. */
   | { readonly role: 'failed'; readonly message: string }
 
 /** Splits the roles. In the daemon it also clears the file mode mask, as nutcracker does. */
@@ -24,13 +45,13 @@ export async function daemonize(): Promise<DaemonRole> {
   if (process.env[MARK] !== undefined) {
     delete process.env[MARK]
     process.umask(0)
-    return { role: 'daemon' }
+    return { role: 'daemon', report: pipeReport() }
   }
   const { args, argv0 } = ownCommandLine()
   const child = spawn(process.execPath, args, {
     argv0,
     detached: true,
-    stdio: 'ignore',
+    stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
     env: { ...process.env, [MARK]: '1' },
   })
   try {
@@ -39,8 +60,35 @@ export async function daemonize(): Promise<DaemonRole> {
     const { code } = error as NodeJS.ErrnoException
     return { role: 'failed', message: `starting the daemon failed: ${strerror(code ?? String(error))}` }
   }
-  child.unref()
-  return { role: 'foreground', pid: child.pid! }
+  return outcomeOf(child)
+}
+
+/** What becomes of the daemon's start. Its own start has no time limit (tables of large rings, a slow resolver), so this has none either. */
+async function outcomeOf(child: ChildProcess): Promise<DaemonRole> {
+  const ended = once(child, 'exit')
+  const told = await text(child.stdio[REPORT_FD] as Readable)
+  if (told === SERVING) {
+    child.unref()
+    return { role: 'foreground', pid: child.pid! }
+  }
+  const [code, signal] = await ended
+  const how = signal === null ? `with exit code ${code}` : `by ${signal}`
+  return { role: 'failed', message: told === '' ? `the daemon ended ${how} before it served` : told.trimEnd() }
+}
+
+function pipeReport(): StartReport {
+  let isOpen = true
+  const tell = (message: string): void => {
+    if (!isOpen) return
+    isOpen = false
+    try {
+      writeSync(REPORT_FD, message)
+      closeSync(REPORT_FD)
+    } catch {
+      // The process that started this one is gone.
+    }
+  }
+  return { serving: () => tell(SERVING), failed: reason => tell(`${reason}\n`) }
 }
 
 /** What starts this program again: `ps` must show the daemon as it was started, and the one-file executable is no script's interpreter. */

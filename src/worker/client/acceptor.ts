@@ -7,6 +7,7 @@ import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
 import { bindings, type ListenHandle, type RawHandle } from '../../net/raw-handle.ts'
 import { Control, LISTENERS_A_WORKER, RESERVE_DESCRIPTORS, WorkerSlot } from '../../shared/memory-layout.ts'
+import { boundPathOf } from '../../shared/socket-path.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
 import type { SocketOwner } from '../io/socket.ts'
 import type { WorkerScope } from '../io/worker-scope.ts'
@@ -21,8 +22,6 @@ import { ProxyGreeting } from './proxy-greeting.ts'
 const QUIET_PATIENCE_MS = 1_000
 /** Turns of the loop in which a client that is refused for want of a descriptor still has one. */
 const REFUSAL_TURNS = 3
-/** Longest path of a unix socket: `sun_path` of Linux, less its NUL. */
-const MAX_PATH_BYTES = 107
 
 /** A handle that the primary accepted. `client_connections` was checked there, and the client counted in `WorkerSlot.clients`. */
 export function acceptHandedOver(clients: PoolClients, handle: unknown): void {
@@ -60,8 +59,12 @@ export class Acceptor {
     this.find = find
   }
 
-  /** Listens for a pool. @returns 0, or a negative libuv code. */
-  listen(pool: Pool): number {
+  /**
+   * Listens for a pool.
+   * @param hidden whether a unix listener keeps the name it is bound under: the primary gives it its path.
+   * @returns 0, or a negative libuv code.
+   */
+  listen(pool: Pool, hidden: boolean): number {
     const { listen } = pool.config
     if (this.listeners.has(listen.text)) return 0
     const handles: ListenHandle[] = []
@@ -69,7 +72,7 @@ export class Acceptor {
     for (let i = 0; i < sockets; i++) {
       const handle = listen.path === '' ? bindings.newTcpListener() : bindings.newPipeListener()
       handles.push(handle)
-      const status = listen.path === '' ? listenTcp(handle, pool) : listenPath(handle, pool)
+      const status = listen.path === '' ? listenTcp(handle, pool) : listenPath(handle, pool, hidden)
       if (status === 0) {
         this.takeFrom(handle, pool)
         continue
@@ -184,20 +187,18 @@ function listenTcp(handle: ListenHandle, pool: Pool): number {
 }
 
 /**
- * As nutcracker, whatever lies at the path gives way; but only once clients are served behind it, and in one step. The name it is bound
- * under first is also what libuv removes when it closes the socket, which by then may be a successor's.
+ * As nutcracker, whatever lies at the path gives way; but only once clients are served behind it, and in one step: see `socket-path.ts`.
  */
-function listenPath(handle: ListenHandle, pool: Pool): number {
+function listenPath(handle: ListenHandle, pool: Pool, hidden: boolean): number {
   const { path, permission } = pool.config.listen
-  const ownPath = `${path}~${process.pid}`
-  const boundPath = Buffer.byteLength(ownPath) <= MAX_PATH_BYTES ? ownPath : path
+  const boundPath = boundPathOf(path)
   removeFile(boundPath)
   const bound = handle.bind(boundPath)
   const status = bound === 0 ? handle.listen(pool.config.backlog) : bound
   if (status !== 0) return status
   try {
     if (permission > 0) chmodSync(boundPath, permission)
-    if (boundPath !== path) renameSync(boundPath, path)
+    if (boundPath !== path && !hidden) renameSync(boundPath, path)
     return 0
   } catch (error) {
     removeFile(boundPath)

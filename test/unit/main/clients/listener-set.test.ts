@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, unlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -7,6 +7,7 @@ import { ListenerSet } from '../../../../src/main/clients/listener-set.ts'
 import type { AcceptedClient } from '../../../../src/net/listener.ts'
 import type { Config, PoolConfig } from '../../../../src/shared/config.ts'
 import type { ToWorker } from '../../../../src/shared/messages.ts'
+import { boundPathOf } from '../../../../src/shared/socket-path.ts'
 import { listen } from '../../../support/fakes/fake-server.ts'
 import { configOf, listenAt, poolOf } from '../../../support/generation.ts'
 import { scratchFolder } from '../../../support/processes/child.ts'
@@ -283,16 +284,26 @@ describe('at the end', () => {
   beforeEach(async () => {
     path = join(scratchFolder(), 'a.sock')
     // What the worker would have bound.
-    writeFileSync(path, '')
+    writeFileSync(boundPathOf(path), '')
     await set.openAll(configOf(pathPool('a', path)))
   })
 
+  test('a start that failed leaves the path to the process that has it', () => {
+    writeFileSync(path, 'of another process')
+    set.removeFiles()
+    expect(readFileSync(path, 'utf8')).toBe('of another process')
+    expect(existsSync(boundPathOf(path))).toBe(false)
+  })
+
   test("unix sockets' files are removed", () => {
+    set.publish()
+    expect(existsSync(boundPathOf(path))).toBe(false)
     set.removeFiles()
     expect(existsSync(path)).toBe(false)
   })
 
   test("a successor's file stays", () => {
+    set.publish()
     unlinkSync(path)
     // Takes the number that the file had.
     mkdirSync(`${path}.other`)

@@ -25,8 +25,8 @@ function loop(active: number, idle: number): EventLoopUtilization {
 
 const AT_REST: AgentState = { eventLoops: [loop(0, 1_000)], clients: 0, maxClients: Infinity }
 
-async function open(state: () => AgentState = () => AT_REST): Promise<AgentCheck> {
-  const options = { address: '127.0.0.1', port, state, log: recordingLog().log, nowMs: () => nowMs }
+async function open(state: () => AgentState = () => AT_REST, shared = true): Promise<AgentCheck> {
+  const options = { address: '127.0.0.1', port, shared, state, log: recordingLog().log, nowMs: () => nowMs }
   const agent = await AgentCheck.open(options)
   agents.push(agent)
   return agent

@@ -1,8 +1,10 @@
+import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { promisify } from 'node:util'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { StatsServer } from '../../../../src/main/ports/stats-server.ts'
 import { PoolStat, ProcessStat } from '../../../../src/shared/stat-fields.ts'
 import { StatsReader } from '../../../../src/stats/reader.ts'
@@ -17,7 +19,6 @@ const generation = generationOf(configOf(poolOf('p')), 1)
 const layout = layoutOf(generation, 1)
 const recorded = recordingLog()
 let reader: StatsReader
-let server: StatsServer | null = null
 let other: Server | null = null
 
 beforeEach(() => {
@@ -26,14 +27,28 @@ beforeEach(() => {
 })
 
 afterEach(() => {
-  server?.close()
+  for (const server of opened.splice(0)) server.close()
   other?.close()
-  server = null
   other = null
 })
 
-async function open(address: string, port: number): Promise<StatsServer> {
-  server = await StatsServer.open({ address, port, snapshot: () => reader.snapshot(), log: recorded.log })
+const opened: StatsServer[] = []
+
+async function reserve(address: string, port: number, shared = false): Promise<StatsServer> {
+  const server = await StatsServer.reserve({
+    address,
+    port,
+    shared,
+    snapshot: () => reader.snapshot(),
+    log: recorded.log,
+  })
+  opened.push(server)
+  return server
+}
+
+async function open(address: string, port: number, shared = false): Promise<StatsServer> {
+  const server = await reserve(address, port, shared)
+  await server.listen()
   return server
 }
 
@@ -62,7 +77,7 @@ test('a request that nobody reads does not cost the document', async () => {
   const port = await freePort()
   await open('127.0.0.1', port)
   const wire = await Wire.open({ port })
-  wire.send(Buffer.from(`GET / HTTP/1.1\r\nHost: x\r\nX-Filler: ${'x'.repeat(100_000)}\r\n\r\n`))
+  wire.send(Buffer.from(`PUT / HTTP/1.1\r\nHost: x\r\nX-Filler: ${'x'.repeat(100_000)}\r\n\r\n`))
   expect(() => JSON.parse(wire.received.toString())).toThrow()
   expect(JSON.parse((await wire.untilClosed()).toString()).service).toBe('nutcracker')
 })
@@ -95,12 +110,88 @@ test("a host that does not resolve gives nutcracker's line", async () => {
   )
 })
 
-test('a successor shares the port while its predecessor still has it', async () => {
+test('a successor shares the port while its predecessor still has it, if both say so', async () => {
   const port = await freePort()
-  const first = await open('127.0.0.1', port)
-  await open('127.0.0.1', port)
+  const first = await open('127.0.0.1', port, true)
+  await open('127.0.0.1', port, true)
   first.close()
   expect((await (await Wire.open({ port })).untilClosed()).length).toBeGreaterThan(100)
+  await expect(reserve('127.0.0.1', port, false)).rejects.toThrow('Address already in use')
+})
+
+test('a port that is not shared is refused to a second process before that has listened anywhere', async () => {
+  const port = await freePort()
+  const first = await open('127.0.0.1', port)
+  await expect(reserve('127.0.0.1', port, true)).rejects.toThrow('Address already in use')
+  await first.share(true)
+  await open('127.0.0.1', port, true)
+  await first.share(false)
+  expect(recorded.messages().at(-1)).toMatch(
+    /bind on m \d+ to stats server addr '127.0.0.1:\d+' failed: Address already in use/,
+  )
+})
+
+test('a reserved port refuses connections until it listens', async () => {
+  const port = await freePort()
+  const server = await reserve('127.0.0.1', port)
+  await expect(Wire.open({ port })).rejects.toThrow('ECONNREFUSED')
+  await server.listen()
+  expect((await (await Wire.open({ port })).untilClosed()).length).toBeGreaterThan(100)
+})
+
+describe('HTTP', () => {
+  async function answerTo(...pieces: string[]): Promise<string> {
+    const port = await freePort()
+    await open('127.0.0.1', port)
+    const wire = await Wire.open({ port })
+    for (const piece of pieces) {
+      wire.send(Buffer.from(piece))
+      await new Promise(resolve => setImmediate(resolve))
+    }
+    return (await wire.untilClosed()).toString('latin1')
+  }
+
+  test('a GET is answered with the document in a response', async () => {
+    for (const pieces of [['GET / HTTP/1.1\r\nHost: x\r\n\r\n'], ['G', 'ET /stats HTT', 'P/1.0\n', '\n']]) {
+      const [head, body] = (await answerTo(...pieces)).split('\r\n\r\n')
+      expect(head!.split('\r\n')).toEqual([
+        'HTTP/1.1 200 OK',
+        'Content-Type: application/json',
+        `Content-Length: ${body!.length}`,
+        'Cache-Control: no-store',
+        'Connection: close',
+      ])
+      expect(JSON.parse(body!).service).toBe('nutcracker')
+    }
+  })
+
+  test.each([
+    'stats\r\n',
+    'GET /\r\n',
+    'GETX / HTTP/1.1\r\n',
+    'POST / HTTP/1.1\r\n\r\n',
+    'G',
+    `GET /${'x'.repeat(9_000)}`,
+  ])('anything else gets the document alone: %.20j', async piece => {
+    expect((await answerTo(piece)).startsWith('{"service":"nutcracker", ')).toBe(true)
+  })
+
+  test('a reader that has ended its side is answered', async () => {
+    const port = await freePort()
+    await open('127.0.0.1', port)
+    const wire = await Wire.open({ port })
+    wire.end()
+    expect(JSON.parse((await wire.untilClosed()).toString()).service).toBe('nutcracker')
+  })
+
+  test('curl reads it', async () => {
+    const port = await freePort()
+    await open('127.0.0.1', port)
+    const { stdout } = await promisify(execFile)('curl', ['-sS', '--fail', `http://127.0.0.1:${port}/`], {
+      timeout: 10_000,
+    })
+    expect(JSON.parse(stdout).service).toBe('nutcracker')
+  })
 })
 
 test('readers that do not read are bounded in number', async () => {

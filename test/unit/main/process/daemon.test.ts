@@ -23,10 +23,17 @@ const PROGRAM = `
   import { daemonize } from ${JSON.stringify(DAEMON_MODULE)}
   if (process.argv[2] === 'broken') process.execPath = '/nonexistent/node'
   const outcome = await daemonize()
-  if (outcome.role === 'daemon') {
+  if (outcome.role === 'daemon' && process.argv[2] === 'fails') {
+    outcome.report.failed('first line\\nsecond line')
+    outcome.report.serving()
+    process.exit(1)
+  } else if (outcome.role === 'daemon' && process.argv[2] === 'dies') {
+    process.kill(process.pid, 'SIGKILL')
+  } else if (outcome.role === 'daemon') {
     const report = { pid: process.pid, cwd: process.cwd(), args: process.argv.slice(2), umask: process.umask(), environment: Object.keys(process.env) }
     writeFileSync('report.new', JSON.stringify(report))
     renameSync('report.new', 'report.json')
+    outcome.report.serving()
     setInterval(() => existsSync('stop') && process.exit(0), 5)
   } else {
     console.log(JSON.stringify({ ...outcome, self: process.pid }))
@@ -60,7 +67,7 @@ describe('daemonize', () => {
     expect(stderr).toBe('')
     expect(status).toBe(0)
     const foreground = JSON.parse(stdout)
-    await waitUntil(() => existsSync(join(folder, 'report.json')), 'report of the daemon')
+    // It has waited for the daemon.
     const daemon = report()
     expect(daemon.pid).toBe(foreground.pid)
     expect(daemon.pid).not.toBe(foreground.self)
@@ -71,6 +78,15 @@ describe('daemonize', () => {
     const session = readFileSync(`/proc/${daemon.pid}/stat`, 'utf8').split(' ')[5]
     expect(session).toBe(String(daemon.pid))
     for (const fd of [0, 1, 2]) expect(readlinkSync(`/proc/${daemon.pid}/fd/${fd}`)).toBe('/dev/null')
+  })
+
+  it.each([
+    ['fails', 'first line\nsecond line'],
+    ['dies', 'the daemon ended by SIGKILL before it served'],
+  ])('tells when the daemon %s', (how, message) => {
+    const { stdout, status } = spawnSync(process.execPath, ['program.mjs', how], { cwd: folder, encoding: 'utf8' })
+    expect(status).toBe(1)
+    expect(JSON.parse(stdout)).toMatchObject({ role: 'failed', message })
   })
 
   it('says why when the system refuses another process', () => {

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { removePidFile, writePidFile } from '../../../../src/main/process/pid-file.ts'
+import { checkPidFile, removePidFile, writePidFile } from '../../../../src/main/process/pid-file.ts'
 
 let folder = ''
 let path = ''
@@ -33,6 +33,20 @@ describe('writePidFile', () => {
     const missing = join(folder, 'missing', 'proxy.pid')
     expect(writePidFile(missing)).toBe(`opening pid file '${missing}' failed: No such file or directory`)
     expect(writePidFile(folder)).toBe(`opening pid file '${folder}' failed: Is a directory`)
+  })
+})
+
+describe('checkPidFile', () => {
+  it('touches nothing', () => {
+    expect(checkPidFile(path)).toBe('')
+    expect(() => statSync(path)).toThrow()
+    writeFileSync(path, '17')
+    expect(checkPidFile(path)).toBe('')
+    expect(readFileSync(path, 'utf8')).toBe('17')
+  })
+
+  it('says what writing would say', () => {
+    for (const bad of [join(folder, 'missing', 'proxy.pid'), folder]) expect(checkPidFile(bad)).toBe(writePidFile(bad))
   })
 })
 

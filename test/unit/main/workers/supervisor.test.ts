@@ -208,7 +208,7 @@ test('two boot failures and then a good start do no harm', async () => {
 test('messages of workers arrive with the number of their sender', async () => {
   const rig = await rigOf()
   await rig.supervisor.start()
-  expect(rig.supervisor.post(1, { type: 'listen', pool: 0 })).toBe(true)
+  expect(rig.supervisor.post(1, { type: 'listen', pool: 0, hidden: false })).toBe(true)
   await waitUntil(() => rig.messages.length === 1, 'the answer')
   expect(rig.messages).toEqual([{ worker: 1, message: { type: 'listening', pool: 0 } }])
 })

@@ -40,9 +40,9 @@ function closed(acceptor: Acceptor): Promise<void> {
 }
 
 /** @param text the address. @param permission of a path. */
-function listen(acceptor: Acceptor, text: string, permission = 0): number {
+function listen(acceptor: Acceptor, text: string, permission = 0, hidden = false): number {
   harness.reload({ listen: { ...listenAt(text), permission }, reuseport: true })
-  return acceptor.listen(harness.pool)
+  return acceptor.listen(harness.pool, hidden)
 }
 
 async function serves(path: string): Promise<void> {
