@@ -10,6 +10,7 @@ import {
   HASH_NAMES,
   type PoolConfig,
   SERVER_LOSS_NAMES,
+  UNDECLARED_KEYS_NAMES,
 } from '../shared/config.ts'
 
 const INT_MAX = 2147483647
@@ -331,6 +332,15 @@ const ours = [
     default: 'refuse',
     own: true,
     help: 'Reads over keys of several servers (SINTER, SUNION, ZUNION, PFCOUNT …): `-CROSSSLOT`, or gathered, which is not atomic.',
+  },
+  {
+    key: 'undeclared_keys',
+    type: 'name',
+    field: 'undeclaredKeys',
+    names: UNDECLARED_KEYS_NAMES,
+    default: 'warn',
+    own: true,
+    help: 'Scripts whose text uses keys that it does not declare, over several servers: one warning in the log, an error, or nothing.',
   },
   {
     key: 'config_set',

@@ -29,6 +29,8 @@ export type CrossServerName = (typeof CROSS_SERVER_NAMES)[number]
 
 export const SERVER_LOSS_NAMES = ['error', 'close'] as const
 export type ServerLossName = (typeof SERVER_LOSS_NAMES)[number]
+export const UNDECLARED_KEYS_NAMES = ['warn', 'refuse', 'allow'] as const
+export type UndeclaredKeysName = (typeof UNDECLARED_KEYS_NAMES)[number]
 
 /** A place to listen on. Exactly one of `path` (unix socket, starts with `/`) and `host` is non-empty. */
 export interface ListenAddress {
@@ -105,6 +107,8 @@ export interface PoolConfig {
   readonly pingBeforeAuth: boolean
   /** What becomes of reads over several keys (SINTER, ZUNION …) whose keys several servers have. */
   readonly crossServer: CrossServerName
+  /** What becomes of scripts whose text uses keys that it does not declare, in a pool of several servers. */
+  readonly undeclaredKeys: UndeclaredKeysName
   /** CONFIG SET, RESETSTAT and REWRITE go to all servers. */
   readonly configSet: boolean
   /** true: an ejected server's keys answer an error at once and the ring stays as it is. */

@@ -7,6 +7,7 @@
  *     ├ rows         Float64 a thread, 128-byte steps  process | pool | server statistics   row 0: primary, row w+1: worker w; single writer
  *     ├ health       Int32[8] + Float64[2] a server  state, failures, retry time            Atomics, any thread
  *     ├ pool heads   Int32[8] a pool                 table epoch, live servers              Atomics; epoch only by the primary
+ *     ├ script marks Int32[2048] a pool             what is known of its scripts            Atomics, any thread (`script-marks.ts`)
  *     └ tables       two halves a pool               points, owners, buckets                see below
  *
  * A pool's routing table is published in two halves; the current one is half `epoch & 1`. Nobody ever waits for anybody: a reader keeps a
@@ -21,6 +22,7 @@
  * happened before the half was touched; or it sees that the half is being written and throws the copy away.
  */
 
+import { SCRIPT_MARKS_INTS } from './script-marks.ts'
 import { POOL_FIELDS, PROCESS_FIELDS, SERVER_FIELDS } from './stat-fields.ts'
 
 /**
@@ -103,6 +105,7 @@ export class SharedLayout {
   readonly #healthAt: number
   readonly #healthTimesAt: number
   readonly #poolHeadsAt: number
+  readonly #scriptMarksAt: number
   readonly #tablesAt: number[] = []
   readonly #serverCount: number
 
@@ -124,7 +127,8 @@ export class SharedLayout {
     this.#healthAt = align128(this.#rowsAt + (workers + 1) * this.rowDoubles * 8)
     this.#healthTimesAt = align128(this.#healthAt + servers * HEALTH_INTS * 4)
     this.#poolHeadsAt = align128(this.#healthTimesAt + servers * HEALTH_DOUBLES * 8)
-    let at = align128(this.#poolHeadsAt + pools.length * POOL_HEAD_INTS * 4)
+    this.#scriptMarksAt = align128(this.#poolHeadsAt + pools.length * POOL_HEAD_INTS * 4)
+    let at = this.#scriptMarksAt + pools.length * SCRIPT_MARKS_INTS * 4
     for (const pool of pools) {
       this.#tablesAt.push(at)
       at += 2 * tableHalfBytes(pool)
@@ -171,6 +175,11 @@ export class SharedLayout {
 
   poolHead(shared: SharedArrayBuffer, pool: number): Int32Array {
     return new Int32Array(shared, this.#poolHeadsAt + pool * POOL_HEAD_INTS * 4, POOL_HEAD_INTS)
+  }
+
+  /** For `ScriptMarks`. */
+  scriptMarks(shared: SharedArrayBuffer, pool: number): Int32Array {
+    return new Int32Array(shared, this.#scriptMarksAt + pool * SCRIPT_MARKS_INTS * 4, SCRIPT_MARKS_INTS)
   }
 
   /** @param half 0 or 1. */

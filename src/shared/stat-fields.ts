@@ -36,6 +36,8 @@ export const POOL_FIELDS = [
   field('client_memory', 'counter', '# clients closed for want of memory', true),
   field('client_stalled', 'counter', '# clients closed in the middle of a request that did not go on', true),
   field('client_server_lost', 'counter', '# clients disconnected because a server failed', true),
+  field('undeclared_keys', 'counter', '# scripts received whose text uses keys that it does not declare', true),
+  field('script_publishes', 'counter', '# scripts received whose text publishes to a channel of another server', true),
 ] as const
 
 export const SERVER_FIELDS = [
@@ -76,6 +78,8 @@ export const PoolStat = {
   clientMemory: 11,
   clientStalled: 12,
   clientServerLost: 13,
+  undeclaredKeys: 14,
+  scriptPublishes: 15,
 } as const
 
 /** Offset of a server field from the server's base in a row. */

@@ -44,6 +44,7 @@ function poolSettings(random: Random, protocol: ProtocolName, faulty: boolean): 
     redisDb: protocol === 'redis' ? usually(random, 0, [3], 0.1) : 0,
     pingBeforeAuth: random.chance(0.3),
     configSet: random.chance(0.3),
+    undeclaredKeys: random.chance(0.2) ? 'refuse' : 'warn',
     preconnect: random.chance(0.2),
   }
 }

@@ -46,6 +46,7 @@ export function poolOf(name: string, overrides: Partial<PoolConfig> = {}): PoolC
     ejectKeepRing: false,
     serverLoss: 'error',
     crossServer: 'refuse',
+    undeclaredKeys: 'warn',
     configSet: false,
     clientMaxPending: 1024,
     clientQueueBytes: 1 << 20,

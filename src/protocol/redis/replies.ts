@@ -18,6 +18,10 @@ export const CROSS_SERVER = encodeText("-CROSSSLOT Keys in request don't hash to
 export const SCRIPT_WITHOUT_KEYS = encodeText(
   '-ERR a script without keys could use those of any server, and runs on one: name its keys, or use a pool of one server\r\n',
 )
+export const UNDECLARED_KEYS = encodeText(
+  '-ERR the script uses keys that it does not declare, and other servers may have them: give it all its keys in KEYS (undeclared_keys: refuse)\r\n',
+)
+export const NO_SCRIPT = encodeText('-NOSCRIPT No matching script. Please use EVAL.\r\n')
 export const CONFIG_SET_REFUSED = encodeText(
   '-ERR changes of the servers are not possible through a proxy without config_set: true in its pool\r\n',
 )

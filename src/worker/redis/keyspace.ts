@@ -8,8 +8,9 @@ import * as replies from '../../protocol/redis/replies.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { Client } from '../client/client.ts'
 import type { Joiner } from '../request/split-request.ts'
-import { AnyJoiner, broadcast, LeastJoiner, Reach, SameJoiner } from './broadcast.ts'
+import { AnyJoiner, argumentTexts, broadcast, LeastJoiner, Reach, SameJoiner } from './broadcast.ts'
 import { ConfigJoiner, LatencyHistoryJoiner, LatencyLatestJoiner, SlowlogJoiner, slowlogCount } from './join/reports.ts'
+import { ScriptExistsJoiner } from './join/script-exists.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
 import { KeysJoiner, RandomKeyJoiner, scanRequest } from './scan.ts'
 import { statusJoiner, sumJoiner } from './split.ts'
@@ -55,8 +56,8 @@ const HANDLERS: ReadonlyMap<string, Handler> = new Map([
   ['FUNCTION HELP', anyServer],
   ['FUNCTION KILL', live(() => new AnyJoiner())],
   ['FUNCTION LIST', anyServer],
-  ['FUNCTION LOAD', all(() => new SameJoiner())],
-  ['FUNCTION RESTORE', all(() => statusJoiner)],
+  ['FUNCTION LOAD', functionLoad],
+  ['FUNCTION RESTORE', functionRestore],
   ['LATENCY HELP', anyServer],
   ['LATENCY HISTORY', live(() => new LatencyHistoryJoiner())],
   ['LATENCY LATEST', live(() => new LatencyLatestJoiner())],
@@ -64,11 +65,11 @@ const HANDLERS: ReadonlyMap<string, Handler> = new Map([
   ['MEMORY HELP', anyServer],
   ['MEMORY PURGE', live(() => statusJoiner)],
   ['MEMORY USAGE', memoryUsage],
-  ['SCRIPT EXISTS', live(() => new LeastJoiner())],
+  ['SCRIPT EXISTS', scriptExists],
   ['SCRIPT FLUSH', all(() => statusJoiner)],
   ['SCRIPT HELP', anyServer],
   ['SCRIPT KILL', live(() => new AnyJoiner())],
-  ['SCRIPT LOAD', all(() => new SameJoiner())],
+  ['SCRIPT LOAD', scriptLoad],
   ['SLOWLOG GET', slowlogGet],
   ['SLOWLOG HELP', anyServer],
   ['SLOWLOG LEN', live(() => sumJoiner)],
@@ -120,4 +121,29 @@ function memoryUsage(protocol: RedisProtocol, client: Client, parser: RespReques
 
 function slowlogGet(_protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   broadcast(client, parser, buf, new SlowlogJoiner(slowlogCount(parser, buf)), Reach.live)
+}
+
+function scriptLoad(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  const { start, args, argCount } = parser
+  const refusal = argCount === 3 ? protocol.scripts.loading(buf, start + args[4], start + args[5]) : null
+  if (refusal !== null) protocol.answer(client, refusal)
+  else broadcast(client, parser, buf, new SameJoiner(), Reach.all)
+}
+
+function scriptExists(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  const digests = argumentTexts(parser, buf).slice(2)
+  const onOneServer = digests.map(digest => protocol.scripts.ranWithoutKeys(digest))
+  broadcast(client, parser, buf, new ScriptExistsJoiner(onOneServer, protocol.keylessServer), Reach.live)
+}
+
+/** FUNCTION LOAD [REPLACE] text. */
+function functionLoad(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  const { start, args, argCount } = parser
+  if (argCount > 2) protocol.scripts.loadingLibrary(buf, start + args[argCount * 2 - 2], start + args[argCount * 2 - 1])
+  broadcast(client, parser, buf, new SameJoiner(), Reach.all)
+}
+
+function functionRestore(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  protocol.scripts.restoringFunctions()
+  broadcast(client, parser, buf, statusJoiner, Reach.all)
 }

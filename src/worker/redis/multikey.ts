@@ -6,10 +6,9 @@
  */
 
 import { findByte } from '../../bytes/ascii.ts'
-import { latin1 } from '../../bytes/text.ts'
 import { Action } from '../../protocol/redis/commands.ts'
 import { wordAt } from '../../protocol/redis/key-positions.ts'
-import { CROSS_SERVER, SCRIPT_WITHOUT_KEYS, sortDenied } from '../../protocol/redis/replies.ts'
+import { CROSS_SERVER, sortDenied } from '../../protocol/redis/replies.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { Client } from '../client/client.ts'
 import { answerFailure, answerLocally } from '../request/delivery.ts'
@@ -43,16 +42,18 @@ export function multiKeyRequest(client: Client, parser: RespRequestParser, buf: 
 }
 
 /**
- * Refuses what may use keys of other servers beside the one that it goes to: SORT with patterns, scripts without keys.
+ * Refuses what may use keys of other servers beside the one that it goes to: SORT with patterns, scripts. The keys are in
+ * `protocol.positions`.
  * @param server where it goes; NO_SERVER = any. @returns true when the client has had its error.
  */
 export function deniedOnOneServer(client: Client, parser: RespRequestParser, buf: Uint8Array, server: number): boolean {
   if (client.pool.servers.length === 1) return false
   const { command } = parser
   if (command.action === Action.forwardScript) {
-    if (server !== NO_SERVER || isHarmless(parser, buf)) return false
-    answerLocally(client, SCRIPT_WITHOUT_KEYS)
-    return true
+    const { scripts, positions } = client.pool.protocol as RedisProtocol
+    const refusal = scripts.refusal(parser, buf, positions)
+    if (refusal !== null) answerLocally(client, refusal)
+    return refusal !== null
   }
   if (command.name !== 'SORT' && command.name !== 'SORT_RO') return false
   const option = foreignPattern(client, parser, buf, server)
@@ -146,7 +147,7 @@ function staysOn(client: Client, buf: Uint8Array, from: number, to: number, serv
   return client.pool.router.route(buf, from, to) === server
 }
 
-/** EVAL, EVALSHA, FCALL: by their keys; without any, only where one server is all there is, or where the script runs no command. */
+/** EVAL, EVALSHA, FCALL: by their keys; what a pool of several servers asks of them: `scripts.ts`. */
 export function scriptRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const protocol = client.pool.protocol as RedisProtocol
   const { command, start, args, argCount } = parser
@@ -154,20 +155,7 @@ export function scriptRequest(client: Client, parser: RespRequestParser, buf: Ui
     protocol.forwardKeyless(client, parser, buf)
     return
   }
-  if (protocol.positions.count === 0 && deniedOnOneServer(client, parser, buf, NO_SERVER)) return
+  if (deniedOnOneServer(client, parser, buf, NO_SERVER)) return
   const server = serverOfKeys(client, parser, buf)
   if (server !== NO_SERVER) protocol.forwardTo(client, parser, buf, server)
-}
-
-/** What a script may do with `redis` and touch no key. */
-const HARMLESS =
-  /\b(?:redis|server)\s*\.\s*(?:status_reply|error_reply|sha1hex|log|LOG_[A-Z]+|setresp|REDIS_VERSION(?:_NUM)?)\b/g
-/** Its other ways to a command, by whatever name. */
-const HARMFUL = /redis|server|call|load|_G/
-
-/** A script at hand that runs no command. Of one known by its digest or by its function's name only the server could tell. */
-function isHarmless(parser: RespRequestParser, buf: Uint8Array): boolean {
-  const { command, start, args } = parser
-  if (command.name !== 'EVAL' && command.name !== 'EVAL_RO') return false
-  return !HARMFUL.test(latin1(buf, start + args[2], start + args[3]).replace(HARMLESS, ''))
 }

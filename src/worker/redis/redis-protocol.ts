@@ -31,6 +31,7 @@ import { argumentAsBulk, localRequest } from './local.ts'
 import { multiKeyRequest, scriptRequest } from './multikey.ts'
 import { pubsubRequest } from './pubsub.ts'
 import { unansweredRequest } from './reply-mode.ts'
+import { ScriptBook } from './scripts.ts'
 import { sessionRequest } from './session.ts'
 import { gatherJoiner, splitKeys, statusJoiner, sumJoiner } from './split.ts'
 import { knownState, settle } from './state.ts'
@@ -56,11 +57,13 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol {
   /** Of one of the servers; '' until one is asked. */
   serverVersion = ''
   readonly pool: Pool
+  readonly scripts: ScriptBook
   /** Takes the rewritten form of inline requests apart. */
   private readonly inlineParser = new RespRequestParser()
 
   constructor(pool: Pool) {
     this.pool = pool
+    this.scripts = new ScriptBook(pool)
   }
 
   newRequestParser(): RequestParser {

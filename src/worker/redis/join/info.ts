@@ -152,6 +152,8 @@ function proxySection(client: Client): Section {
     ['proxy_workers', `${pool.context.workers}`],
     ['proxy_clients', `${pool.clientsOverall()}`],
     ['proxy_local_requests', `${poolTotal(client, PoolStat.localRequests)}`],
+    ['proxy_undeclared_keys', `${poolTotal(client, PoolStat.undeclaredKeys)}`],
+    ['proxy_script_publishes', `${poolTotal(client, PoolStat.scriptPublishes)}`],
   ])
 }
 
