@@ -36,6 +36,7 @@ import { probe } from './health/prober.ts'
 import { AgentCheck, type AgentState } from './ports/agent-check.ts'
 import { StatsServer } from './ports/stats-server.ts'
 import { type DescriptorBudget, descriptorBudget, descriptorLimit } from './process/descriptors.ts'
+import { QuestionRelay } from './workers/question-relay.ts'
 import { Supervisor } from './workers/supervisor.ts'
 
 export interface PrimaryOptions {
@@ -63,6 +64,7 @@ export class Primary {
   readonly #log: Logger
   readonly #settings: GenerationSettings
   readonly #supervisor: Supervisor
+  readonly #questions: QuestionRelay
   readonly #listeners: ListenerSet
   readonly #handOver: HandOver
   readonly #health: HealthMonitor
@@ -99,6 +101,11 @@ export class Primary {
       onMessage: (worker, message) => this.#onMessage(worker, message),
       onFatal: options.onFatal,
       log: log.child('supervisor'),
+    })
+    this.#questions = new QuestionRelay({
+      workers,
+      isRunning: worker => this.#supervisor.isRunning(worker),
+      post: (worker, message) => this.#supervisor.post(worker, message),
     })
     this.#handOver = new HandOver({
       target: this.#supervisor,
@@ -306,6 +313,7 @@ export class Primary {
     this.#stats.workerGone(worker)
     this.#census.workerGone(worker)
     this.#listeners.workerGone(worker)
+    this.#questions.workerGone(worker)
     if (!this.#ending) layout.row(shared, 0)[ProcessStat.workerCrashes]++
     // Whoever waits for the worker to adopt a generation waits no longer: its successor is born with it.
     this.#workerAdopted(worker, this.#current!.generation)
@@ -333,6 +341,8 @@ export class Primary {
     if (message.type === 'ejected') this.#onEjected(worker, message)
     else if (message.type === 'adopted') this.#workerAdopted(worker, message.generation)
     else if (message.type === 'listening' || message.type === 'listen-failed') this.#listeners.onAnswer(worker, message)
+    else if (message.type === 'ask') this.#questions.ask(worker, message)
+    else if (message.type === 'answer') this.#questions.answer(worker, message.relayId, message.answer)
   }
 
   /** The worker may speak of an older generation; the server may have left since. */

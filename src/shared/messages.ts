@@ -3,6 +3,7 @@
 import type { Config } from './config.ts'
 import type { PoolChange } from './config-diff.ts'
 import type { PoolShape } from './memory-layout.ts'
+import type { WorkerAnswer, WorkerQuestion } from './questions.ts'
 
 export interface LogOptions {
   /** Path of the log file, or '' for stderr. */
@@ -41,6 +42,7 @@ export interface WorkerData {
  * `generation`: a reload. `changes`: the pools that the generation before had too.
  * `listen` / `unlisten`: this worker owns the pool's listener (unix path, or SO_REUSEPORT). `hidden`: a unix listener is not given its path
  * yet (`socket-path.ts`).
+ * `ask` / `answer`: `questions.ts`.
  */
 export type ToWorker =
   | { readonly type: 'begin'; readonly data: WorkerData }
@@ -50,6 +52,9 @@ export type ToWorker =
   | { readonly type: 'generation'; readonly next: Generation; readonly changes: readonly PoolChange[] }
   | { readonly type: 'drain'; readonly timeoutMs: number }
   | { readonly type: 'reopen-log' }
+  | { readonly type: 'ask'; readonly relayId: number; readonly question: WorkerQuestion }
+  /** `answer`: null = a worker that was asked is gone, or none was asked. `left`: answers that are still to come. */
+  | { readonly type: 'answer'; readonly id: number; readonly answer: WorkerAnswer | null; readonly left: number }
 
 export type FromWorker =
   | { readonly type: 'ready' }
@@ -64,3 +69,12 @@ export type FromWorker =
    */
   | { readonly type: 'adopted'; readonly generation: number }
   | { readonly type: 'drained' }
+  /** `to`: workers that are asked; null = all others. `timeoutMs`: after which the asking worker expects no answer. */
+  | {
+      readonly type: 'ask'
+      readonly id: number
+      readonly to: readonly number[] | null
+      readonly timeoutMs: number
+      readonly question: WorkerQuestion
+    }
+  | { readonly type: 'answer'; readonly relayId: number; readonly answer: WorkerAnswer }

@@ -11,6 +11,7 @@ import { ProcessStat } from '../shared/stat-fields.ts'
 import { ClientWatches, IDLE_CHECK_MS } from './client/client-watches.ts'
 import { Drain } from './client/drain.ts'
 import type { PoolClients } from './client/pool-clients.ts'
+import { Questions } from './io/questions.ts'
 import { Timer } from './io/timer.ts'
 import { Turn } from './io/turn.ts'
 import type { Publishable, Resumable, WorkerScope } from './io/worker-scope.ts'
@@ -40,6 +41,8 @@ export class Context implements WorkerScope {
   readonly post: (message: FromWorker) => void
   readonly memory: MemoryGuard
   private readonly watches: ClientWatches = new ClientWatches(this.timer)
+  /** To the other workers. */
+  readonly questions: Questions
   pools: PoolClients[] = []
   /** Pools that are no longer configured and still have clients or requests. */
   private retired: PoolClients[] = []
@@ -71,6 +74,7 @@ export class Context implements WorkerScope {
     this.limitedLog = new LimitedLog(options.log, 'this worker')
     this.post = options.post
     this.memory = new MemoryGuard(this, options.memoryLimitBytes)
+    this.questions = new Questions({ workers: this.workers, post: this.post, beginTurn: () => this.turn.begin() })
     this.turn.hooks = this
     this.timer.add(this)
   }

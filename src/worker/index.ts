@@ -10,6 +10,7 @@ import { createLogger, type Logger } from '../log/log.ts'
 import type { PoolChange } from '../shared/config-diff.ts'
 import { SharedLayout, WorkerSlot, WorkerState } from '../shared/memory-layout.ts'
 import type { FromWorker, Generation, ToWorker, WorkerData } from '../shared/messages.ts'
+import { answerQuestion } from './answers.ts'
 import { Acceptor, acceptHandedOver } from './client/acceptor.ts'
 import { Context } from './context.ts'
 
@@ -60,6 +61,12 @@ class WorkerThread {
         break
       case 'reopen-log':
         this.#log.reopen()
+        break
+      case 'ask':
+        post({ type: 'answer', relayId: message.relayId, answer: answerQuestion(this.#context, message.question) })
+        break
+      case 'answer':
+        this.#context.questions.onAnswer(message.id, message.answer, message.left)
         break
     }
   }

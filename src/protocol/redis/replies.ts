@@ -68,6 +68,11 @@ export function unknownSubcommand(container: string, name: string): Uint8Array {
   return encodeText(`-ERR unknown subcommand '${shown}'. Try ${container} HELP.\r\n`)
 }
 
+/** Redis's words where a subcommand checks its arguments itself. @param container upper case. */
+export function wrongSubcommandArguments(container: string, name: string): Uint8Array {
+  return encodeText(`-ERR unknown subcommand or wrong number of arguments for '${name}'. Try ${container} HELP.\r\n`)
+}
+
 /** For a command that Redis has and the proxy does not pass on. @param name upper case. */
 export function unsupportedCommand(name: string): Uint8Array {
   return encodeText(`-ERR unsupported command '${name.toLowerCase()}'\r\n`)

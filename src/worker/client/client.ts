@@ -487,6 +487,11 @@ export class Client implements SocketOwner, ReplyTarget {
     this.pool.context.resumeLater(this)
   }
 
+  /** Input that is not handled yet: an incomplete request, or requests that wait; null = none. */
+  get waitingInput(): Tail | null {
+    return this.tail
+  }
+
   /** What the client's input, output and requests take, bytes. */
   get memoryBytes(): number {
     const tailBytes = this.tail === null ? 0 : this.tail.buf.length

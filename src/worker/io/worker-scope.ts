@@ -3,6 +3,7 @@
 import type { LimitedLog } from '../../log/limited-log.ts'
 import type { Logger } from '../../log/log.ts'
 import type { FromWorker } from '../../shared/messages.ts'
+import type { Questions } from './questions.ts'
 import type { Timer } from './timer.ts'
 import type { Turn } from './turn.ts'
 
@@ -27,6 +28,8 @@ export interface WorkerScope {
   readonly limitedLog: LimitedLog
   /** Sends a message to the primary. */
   readonly post: (message: FromWorker) => void
+  /** To the other workers. */
+  readonly questions: Questions
   readonly memory: {
     /** Memory is short: clients are not read. */
     readonly pressed: boolean

@@ -17,6 +17,7 @@ import { Failure } from '../request/failure.ts'
 import { MessageKind, takeMessage } from '../request/message.ts'
 import { FragmentGroup, type Joiner } from '../request/split-request.ts'
 import type { ConnectionHolder, ServerConnection } from '../server/server-connection.ts'
+import { needsId, withId } from './connection-id.ts'
 import { Internal, queueInternal, wireRequest } from './greeting.ts'
 import { multiKeyRequest, NO_SERVER, serverOfKeys } from './multikey.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
@@ -24,6 +25,7 @@ import { type RedisSession, refuseConnection, sessionOf } from './session.ts'
 
 const NO_OWNERS = new Uint16Array(0)
 const PING = wireRequest('PING')
+const CLIENT_ID = wireRequest('CLIENT', 'ID')
 
 const COLON = 58
 const STAR = 42
@@ -45,15 +47,39 @@ const TIMEOUTS: ReadonlyMap<string, readonly [argument: number, unitMs: number]>
 
 const FOR_EVER = -1
 
+/** Makes the server tell its number of the connection, unless it has. */
+function identify(connection: ServerConnection): void {
+  if (needsId(connection)) queueInternal(connection, Internal.id, CLIENT_ID)
+}
+
+/** By another connection: the server does not read the one that waits. @param reason TIMEOUT or ERROR. */
+function unblockAtServer(waiting: ServerConnection, reason: string): void {
+  withId(waiting, id => {
+    const connection = waiting.server.connection(false)
+    queueInternal(connection, Internal.quiet, wireRequest('CLIENT', 'UNBLOCK', String(id), reason))
+  })
+}
+
 /** The connections of one command under way. */
 export class BlockingWait implements ConnectionHolder {
   readonly listens = false
   readonly stateful = true
   readonly session: RedisSession
+  /** The command's name, lower case. */
+  readonly command: string
   readonly connections: ServerConnection[] = []
+  /** CLIENT UNBLOCK was said. */
+  private unblocked = false
 
-  constructor(session: RedisSession) {
+  constructor(session: RedisSession, command: string) {
     this.session = session
+    this.command = command.toLowerCase()
+  }
+
+  /** Ends the wait, as CLIENT UNBLOCK does: each server answers the command itself, so that nothing that it has just given is lost. */
+  unblock(withError: boolean): void {
+    this.unblocked = true
+    for (const connection of this.connections) unblockAtServer(connection, withError ? 'ERROR' : 'TIMEOUT')
   }
 
   takesPush(): boolean {
@@ -62,7 +88,13 @@ export class BlockingWait implements ConnectionHolder {
 
   connectionIdle(connection: ServerConnection): void {
     this.drop(connection)
-    connection.server.held.give(connection)
+    if (!this.unblocked) {
+      connection.server.held.give(connection)
+      return
+    }
+    // CLIENT UNBLOCK may reach the server only now: it must not meet the next client's command here.
+    connection.holder = null
+    connection.leave()
   }
 
   connectionLost(connection: ServerConnection): void {
@@ -105,9 +137,10 @@ export function blockingRequest(
   const server = serverOfKeys(client, parser, buf, answerStateLoss)
   if (server === NO_SERVER) return
   const session = sessionOf(client)
-  const wait = new BlockingWait(session)
+  const wait = new BlockingWait(session, command.name)
   const connection = session.take(server, wait)
   if (connection === null) return
+  identify(connection)
   wait.connections.push(connection)
   session.blocking = wait
   const message = takeMessage(client, MessageKind.forward)
@@ -155,7 +188,7 @@ function waitEverywhere(client: Client, parser: RespRequestParser, buf: Uint8Arr
   }
   const { pool } = client
   const session = sessionOf(client)
-  const wait = new BlockingWait(session)
+  const wait = new BlockingWait(session, parser.command.name)
   for (const server of pool.servers) {
     // Servers that are out of the ring have none of the client's writes.
     if (server.ejected) continue
@@ -190,6 +223,7 @@ function sendWait(
   buf: Uint8Array,
   waitMs: number,
 ): void {
+  identify(connection)
   queueInternal(connection, Internal.vital, PING)
   const fragment = takeMessage(null, MessageKind.fragment)
   fragment.group = group

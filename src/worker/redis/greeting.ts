@@ -8,6 +8,7 @@ import { Failure } from '../request/failure.ts'
 import { type Message, MessageKind, takeMessage } from '../request/message.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import { Verdict } from '../server/server-protocol.ts'
+import { noteId } from './connection-id.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
 
 /** Tags of such requests. */
@@ -19,6 +20,8 @@ export const Internal = {
   vital: 4,
   /** The server tells of an error again where it matters: in EXEC's reply. */
   quiet: 5,
+  /** CLIENT ID: the server's number of this connection (`connection-id.ts`). */
+  id: 6,
 } as const
 
 const MINUS = 45
@@ -59,7 +62,8 @@ export function inspectInternal(
   start: number,
   end: number,
 ): number {
-  if (buf[start] !== MINUS || message.tag === Internal.quiet) return Verdict.drop
+  if (message.tag === Internal.id) noteId(connection, buf, start, end)
+  if (buf[start] !== MINUS || message.tag === Internal.quiet || message.tag === Internal.id) return Verdict.drop
   if (message.tag === Internal.vital) return Verdict.broken
   const { server } = connection
   const { config, limitedLog, protocol } = server.pool

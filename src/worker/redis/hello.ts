@@ -1,8 +1,6 @@
 /**
- * HELLO: protocol version, login and name in one, answered with the version of the servers. Data plane.
- *
- * The first HELLO of a pool in a worker asks all servers for their version, and takes the first answer; later ones know it. Where no server
- * answers, clients are let in all the same: they will hear of it with their first key.
+ * HELLO: protocol version, login and name in one, answered with the version of the servers. Data plane. Where no server tells its version,
+ * clients are let in all the same: they will hear of it with their first key.
  */
 
 import { encodeText } from '../../bytes/ascii.ts'
@@ -10,12 +8,10 @@ import { WRONG_PASS } from '../../protocol/redis/replies.ts'
 import { ReplyWriter } from '../../protocol/redis/reply-writer.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { Client } from '../client/client.ts'
-import { type Message, MessageKind, takeMessage } from '../request/message.ts'
-import type { FragmentGroup, Joiner } from '../request/split-request.ts'
 import { isUser } from './auth.ts'
-import { argumentTexts, broadcastBytes, Reach } from './broadcast.ts'
-import { wireRequest } from './greeting.ts'
+import { argumentTexts } from './broadcast.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
+import { withVersion } from './server-version.ts'
 import { isBusy } from './session.ts'
 import { isClientText, NAME_REFUSED, settle, stateOf } from './state.ts'
 
@@ -26,9 +22,6 @@ const NOT_AUTHENTICATED = encodeText(
     'can be used to authenticate the client and select the RESP protocol version at the same time\r\n',
 )
 const BUSY = encodeText('-ERR HELLO cannot change the protocol within a transaction or subscription\r\n')
-const ASK_VERSION = wireRequest('INFO', 'server')
-/** What we say while no server has told us. */
-const ASSUMED_VERSION = '7.0.0'
 /** The first Redis with RESP3. */
 const RESP3_VERSION = 6
 
@@ -69,11 +62,10 @@ export function helloRequest(
     protocol.answer(client, NOT_AUTHENTICATED)
   } else if (changes && isBusy(client)) {
     protocol.answer(client, BUSY)
-  } else if (protocol.serverVersion === '') {
-    client.holdNext()
-    askVersion(client, new VersionJoiner(protocol, resp3, hello.name))
   } else {
-    protocol.answer(client, greeting(protocol, client, resp3, hello.name, protocol.serverVersion))
+    withVersion(protocol, client, version => {
+      protocol.answer(client, greeting(protocol, client, resp3, hello.name, version))
+    })
   }
 }
 
@@ -125,41 +117,4 @@ function greeting(
     .bulk('mode')
     .bulk('standalone')
   return writer.bulk('role').bulk('master').bulk('modules').array(0).bytes()
-}
-
-/** One part more than there are servers, which never fails: a reply is made whatever becomes of the servers. */
-function askVersion(client: Client, joiner: VersionJoiner): void {
-  broadcastBytes(client, ASK_VERSION, joiner, Reach.live)
-  const group = client.last?.group
-  if (group?.joiner === joiner) group.fragments.push(takeMessage(null, MessageKind.fragment))
-}
-
-class VersionJoiner implements Joiner {
-  readonly partial = true
-  readonly closesWhenStrict = false
-  private readonly protocol: RedisProtocol
-  private readonly resp3: boolean
-  private readonly name: string | null
-
-  constructor(protocol: RedisProtocol, resp3: boolean, name: string | null) {
-    this.protocol = protocol
-    this.resp3 = resp3
-    this.name = name
-  }
-
-  accept(group: FragmentGroup, _fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
-    const text = Buffer.from(buf.buffer, buf.byteOffset + start, end - start).toString('latin1')
-    const version = /^redis_version:([\w.-]+)/m.exec(text)?.[1]
-    if (version === undefined) return true
-    this.protocol.serverVersion = version
-    // The others may take their time: their answers reach nobody.
-    group.waiting = 1
-    return true
-  }
-
-  write(_group: FragmentGroup, client: Client): void {
-    const version = this.protocol.serverVersion === '' ? ASSUMED_VERSION : this.protocol.serverVersion
-    const reply = greeting(this.protocol, client, this.resp3, this.name, version)
-    client.socket.append(reply, 0, reply.length)
-  }
 }

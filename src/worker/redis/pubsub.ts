@@ -18,8 +18,8 @@ import { FragmentGroup, type Joiner } from '../request/split-request.ts'
 import { CollectingJoiner } from './broadcast.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
 import { sessionOf } from './session.ts'
-import { settle } from './state.ts'
-import { Subscriptions, Topic } from './subscriptions.ts'
+import { settle, Topic } from './state.ts'
+import { Subscriptions } from './subscriptions.ts'
 
 const NO_OWNERS = new Uint16Array(0)
 

@@ -13,7 +13,7 @@ import { dropBehind } from '../client/lost-server.ts'
 import { MessageKind, takeMessage } from '../request/message.ts'
 import { CloseReason } from '../request/reply-target.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
-import { knownState, ReplyMode, settle } from './state.ts'
+import { knownState, ReplyMode, sessionStateOf, settle } from './state.ts'
 
 /** Handles a request of a client whose `RedisState` is not `ordinary`. @returns false when it is to be answered as always. */
 export function unansweredRequest(
@@ -22,11 +22,16 @@ export function unansweredRequest(
   parser: RespRequestParser,
   buf: Uint8Array,
 ): boolean {
-  const state = knownState(client)!
   const { command } = parser
   // CLIENT REPLY ON, and RESET, are answered.
   if (command.name === 'RESET' || turnsOn(parser, buf)) return false
-  if (needsReplies(command.action) || client.session !== null) {
+  if (CONFIRMED.has(command.name)) {
+    // Redis confirms a subscription, and passes on its messages, whatever CLIENT REPLY says.
+    endSkip(client)
+    return false
+  }
+  const session = sessionStateOf(client)
+  if (needsReplies(command.action) || session?.transaction != null || session?.blocking != null) {
     protocol.pool.limitedLog.notice(
       'closed by CLIENT REPLY',
       () => `c ${client.address} closed: ${command.name} cannot go unanswered, as CLIENT REPLY wants it`,
@@ -37,10 +42,7 @@ export function unansweredRequest(
   const before = client.last
   client.push(takeMessage(client, MessageKind.local))
   protocol.answeredRequest(client, parser, buf)
-  if (state.replyMode === ReplyMode.skip) {
-    state.replyMode = ReplyMode.on
-    settle(client, client.authenticated)
-  }
+  endSkip(client)
   if (!client.closed) {
     dropBehind(client, before)
     if (client.head === null) client.afterReplies()
@@ -48,11 +50,19 @@ export function unansweredRequest(
   return true
 }
 
-/** They wait for the replies before them, or live on replies. */
+/** CLIENT REPLY SKIP is for one request. */
+function endSkip(client: Client): void {
+  const state = knownState(client)!
+  if (state.replyMode !== ReplyMode.skip) return
+  state.replyMode = ReplyMode.on
+  settle(client, client.authenticated)
+}
+
+const CONFIRMED = new Set(['SUBSCRIBE', 'PSUBSCRIBE', 'SSUBSCRIBE', 'UNSUBSCRIBE', 'PUNSUBSCRIBE', 'SUNSUBSCRIBE'])
+
+/** They wait for the replies before them. */
 function needsReplies(action: number): boolean {
-  return (
-    action === Action.hello || action === Action.transaction || action === Action.blocking || action === Action.pubsub
-  )
+  return action === Action.hello || action === Action.transaction || action === Action.blocking
 }
 
 function turnsOn(parser: RespRequestParser, buf: Uint8Array): boolean {

@@ -22,7 +22,7 @@ import { type ConnectionHolder, ConnectionState, type ServerConnection } from '.
 import type { BlockingWait } from './blocking.ts'
 import { subscriberRequest } from './pubsub.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
-import { settle } from './state.ts'
+import { type SessionState, settle } from './state.ts'
 import type { Subscriptions } from './subscriptions.ts'
 import { queueRequest, type Transaction } from './transaction.ts'
 
@@ -37,7 +37,7 @@ export const RETURNING: ConnectionHolder = {
   connectionLost: () => {},
 }
 
-export class RedisSession implements ClientSession, ConnectionWaiter {
+export class RedisSession implements ClientSession, SessionState, ConnectionWaiter {
   readonly client: Client
   readonly listens = false
   readonly stateful = false
@@ -68,6 +68,10 @@ export class RedisSession implements ClientSession, ConnectionWaiter {
 
   get subscribed(): boolean {
     return this.subscriptions !== null && this.subscriptions.count > 0
+  }
+
+  subscriptionsOf(topic: number): number {
+    return this.subscriptions === null ? 0 : this.subscriptions.topics[topic].size
   }
 
   get resp3(): boolean {

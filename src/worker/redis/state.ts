@@ -4,7 +4,35 @@
 
 import { encodeText } from '../../bytes/ascii.ts'
 import type { Client } from '../client/client.ts'
-import type { RedisSession } from './session.ts'
+
+/** Kinds of subscription. */
+export const Topic = { channel: 0, pattern: 1, shard: 2 } as const
+
+/** What the state of a client's session (`session.ts`) means to others: whether requests mean what they always do, and CLIENT LIST. */
+export interface SessionState {
+  /** Requests mean what they always do. */
+  readonly ordinary: boolean
+  readonly subscribed: boolean
+  readonly transaction: {
+    readonly open: boolean
+    /** Queued so far. */
+    readonly requests: number
+    readonly watchedKeys: number
+    readonly keptBytes: number
+  } | null
+  readonly blocking: {
+    /** The command's name, lower case. */
+    readonly command: string
+    unblock(withError: boolean): void
+  } | null
+  /** @param topic one of `Topic`. */
+  subscriptionsOf(topic: number): number
+}
+
+/** What a Redis client has under way beyond single requests; null = nothing. */
+export function sessionStateOf(client: Client): SessionState | null {
+  return client.session as unknown as SessionState | null
+}
 
 /** CLIENT REPLY. `skip`: the next request has no reply. */
 export const ReplyMode = { on: 0, off: 1, skip: 2 } as const
@@ -57,7 +85,7 @@ export function knownState(client: Client): RedisState | null {
 export function settle(client: Client, authenticated: boolean): void {
   client.authenticated = authenticated
   client.restrictParser()
-  const session = client.session as RedisSession | null
+  const session = sessionStateOf(client)
   const state = knownState(client)
   client.ordinary = authenticated && (state === null || state.ordinary) && (session === null || session.ordinary)
 }

@@ -19,9 +19,7 @@ import type { Server } from '../server/server.ts'
 import type { ConnectionHolder, ServerConnection } from '../server/server-connection.ts'
 import { wireRequest } from './greeting.ts'
 import { type RedisSession, refuseConnection } from './session.ts'
-
-/** Kinds of subscription. */
-export const Topic = { channel: 0, pattern: 1, shard: 2 } as const
+import { Topic } from './state.ts'
 
 const PREFIXES = ['', 'p', 's']
 

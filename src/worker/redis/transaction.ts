@@ -60,6 +60,9 @@ export class Transaction implements ConnectionHolder {
   /** Requests before the first key, as the server takes them. */
   kept: Uint8Array[] = []
   keptBytes = 0
+  /** Requests that the client was told are queued. */
+  requests = 0
+  watchedKeys = 0
 
   constructor(session: RedisSession) {
     this.session = session
@@ -237,7 +240,9 @@ function queue(
       return
     }
   }
-  if (begin(client, transaction, server)) send(client, transaction, request)
+  if (!begin(client, transaction, server)) return
+  transaction.requests++
+  send(client, transaction, request)
 }
 
 function keep(protocol: RedisProtocol, client: Client, transaction: Transaction, request: Uint8Array): void {
@@ -248,6 +253,7 @@ function keep(protocol: RedisProtocol, client: Client, transaction: Transaction,
     return
   }
   transaction.kept.push(Uint8Array.prototype.slice.call(request))
+  transaction.requests++
   protocol.answer(client, QUEUED)
 }
 
@@ -366,6 +372,7 @@ function watch(
     protocol.answer(client, CROSS_SERVER)
     return
   }
+  transaction.watchedKeys += protocol.positions.count
   forwardOn(client, transaction.connection, buf.subarray(start, requestEnd))
   client.holdNext()
 }

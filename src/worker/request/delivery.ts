@@ -124,7 +124,7 @@ function fragmentDone(group: FragmentGroup): void {
 }
 
 /** Gives a message that is in its client's queue a constant reply. */
-function finishWith(message: Message, reply: Uint8Array): void {
+export function finishWith(message: Message, reply: Uint8Array): void {
   message.reply = reply
   message.replyStart = 0
   message.replyEnd = reply.length

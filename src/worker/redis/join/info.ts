@@ -42,6 +42,9 @@ export class InfoJoiner extends CollectingJoiner {
     const database = `db${client.pool.config.redisDb}`
     const infos = this.replies.map(reply => readInfo(String(reply), database))
     const merged = mergeInfos(infos)
+    // The servers count connections of the proxy.
+    const clients = merged.get('Clients')
+    if (clients?.has('connected_clients')) clients.set('connected_clients', `${client.pool.clientsOverall()}`)
     if (this.withProxy) {
       merged.set('Proxy', proxySection(client))
       merged.set('Servers', serversSection(client, group.owners, infos))
