@@ -40,6 +40,12 @@ interface Node {
   readonly end: number
   /** Of imports and exports: the literal after `from`. */
   readonly source?: { readonly value?: unknown } | null
+  readonly id?: { readonly name: string } | null
+  readonly declaration?: Node | null
+  readonly declarations?: readonly Node[]
+  readonly specifiers?: readonly Node[]
+  readonly imported?: { readonly name: string }
+  readonly local?: { readonly name: string }
 }
 
 const FUNCTION_TYPES = ['FunctionDeclaration', 'FunctionExpression', 'ArrowFunctionExpression']
@@ -102,4 +108,77 @@ export function mentionsOf(file: SourceFile): string[] {
 
 function resolve(from: string, specifier: string): string {
   return specifier.startsWith('.') ? normalize(join(dirname(from), specifier)) : specifier
+}
+
+export interface ClassSize {
+  readonly name: string
+  readonly lines: number
+}
+
+/** Every class of a TypeScript file. */
+export function classSizes(file: SourceFile): ClassSize[] {
+  const sizes: ClassSize[] = []
+  visit(parse(file), node => {
+    if (node.type !== 'ClassDeclaration' && node.type !== 'ClassExpression') return
+    const lines = lineAt(file.text, node.end) - lineAt(file.text, node.start) + 1
+    sizes.push({ name: node.id?.name ?? '', lines })
+  })
+  return sizes
+}
+
+export interface Comment {
+  readonly text: string
+  /** Line on which it begins, from 1. */
+  readonly line: number
+}
+
+/** Every comment of a TypeScript file, without the marks around it. */
+export function commentsOf(file: SourceFile): Comment[] {
+  const strings: (readonly [number, number])[] = []
+  visit(parse(file), node => {
+    if (['Literal', 'TemplateElement'].includes(node.type)) strings.push([node.start, node.end])
+  })
+  const found = [...file.text.matchAll(/\/\*[\s\S]*?\*\/|\/\/[^\n]*/g)]
+  return found
+    .filter(match => !strings.some(([start, end]) => match.index >= start && match.index < end))
+    .map(match => ({ text: match[0], line: lineAt(file.text, match.index) }))
+}
+
+export interface Export {
+  readonly name: string
+  /** The comment right above it, or ''. */
+  readonly comment: string
+}
+
+/** What a file exports by name. */
+export function exportsOf(file: SourceFile): Export[] {
+  const found: Export[] = []
+  for (const node of parse(file).body) {
+    if (node.type !== 'ExportNamedDeclaration' || node.declaration == null) continue
+    const { declaration } = node
+    const above = /\/\*\*(?:(?!\*\/)[\s\S])*\*\/\s*$/.exec(file.text.slice(0, node.start))
+    const comment = above?.[0] ?? ''
+    const names = declaration.declarations?.map(each => each.id?.name) ?? [declaration.id?.name]
+    for (const name of names) if (name !== undefined) found.push({ name, comment })
+  }
+  return found
+}
+
+/** Every name that a file imports from another file; `*` = all of it, or what is not known by name. */
+export function importedNames(file: SourceFile): { readonly target: string; readonly name: string }[] {
+  const found: { target: string; name: string }[] = []
+  visit(parse(file), node => {
+    const specifier = node.source?.value
+    if (!IMPORT_TYPES.includes(node.type) || typeof specifier !== 'string') return
+    const target = resolve(file.path, specifier)
+    const specifiers = node.specifiers ?? []
+    const names = specifiers.map(each => each.imported?.name ?? each.local?.name ?? '*')
+    const isWhole = specifiers.length === 0 || specifiers.some(each => each.type === 'ImportNamespaceSpecifier')
+    for (const name of isWhole ? ['*'] : names) found.push({ target, name })
+  })
+  return found
+}
+
+function parse(file: SourceFile): Node & { readonly body: readonly Node[] } {
+  return parseAst(file.text, { lang: 'ts' }, file.path) as unknown as Node & { readonly body: readonly Node[] }
 }

@@ -2,7 +2,11 @@
 
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { roomTable } from '../../scripts/layers.ts'
+import { deadExports, unusedPackages } from './exports.ts'
 import { EXCEPTIONS, importsAgainstLayers, LAYERS, largestCircles, layerOf, rowsOutOfOrder } from './layers.ts'
+import { bannedIn, missingFiles } from './prose.ts'
+import { LARGEST_CLASS_LINES, LARGEST_FILE_LINES, tooLarge } from './sizes.ts'
 import { functionSizes, importsOf, mentionsOf, ROOT, type SourceFile, sourceFiles } from './source-tree.ts'
 
 const LONGEST_LINE = 160
@@ -136,6 +140,49 @@ describe('house rules', () => {
   })
 })
 
+/** Files that are still too large. The list may only shrink. */
+const LARGE_FILES: readonly string[] = [
+  'src/worker/client/client.ts',
+  'src/worker/io/socket.ts',
+  'src/worker/server/server-connection.ts',
+]
+/** Banned words that comments of src still have. The number may only fall. */
+const BANNED_WORDS = 175
+
+describe('what only shrinks', () => {
+  test('files and classes that are too large', () => {
+    expect(source.filter(file => !LARGE_FILES.includes(file.path)).flatMap(tooLarge)).toEqual([])
+  })
+
+  test('banned words in comments of src', () => {
+    const found = source.flatMap(bannedIn)
+    expect(found.length, found.join('\n')).toBeLessThanOrEqual(BANNED_WORDS)
+  })
+})
+
+describe('packages and pages', () => {
+  test('every dependency is imported', () => {
+    const { dependencies } = JSON.parse(readFileSync(`${ROOT}/package.json`, 'utf8'))
+    expect(unusedPackages(Object.keys(dependencies), source)).toEqual([])
+  })
+
+  test('every source file that a comment or page names exists', () => {
+    const paths = all.map(file => file.path)
+    const pages = sourceFiles(['docs'], ['.md']).filter(page => !page.path.startsWith('docs/decisions/'))
+    expect([...source, ...pages].flatMap(file => missingFiles(file, paths))).toEqual([])
+  })
+
+  test('every decision is in the index', () => {
+    const index = readFileSync(`${ROOT}/docs/decisions/README.md`, 'utf8')
+    const names = sourceFiles(['docs/decisions'], ['.md']).map(file => file.path.split('/').at(-1)!)
+    expect(names.filter(name => name !== 'README.md' && !index.includes(`(${name})`))).toEqual([])
+  })
+
+  test('the architecture page has the rooms as they are', () => {
+    expect(readFileSync(`${ROOT}/docs/architecture.md`, 'utf8')).toContain(roomTable())
+  })
+})
+
 describe('the checks themselves', () => {
   const at = (path: string, text: string): SourceFile => ({ path, text })
 
@@ -186,5 +233,26 @@ describe('the checks themselves', () => {
     expect(leftovers(at('test/a.test.ts', `test.${'only'}('x', () => {})\n`))).toEqual(['test/a.test.ts:1'])
     const files = [at('src/a.ts', "import './b.ts'\n"), at('src/b.ts', ''), at('src/c.ts', '')]
     expect(unreachable(files, ['src/a.ts'])).toEqual(['src/c.ts'])
+  })
+
+  test('find what is too large', () => {
+    expect(tooLarge(at('src/a.ts', '\n'.repeat(LARGEST_FILE_LINES + 1)))).toEqual(['src/a.ts has 401 lines'])
+    const long = `class A {\n${'  b = 1\n'.repeat(LARGEST_CLASS_LINES - 1)}}\n`
+    expect(tooLarge(at('src/a.ts', long))).toEqual(['src/a.ts: class A has 301 lines'])
+    expect(tooLarge(at('src/config/directives.ts', '\n'.repeat(900)))).toEqual([])
+  })
+
+  test('find an export and a dependency without a user', () => {
+    const text = '/** For tests. @testOnly */\nexport const a = 1\nexport const b = 2\nexport const c = 3\n'
+    const files = [at('src/a.ts', text), at('src/b.ts', "import { c } from './a.ts'\nimport 'pino'\n")]
+    expect(deadExports(files)).toEqual(['src/a.ts exports b'])
+    expect(unusedPackages(['pino', 'yaml'], files)).toEqual(['yaml'])
+  })
+
+  test('find banned words in comments only, and files that do not exist', () => {
+    const text = "// whoever waits\nconst a = 'nobody' // built anew, see b.ts and a.ts\n/**\n * So long.\n */\n"
+    const file = at('src/a.ts', text)
+    expect(bannedIn(file)).toEqual(['src/a.ts:1: whoever', 'src/a.ts:2: anew', 'src/a.ts:4: So long'])
+    expect(missingFiles(file, ['src/a.ts'])).toEqual(['src/a.ts names b.ts'])
   })
 })

@@ -1,0 +1,27 @@
+/** Exports without a user, and dependencies without an import. */
+
+import { exportsOf, importedNames, importsOf, type SourceFile } from './source-tree.ts'
+
+/** Marks an export that only tests use, in the comment above it. */
+export const TEST_ONLY = '@testOnly'
+
+/**
+ * @param source all files of `src`. A name that is used within its own file only need not be exported.
+ * @returns exports that no other file of `src` imports and that are not marked.
+ */
+export function deadExports(source: readonly SourceFile[]): string[] {
+  const used = new Set<string>()
+  for (const file of source) for (const { target, name } of importedNames(file)) used.add(`${target} ${name}`)
+  return source.flatMap(file => {
+    const all = used.has(`${file.path} *`)
+    return exportsOf(file)
+      .filter(({ name, comment }) => !all && !used.has(`${file.path} ${name}`) && !comment.includes(TEST_ONLY))
+      .map(({ name }) => `${file.path} exports ${name}`)
+  })
+}
+
+/** @returns packages of `dependencies` that no file imports. */
+export function unusedPackages(packages: readonly string[], files: readonly SourceFile[]): string[] {
+  const imported = files.flatMap(importsOf)
+  return packages.filter(name => !imported.some(target => target === name || target.startsWith(`${name}/`)))
+}

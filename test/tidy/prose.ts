@@ -1,0 +1,44 @@
+/** What comments and pages may say: words that the glossary replaces, and files that exist. */
+
+import { commentsOf, type SourceFile } from './source-tree.ts'
+
+/** Patterns that read twice, with what to write instead. Compared without regard to case. */
+export const BANNED: readonly (readonly [RegExp, string])[] = [
+  [/\bwhoever\b/gi, 'name the actor: the client, the worker, the server'],
+  [/\bnobody\b/gi, 'no client, no request; or name what is missing'],
+  [/\bso (long|many|much)\b(?! as\b)/gi, 'this long, this many, this much; or give the number'],
+  [/\banew\b/gi, 'again'],
+  [/\bat hand\b/gi, 'the current request, the current reply'],
+  [/\b(of|from|by) its(?=[.,;:)]|$)/gim, 'its own'],
+  [/\blikewise\b/gi, 'say what happens'],
+  [/\bfor good\b/gi, 'permanently, or leave it out'],
+  [/\borderly end\b/gi, 'graceful shutdown'],
+  [/\bcut off\b/gi, 'disconnected'],
+  [/\bfor want of\b/gi, 'because there is no'],
+  [/\bin the way of\b/gi, 'as'],
+]
+
+/** @returns `path:line: word` of every banned pattern in the file's comments. */
+export function bannedIn(file: SourceFile): string[] {
+  return commentsOf(file).flatMap(({ text, line }) =>
+    BANNED.flatMap(([pattern]) =>
+      [...text.matchAll(pattern)].map(match => {
+        const below = text.slice(0, match.index).split('\n').length - 1
+        return `${file.path}:${line + below}: ${match[0]}`
+      }),
+    ),
+  )
+}
+
+/**
+ * @param paths every source file, from the root.
+ * @returns names of TypeScript files in comments or pages that do not exist.
+ */
+export function missingFiles(file: SourceFile, paths: readonly string[]): string[] {
+  const texts = file.path.endsWith('.md') ? [file.text] : commentsOf(file).map(comment => comment.text)
+  const named = texts.flatMap(text => [...text.matchAll(/(?<![\w@./*-])((?:[\w-]+\/)*[\w-]+\.(?:ts|mjs))\b/g)])
+  return named
+    .map(match => match[1]!)
+    .filter(name => !paths.some(path => path === name || path.endsWith(`/${name}`)))
+    .map(name => `${file.path} names ${name}`)
+}
