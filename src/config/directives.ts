@@ -34,6 +34,7 @@ export interface NumberDirective extends DirectiveBase {
   readonly unit: string
   readonly min: number
   readonly max: number
+  /** Accepted also where it is less than `min`. */
   readonly default: number
 }
 
@@ -368,9 +369,9 @@ const ours = [
     unit: 'bytes',
     min: 4 * KIB,
     max: 256 * MIB,
-    default: 16 * MIB,
+    default: 0,
     own: true,
-    help: 'Unread reply bytes of one client at which reading from it pauses; at four times this it is closed.',
+    help: 'Unread reply bytes of one client that pause its input; at four times this it is closed. 0: an eighth of `--memory-limit`, 1 GiB at most.',
   },
   {
     key: 'server_queue_bytes',

@@ -127,11 +127,12 @@ function continued({ continuedAt }: ScalarNode): string {
 function parseSetting(directive: SettingDirective, value: string): PoolSettings[keyof PoolSettings] {
   switch (directive.type) {
     case 'number': {
-      const range = `digits only, from ${directive.min} to ${directive.max} (${directive.unit})`
+      const special = directive.default < directive.min ? `${directive.default}, or ` : ''
+      const range = `digits only, ${special}from ${directive.min} to ${directive.max} (${directive.unit})`
       const number = directive.own ? parseExactNumber(value) : parseNumber(value)
       if (number === -1) throw new BadValue('is not a number', `write ${range}`)
       // nutcracker looks at the range of its own numbers later, in pass 5.
-      if (directive.own && (number < directive.min || number > directive.max)) {
+      if (directive.own && number !== directive.default && (number < directive.min || number > directive.max)) {
         throw new BadValue(`is not between ${directive.min} and ${directive.max}`, `write ${range}`)
       }
       return number

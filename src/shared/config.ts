@@ -117,7 +117,7 @@ export interface PoolConfig {
   readonly serverLoss: ServerLossName
   /** Most requests of one client without a reply; reading pauses at the mark. */
   readonly clientMaxPending: number
-  /** Reply bytes queued for one client at which its reading pauses; at four times this it is closed. */
+  /** Reply bytes queued for one client at which its reading pauses; at four times this it is closed. 0 = by the memory limit. */
   readonly clientQueueBytes: number
   /** Request bytes queued for one server in one worker at which requests to it are refused. */
   readonly serverQueueBytes: number

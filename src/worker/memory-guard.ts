@@ -43,7 +43,7 @@ export class MemoryGuard {
   /** No client is read. */
   pressed = false
   private readonly context: Context
-  private readonly limit: number
+  readonly limitBytes: number
   private readonly high: number
   private readonly low: number
   private patienceEndsMs = 0
@@ -59,9 +59,9 @@ export class MemoryGuard {
   /** @param limit bytes; 0 = none. */
   constructor(context: Context, limit: number) {
     this.context = context
-    this.limit = limit === 0 ? Infinity : limit
-    this.high = this.limit * HIGH_SHARE
-    this.low = this.limit * LOW_SHARE
+    this.limitBytes = limit === 0 ? Infinity : limit
+    this.high = this.limitBytes * HIGH_SHARE
+    this.low = this.limitBytes * LOW_SHARE
   }
 
   /** The end of a turn, or a client's bytes: one turn may read any number of clients. */
@@ -98,7 +98,7 @@ export class MemoryGuard {
   }
 
   private relieve(nowMs: number): void {
-    const over = lentBytes() > this.limit
+    const over = lentBytes() > this.limitBytes
     if (!over && nowMs < this.patienceEndsMs) return
     this.patienceEndsMs = nowMs + PATIENCE_MS
     const largest = this.holders().sort((left, right) => right.memoryBytes - left.memoryBytes)

@@ -20,6 +20,7 @@ import { type Message, MessageKind, takeMessage } from '../request/message.ts'
 import { CloseReason, type ReplySource, type ReplyTarget } from '../request/reply-target.ts'
 import { STREAM_BYTES } from '../request/stream-limits.ts'
 import type { Pool } from '../server/pool.ts'
+import { type ClientLimits, STREAM_ROOM_BYTES } from './client-limits.ts'
 import type { ClientSession } from './client-protocol.ts'
 import { dropBehind } from './lost-server.ts'
 import type { PoolClients } from './pool-clients.ts'
@@ -27,10 +28,6 @@ import { Upload } from './upload.ts'
 
 /** Requests that a new client may have under way before the size of its replies is known. */
 const FIRST_WINDOW = 64
-/** A client with so many times `client_queue_bytes` waiting is closed. */
-const HARD_LIMIT_FACTOR = 4
-/** What waits of a reply that passes through, at least, before its server waits for the client. */
-const STREAM_ROOM_BYTES = 2_097_152
 /** A client that takes nothing of what waits for it for so long is closed, ms. */
 const WRITE_STALL_MS = 60_000
 /** A client that waits for something of uncertain duration is still read, to see it leave; up to so many bytes. */
@@ -47,8 +44,8 @@ const TRICKLE_BYTES = 256
  * client needs it: the others are those that died in the middle.
  */
 export const REQUEST_STALL_MS = 60_000
-/** How long a large request waits for a client that does not read, before it is gathered instead, ms. */
-const UPLOAD_PATIENCE_MS = 200
+/** A client with input waiting that takes nothing of its replies for this long writes first and reads later, ms. */
+const WRITES_FIRST_MS = 200
 /** No client has fewer requests under way than this, however large its replies. */
 const LEAST_WINDOW = 4
 /** A closing connection reads and drops input for so long, so that the peer gets its last replies and not a reset. */
@@ -58,6 +55,8 @@ export class Client implements SocketOwner, ReplyTarget {
   readonly pool: Pool
   readonly poolClients: PoolClients
   readonly socket: Socket
+  /** Of the pool's configuration. */
+  private limits: ClientLimits
   /** Messages in the order of the requests. */
   head: Message | null = null
   last: Message | null = null
@@ -72,6 +71,11 @@ export class Client implements SocketOwner, ReplyTarget {
   /** What waited for the client when it was last looked at, and since when it has taken nothing of it. */
   private unwrittenBytes = 0
   private stalledSinceMs = 0
+  /**
+   * The client writes on while it reads nothing, so waiting for it would be waiting for ever: large replies are kept for it, up to its
+   * limits, until it has taken all. Only where `limits.keepsForWriter`.
+   */
+  private writesFirst = false
   authenticated = false
   /** Authenticated, and in no state (`protocolState`, `session`) that changes what a request means: the fast path is open. */
   ordinary = false
@@ -130,7 +134,8 @@ export class Client implements SocketOwner, ReplyTarget {
     this.ordinary = this.authenticated
     this.openedMs = pool.context.turn.nowMs
     this.activeMs = this.openedMs
-    this.replyBytes = Math.trunc(pool.config.clientQueueBytes / FIRST_WINDOW)
+    this.limits = poolClients.limits
+    this.replyBytes = Math.trunc(this.limits.inFlightBytes / FIRST_WINDOW)
     this.updateWindow()
   }
 
@@ -171,6 +176,7 @@ export class Client implements SocketOwner, ReplyTarget {
     this.noteReply(bytes)
     this.largestReplyBytes = largest
     this.streaming = true
+    if (this.limits.keepsForWriter && this.socket.queuedBytes >= this.limits.inFlightBytes) this.writesFirst = true
   }
 
   /** All of it has passed; what of it the client has yet to take keeps its room. */
@@ -179,9 +185,13 @@ export class Client implements SocketOwner, ReplyTarget {
     this.largestReplyBytes = Math.max(this.largestReplyBytes, STREAM_ROOM_BYTES + STREAM_BYTES)
   }
 
-  /** So many bytes of replies may wait for the client. */
   get hardLimitBytes(): number {
-    return Math.max(this.pool.config.clientQueueBytes * HARD_LIMIT_FACTOR, STREAM_ROOM_BYTES)
+    const { queueBytes, largeReplyBytes } = this.limits
+    return this.writesFirst && queueBytes > largeReplyBytes ? queueBytes : largeReplyBytes
+  }
+
+  get keepsLargeReplies(): boolean {
+    return this.writesFirst
   }
 
   private updateWindow(): void {
@@ -190,14 +200,14 @@ export class Client implements SocketOwner, ReplyTarget {
       this.window = 0
       return
     }
-    const { clientQueueBytes, clientMaxPending } = config
-    const fit = Math.trunc(clientQueueBytes / (this.replyBytes + 64))
+    const { clientMaxPending } = config
+    const fit = Math.trunc(this.limits.inFlightBytes / (this.replyBytes + 64))
     this.window = fit < LEAST_WINDOW ? LEAST_WINDOW : fit > clientMaxPending ? clientMaxPending : fit
   }
 
   private get full(): boolean {
     if (this.waitsForAll && this.pending > 0) return true
-    return this.pending >= this.window || this.socket.queuedBytes + this.heldBytes >= this.pool.config.clientQueueBytes
+    return this.pending >= this.window || this.socket.queuedBytes + this.heldBytes >= this.limits.queueBytes
   }
 
   /**
@@ -225,14 +235,13 @@ export class Client implements SocketOwner, ReplyTarget {
    */
   writePush(buf: Uint8Array, start: number, end: number, behind: boolean): void {
     if (this.closing >= 0) return
-    const { config } = this.pool
     if (this.streaming || (behind && this.head !== null)) {
       const message = takeMessage(this, MessageKind.local)
       message.keepReply(holdBytes(buf, start, end), end - start)
       message.done = true
       this.push(message)
       this.heldBytes += end - start
-      if (this.heldBytes > config.clientQueueBytes * HARD_LIMIT_FACTOR) this.overrun(this.heldBytes)
+      if (this.heldBytes > this.limits.pushBytes) this.overrun(this.heldBytes)
       return
     }
     if (end - start > this.largestReplyBytes) this.largestReplyBytes = end - start
@@ -375,6 +384,10 @@ export class Client implements SocketOwner, ReplyTarget {
   private beginUpload(parser: RequestParser, buf: Uint8Array, start: number, end: number): boolean {
     const serverIndex = this.poolClients.protocol.streamTarget(this, parser, buf)
     if (serverIndex < 0 || this.gathers) return false
+    if (this.writesFirst && this.socket.pendingBytes > 0) {
+      this.gathers = true
+      return false
+    }
     if (this.head !== null) {
       this.waitsForAll = true
       this.waitsSinceMs = this.socket.turn.nowMs
@@ -400,8 +413,9 @@ export class Client implements SocketOwner, ReplyTarget {
    */
   checkUploadWait(nowMs: number): boolean {
     if (this.closed || !this.waitsForAll || !this.blocked || this.upload !== null) return false
-    if (this.socket.pendingBytes === 0 || nowMs - this.waitsSinceMs < UPLOAD_PATIENCE_MS) return true
+    if (this.socket.pendingBytes === 0 || nowMs - this.waitsSinceMs < WRITES_FIRST_MS) return true
     this.gathers = true
+    if (this.limits.keepsForWriter) this.keepForWriter()
     this.waitsForAll = false
     this.pool.context.resumeLater(this)
     return false
@@ -476,6 +490,7 @@ export class Client implements SocketOwner, ReplyTarget {
 
   /** Memory is short: the client is not read until `goOn`. What is passing through, with its own bound, goes on. */
   holdBack(): void {
+    this.writesFirst = false
     this.updateWindow()
     if (this.upload === null && this.closing < 0) this.block()
   }
@@ -552,6 +567,7 @@ export class Client implements SocketOwner, ReplyTarget {
   onDrain(): void {
     if (this.closed) return
     this.largestReplyBytes = 0
+    this.writesFirst = false
     if (this.source !== null) this.resumeSource()
     this.afterReplies()
   }
@@ -562,15 +578,22 @@ export class Client implements SocketOwner, ReplyTarget {
    * @returns false when there is no more to watch.
    */
   checkWrites(nowMs: number): boolean {
-    if (this.closed || this.socket.queuedBytes === 0) return false
+    if (this.closed || this.socket.queuedBytes === 0) {
+      this.stalledSinceMs = 0
+      return false
+    }
     const unwritten = this.socket.unwrittenBytes
-    if (unwritten !== this.unwrittenBytes) {
+    if (unwritten !== this.unwrittenBytes || this.stalledSinceMs === 0) {
       this.unwrittenBytes = unwritten
       this.stalledSinceMs = nowMs
     }
-    const limit = this.pool.config.clientQueueBytes * HARD_LIMIT_FACTOR
-    const most = (this.streaming ? this.hardLimitBytes + STREAM_BYTES : limit) + this.largestReplyBytes
-    if (unwritten <= most && nowMs - this.stalledSinceMs < WRITE_STALL_MS) return true
+    const { closeBytes, largeReplyBytes, keepsForWriter } = this.limits
+    const limit = this.streaming ? Math.max(closeBytes, largeReplyBytes) + STREAM_BYTES : closeBytes
+    const stalledMs = nowMs - this.stalledSinceMs
+    if (unwritten <= limit + this.largestReplyBytes && stalledMs < WRITE_STALL_MS) {
+      if (keepsForWriter && this.blocked && stalledMs >= WRITES_FIRST_MS) this.keepForWriter()
+      return true
+    }
     this.overrun(unwritten)
     return false
   }
@@ -588,18 +611,29 @@ export class Client implements SocketOwner, ReplyTarget {
     this.closeAfterReplies(CloseReason.error)
   }
 
+  /** The client waits to be read before it reads. */
+  private keepForWriter(): void {
+    if (this.pool.context.memory.pressed) return
+    this.writesFirst = true
+    if (this.source !== null && this.socket.pendingBytes < this.hardLimitBytes) this.resumeSource()
+  }
+
   /** Others cannot wait any longer for the client to take a large reply, or for its turn. @param bytes of it that would have to be kept. */
   closeSlow(bytes: number): void {
     this.overrun(bytes)
   }
 
   private overrun(bytes: number): void {
-    const { config, limitedLog, row, statBase } = this.pool
-    limitedLog.notice(
-      'client does not read',
-      () =>
-        `c ${this.address} of pool '${config.name}' closed: it does not read, ${bytes} bytes of replies wait for it`,
-    )
+    const { config, context, limitedLog, row, statBase } = this.pool
+    limitedLog.notice('client does not read', () => {
+      const who = `c ${this.address} of pool '${config.name}'`
+      const stalledMs = this.stalledSinceMs > 0 ? context.turn.nowMs - this.stalledSinceMs : 0
+      const { queueBytes, closeBytes } = this.limits
+      return (
+        `${who} closed: it does not read, ${bytes} bytes of replies wait for it; it took nothing for ${stalledMs} ms, has ${this.pending} ` +
+        `requests in flight; its input is paused at ${queueBytes} bytes, and it is closed at ${closeBytes} or after ${WRITE_STALL_MS} ms`
+      )
+    })
     row[statBase + PoolStat.clientOverrun]++
     this.socket.reset()
     this.close(CloseReason.error)
@@ -675,6 +709,7 @@ export class Client implements SocketOwner, ReplyTarget {
 
   /** The pool has a new configuration. */
   configured(): void {
+    this.limits = this.poolClients.limits
     this.updateWindow()
     this.poolClients.protocol.configured(this)
   }

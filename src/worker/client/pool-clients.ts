@@ -8,6 +8,7 @@ import { PoolStat } from '../../shared/stat-fields.ts'
 import { CloseReason } from '../request/reply-target.ts'
 import type { Pool } from '../server/pool.ts'
 import type { Client } from './client.ts'
+import { type ClientLimits, clientLimits } from './client-limits.ts'
 import type { ClientProtocol } from './client-protocol.ts'
 import type { ClientWatches } from './client-watches.ts'
 
@@ -19,6 +20,8 @@ export class PoolClients {
   readonly protocol: ClientProtocol
   readonly watches: ClientWatches
   readonly members: Set<Client> = new Set()
+  /** What each may have waiting. */
+  limits: ClientLimits
   /** Parsers that no client uses at the moment. */
   readonly requestParsers: RequestParser[] = []
   /** Epoch of the routing table that the clients' sessions know of. */
@@ -28,6 +31,12 @@ export class PoolClients {
     this.pool = pool
     this.protocol = protocol
     this.watches = watches
+    this.limits = this.limitsNow()
+  }
+
+  private limitsNow(): ClientLimits {
+    const { config, context } = this.pool
+    return clientLimits(config, context.memory.limitBytes, context.workers)
   }
 
   acquireRequestParser(): RequestParser {
@@ -84,6 +93,7 @@ export class PoolClients {
   adopt(config: PoolConfig, index: number, layout: SharedLayout, shared: SharedArrayBuffer, change: PoolChange): void {
     this.pool.adopt(config, index, layout, shared, change)
     this.checkedEpoch = -1
+    this.limits = this.limitsNow()
     for (const client of this.members) client.configured()
   }
 

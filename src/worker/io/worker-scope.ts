@@ -33,6 +33,8 @@ export interface WorkerScope {
   readonly memory: {
     /** Memory is short: clients are not read. */
     readonly pressed: boolean
+    /** This worker's share of `--memory-limit`, bytes; Infinity = no limit. */
+    readonly limitBytes: number
     /** To be called when bytes have come. */
     check(): void
   }

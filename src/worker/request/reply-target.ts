@@ -46,8 +46,10 @@ export interface ReplyTarget {
   readonly closed: boolean
   /** The server connection that waits for this client to take a large reply. */
   source: ReplySource | null
-  /** This many bytes of replies may wait for the client. */
+  /** This many bytes of a large reply, and of what waits before it, may wait for the client. */
   readonly hardLimitBytes: number
+  /** Large replies are not paused for the client's sake below that limit: it reads nothing until all it writes is read. */
+  readonly keepsLargeReplies: boolean
   /** Appends a message to the order queue. */
   push(message: Message): void
   popHead(): void

@@ -406,6 +406,7 @@ export class ServerConnection implements SocketOwner {
    * it waits for a moment, and is then read on for the others, until the client has its hard limit waiting.
    */
   private holdBack(client: ReplyTarget): void {
+    if (client.keepsLargeReplies && client.socket.pendingBytes < client.hardLimitBytes) return
     const alone = this.isAlone(client) && this.server.park(this)
     if (alone || client.socket.pendingBytes >= client.hardLimitBytes) {
       this.pause(client, alone)

@@ -19,7 +19,7 @@ function row(directive: Directive): string {
 function accepts(directive: Directive): string {
   switch (directive.type) {
     case 'number':
-      return `${directive.min} to ${directive.max}`
+      return `${directive.default < directive.min ? `${directive.default}, ` : ''}${directive.min} to ${directive.max}`
     case 'bool':
       return '`true`, `false`'
     case 'name':

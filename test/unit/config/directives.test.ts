@@ -28,7 +28,8 @@ describe('the table', () => {
 
   it('has defaults within their own ranges', () => {
     for (const each of numbers) {
-      expect(each.default).toBeGreaterThanOrEqual(each.min)
+      // 0 stands for a value that the process chooses.
+      if (each.default !== 0) expect(each.default).toBeGreaterThanOrEqual(each.min)
       expect(each.default).toBeLessThanOrEqual(each.max)
     }
   })

@@ -533,15 +533,13 @@ describe('a client that takes a large reply slowly', () => {
   })
 
   test('does not use up the time of those behind it: a deadline is for the server', async () => {
-    const { slow, other } = await startSlow({ pool: { timeoutMs: 300 } })
+    const timeoutMs = SLOW_PATIENCE_MS - 400
+    const { slow, other } = await startSlow({ pool: { timeoutMs } })
     await askTogether(slow, other)
-    const deadlineMs = performance.now() + 300
-    await waitUntil(() => isPaused() && pendingBytes() > 2_000_000, 'the server to be paused at the limit')
-    await waitUntil(() => performance.now() > deadlineMs + 100, 'the time of the one behind it')
-    expect(harness.serverStat(0, 'request_timeouts')).toBe(0)
-    slow.socket.resume()
+    // The slow client is closed after its patience, which is longer than the timeout.
     expect(await texts(other, 1)).toEqual([bulk('value-of-b')])
-    expect((await slow.redisReplies(1))[0]!.length).toBe(LARGE.length)
+    expect(harness.poolStat('client_overrun')).toBe(1)
+    expect(harness.serverStat(0, 'request_timeouts')).toBe(0)
   })
 
   test('and a server that stops in the middle of it has the timeout from then on', async () => {
