@@ -326,6 +326,17 @@ const ours = [
     help: 'What a client gets when the server of its request fails: nutcracker’s error, or the end of its connection, as from the server itself.',
   },
   {
+    key: 'server_loss_wait',
+    type: 'number',
+    field: 'serverLossWaitMs',
+    unit: 'ms',
+    min: 0,
+    max: 3_600_000,
+    default: 0,
+    own: true,
+    help: 'From the loss of a server on, its requests wait this long for its return, in order, before they fail. 0: they fail at once.',
+  },
+  {
     key: 'cross_server',
     type: 'name',
     field: 'crossServer',

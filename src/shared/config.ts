@@ -115,6 +115,8 @@ export interface PoolConfig {
   readonly ejectKeepRing: boolean
   /** What a client has in place of a reply when its server fails: an error, or the end of its connection. */
   readonly serverLoss: ServerLossName
+  /** Requests wait this long for a server that is lost, from its loss on, ms; 0 = they fail at once. */
+  readonly serverLossWaitMs: number
   /** Most requests of one client without a reply; reading pauses at the mark. */
   readonly clientMaxPending: number
   /** Reply bytes queued for one client at which its reading pauses; at four times this it is closed. 0 = by the memory limit. */

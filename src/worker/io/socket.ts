@@ -151,7 +151,7 @@ export class Socket {
     this.attach(handle, owner)
     const request = bindings.newConnect(port === 0)
     request.oncomplete = (status: number): void => {
-      if (this.closed) return
+      if (this.closed || this.handle !== handle) return
       this.turn.begin()
       if (status === 0) {
         this.writable = true
@@ -160,6 +160,16 @@ export class Socket {
       done(status)
     }
     return connectHandle(handle, request, address, port)
+  }
+
+  /** Gives up a connect that failed or hangs. What was gathered stays, for the next `connect`. */
+  abandonConnect(): void {
+    assert(!this.writable, 'a connect is under way')
+    const { handle } = this
+    if (handle === null) return
+    handle.pistachio = null
+    handle.close()
+    this.handle = null
   }
 
   private attach(handle: RawHandle, owner: SocketOwner): void {

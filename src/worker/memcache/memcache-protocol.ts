@@ -39,6 +39,8 @@ const LOGGED_KEY_BYTES = 16
 /** What memcached says of a line that it takes for no storage command at all, and whose data it will take for commands. */
 const NOT_STORAGE = encodeText('CLIENT_ERROR bad command line format\r\n')
 
+const VERSION = encodeText('version\r\n')
+
 /** Decoded binary key of the request at hand. */
 const binaryKey = new Uint8Array(MAX_KEY_BYTES)
 
@@ -188,6 +190,12 @@ export class MemcacheProtocol implements ClientProtocol, ServerProtocol {
 
   /** memcached's ASCII protocol has no greeting. */
   greet(): void {}
+
+  probe(connection: ServerConnection): void {
+    const message = takeMessage(null, MessageKind.internal)
+    connection.enqueue(message, VERSION.length)
+    connection.socket.append(VERSION, 0, VERSION.length)
+  }
 }
 
 /**

@@ -22,9 +22,13 @@ export const Internal = {
   quiet: 5,
   /** CLIENT ID: the server's number of this connection (`connection-id.ts`). */
   id: 6,
+  /** Is the server ready? */
+  probe: 7,
 } as const
 
 const MINUS = 45
+const LOADING = /^-(LOADING|MASTERDOWN) /
+const PING = Buffer.from('*1\r\n$4\r\nPING\r\n')
 
 /** A request as the server takes it. Arguments are one char a byte. */
 export function wireRequest(...args: readonly string[]): Buffer {
@@ -46,6 +50,11 @@ export function greet(connection: ServerConnection): void {
   if (redisDb > 0) queueInternal(connection, Internal.select, wireRequest('SELECT', String(redisDb)))
 }
 
+/** Asks a server that was lost whether it serves again: while it loads its data it answers `-LOADING`. */
+export function probe(connection: ServerConnection): void {
+  queueInternal(connection, Internal.probe, PING)
+}
+
 /** Queues a request of the proxy's own. @param tag one of `Internal`. */
 export function queueInternal(connection: ServerConnection, tag: number, bytes: Uint8Array): void {
   const message = takeMessage(null, MessageKind.internal)
@@ -65,6 +74,11 @@ export function inspectInternal(
   if (message.tag === Internal.id) noteId(connection, buf, start, end)
   if (buf[start] !== MINUS || message.tag === Internal.quiet || message.tag === Internal.id) return Verdict.drop
   if (message.tag === Internal.vital) return Verdict.broken
+  if (message.tag === Internal.probe) {
+    if (!LOADING.test(latin1(buf, start, end))) return Verdict.drop
+    connection.close(Failure.closed)
+    return Verdict.handled
+  }
   const { server } = connection
   const { config, limitedLog, protocol } = server.pool
   const text = latin1(buf, start + 1, end - 2)

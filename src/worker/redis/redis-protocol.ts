@@ -24,7 +24,7 @@ import type { ServerConnection } from '../server/server-connection.ts'
 import { type ServerProtocol, Verdict } from '../server/server-protocol.ts'
 import { authenticate } from './auth.ts'
 import { blockingRequest } from './blocking.ts'
-import { greet, inspectInternal } from './greeting.ts'
+import { greet, inspectInternal, probe } from './greeting.ts'
 import { helloRequest } from './hello.ts'
 import { keyspaceRequest } from './keyspace.ts'
 import { argumentAsBulk, localRequest } from './local.ts'
@@ -318,6 +318,10 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol {
 
   greet(connection: ServerConnection): void {
     greet(connection)
+  }
+
+  probe(connection: ServerConnection): void {
+    probe(connection)
   }
 }
 

@@ -127,7 +127,7 @@ export class Pool {
 
   /** Something may have a deadline. */
   get busy(): boolean {
-    for (const server of this.servers) if (server.connectionCount > 0) return true
+    for (const server of this.servers) if (server.connectionCount > 0 || server.reconnection.active) return true
     return this.leaving.length > 0
   }
 
@@ -192,5 +192,8 @@ export class Pool {
 
 /** Whether a connection takes no more for now. */
 export function isFull(connection: ServerConnection, config: PoolConfig): boolean {
-  return connection.socket.queuedBytes >= config.serverQueueBytes && connection.requests >= FEW_REQUESTS
+  return (
+    (connection.socket.queuedBytes >= config.serverQueueBytes && connection.requests >= FEW_REQUESTS) ||
+    connection.isWaitingFull
+  )
 }

@@ -20,6 +20,7 @@ import { Failure, type FailureCode, failureOf } from '../request/failure.ts'
 import { giveMessage, type Message, MessageKind } from '../request/message.ts'
 import { CloseReason, type ReplyTarget } from '../request/reply-target.ts'
 import { STREAM_BYTES, UPLOAD_STALL_MS } from '../request/stream-limits.ts'
+import { MAX_WAITING_REQUESTS } from './reconnection.ts'
 import { Drop, ReplyDrop } from './reply-drop.ts'
 import type { RequestStream } from './request-stream.ts'
 import type { Server } from './server.ts'
@@ -75,6 +76,8 @@ export class ServerConnection implements SocketOwner {
   /** Expired requests in the queue. */
   private expiredRequests = 0
   private connectDeadlineMs = 0
+  /** `Turn.nowMs` from which on it has waited for its server; -1 = it does not. */
+  private waitingSinceMs = -1
   /** When the server last said something, or a request was sent to an idle connection. */
   private progressMs = 0
   private stallCounted = false
@@ -123,14 +126,25 @@ export class ServerConnection implements SocketOwner {
     this.parser = server.pool.protocol.newReplyParser(resp3)
   }
 
-  /** Begins to connect; greets first. Failures arrive later, in a turn of their own. */
+  /** Begins to connect, or waits for a server that is lost; greets first. Failures arrive later, in a turn of their own. */
   open(): void {
+    const { pool, reconnection } = this.server
+    pool.context.timer.arm()
+    pool.protocol.greet(this)
+    if (reconnection.admits(this)) this.waitingSinceMs = pool.context.turn.nowMs
+    else this.connect()
+  }
+
+  /** The server is back: what is queued goes to it. */
+  connectAgain(): void {
+    if (this.state === ConnectionState.connecting) this.connect()
+  }
+
+  private connect(): void {
     const { config, pool } = this.server
     if (pool.config.serverConnectTimeoutMs > 0) {
       this.connectDeadlineMs = pool.context.turn.nowMs + pool.config.serverConnectTimeoutMs
     }
-    pool.context.timer.arm()
-    pool.protocol.greet(this)
     if (config.path !== '') this.connectTo(config.path, 0)
     else if (isIP(config.host) !== 0) this.connectTo(config.host, config.port)
     else this.resolve()
@@ -174,11 +188,32 @@ export class ServerConnection implements SocketOwner {
     this.state = ConnectionState.up
     this.connectDeadlineMs = 0
     this.progressMs = pool.context.turn.nowMs
+    if (this.waitingSinceMs >= 0) this.endWait()
+    this.server.reconnection.connected(this)
     row[statBase + ServerStat.connections]++
     this.socket.setNoDelay()
     if (pool.config.serverTcpKeepalive) this.socket.setKeepAlive(pool.config.tcpKeepaliveIdleSec)
     this.tally.release()
     this.socket.readStart()
+  }
+
+  /** Deadlines are for a server that is there: they begin now. */
+  private endWait(): void {
+    const { nowMs } = this.server.pool.context.turn
+    const { timeoutMs } = this.server.pool.config
+    const waitedMs = nowMs - this.waitingSinceMs
+    this.waitingSinceMs = -1
+    for (let message = this.head; message !== null; message = message.serverNext) {
+      if (message.deadlineMs === NEVER_MS) continue
+      // A command that blocks has its own time beside the pool's, which a connection of its own alone tells.
+      if (this.holder === null) message.deadlineMs = nowMs - this.unreadMs + timeoutMs
+      else message.deadlineMs += waitedMs
+    }
+  }
+
+  /** Waits for a server that is lost, with as many requests as may wait. */
+  get isWaitingFull(): boolean {
+    return this.waitingSinceMs >= 0 && this.requests >= MAX_WAITING_REQUESTS
   }
 
   /** Requests in the queue, expired ones not counted. */
@@ -636,6 +671,7 @@ export class ServerConnection implements SocketOwner {
 
   /** Called by the worker's coarse timer. */
   checkDeadlines(nowMs: number): void {
+    if (this.waitingSinceMs >= 0 && this.socket.handle === null) return
     if (this.connectDeadlineMs > 0 && nowMs >= this.connectDeadlineMs) {
       this.fail(Failure.timedOut)
       return
@@ -725,6 +761,7 @@ export class ServerConnection implements SocketOwner {
     )
     // An idle connection that the server closes is housekeeping (`timeout` in redis.conf), not a failure.
     if (pending) server.countFailure('the server closed the connection')
+    server.reconnection.lost(Failure.closed)
     this.close(Failure.closed)
   }
 
@@ -755,13 +792,31 @@ export class ServerConnection implements SocketOwner {
 
   /** Ends the connection for a reason that counts: as an error, and for ejection. */
   fail(failure: FailureCode): void {
-    if (this.state === ConnectionState.closed) return
+    if (this.state === ConnectionState.closed || this.waits(failure)) return
     const { server } = this
     const timedOut = failure === Failure.timedOut
     server.row[server.statBase + (timedOut ? ServerStat.timedout : ServerStat.err)]++
     server.logFailure(failure)
     if (!isLocal(failure)) server.countFailure(server.describeFailure(failure))
     this.close(failure)
+  }
+
+  /** @returns true when the failure is no end: nothing was sent yet, and the server may come back in time. */
+  private waits(failure: FailureCode): boolean {
+    const { reconnection } = this.server
+    if (this.holder === reconnection) {
+      reconnection.probeFailed(failure)
+      this.close(failure)
+      return true
+    }
+    if (isLocal(failure)) return false
+    if (failure !== Failure.invalid) reconnection.lost(failure)
+    if (this.state !== ConnectionState.connecting || this.leaving || !reconnection.admits(this)) return false
+    this.server.logFailure(failure)
+    this.connectDeadlineMs = 0
+    if (this.waitingSinceMs < 0) this.waitingSinceMs = this.server.pool.context.turn.nowMs
+    this.socket.abandonConnect()
+    return true
   }
 
   /** Ends the connection; every request in its queue fails. */
@@ -776,6 +831,7 @@ export class ServerConnection implements SocketOwner {
     if (this.streamLeft > 0) receiverOf(this.head!)?.close(CloseReason.error)
     this.tally.close()
     this.socket.close()
+    if (this.waitingSinceMs >= 0) server.reconnection.forget(this)
     server.removeConnection(this)
     if (this.tail !== null) {
       this.tail.give()

@@ -26,6 +26,8 @@ export interface ServerProtocol extends ReplyProtocol {
   inspect(connection: ServerConnection, message: Message, buf: Uint8Array, start: number, end: number): number
   /** Queues what a new server connection must say first (AUTH, SELECT). */
   greet(connection: ServerConnection): void
+  /** Queues a question that a server answers when it is ready for requests. */
+  probe(connection: ServerConnection): void
   /** Reply in place of one above `max_message_bytes`. */
   readonly replyTooLarge: Uint8Array
   /** Reply to a request whose server has `server_queue_bytes` waiting already. */

@@ -7,6 +7,7 @@ import type { Resumable } from '../io/worker-scope.ts'
 import { FAILURE_TEXTS, type FailureCode } from '../request/failure.ts'
 import { HeldConnections } from './exclusive-connections.ts'
 import type { Pool } from './pool.ts'
+import { Reconnection } from './reconnection.ts'
 import { type ConnectionHolder, ServerConnection } from './server-connection.ts'
 
 /** A client that waits for a connection for its large request. */
@@ -49,6 +50,8 @@ export class Server {
   private readonly parked: ServerConnection[] = []
   /** Connections that one client has to itself for a while. */
   readonly held: HeldConnections
+  /** Who waits for it while it is lost. */
+  readonly reconnection: Reconnection
   private left = false
   private turn = 0
   /** The last failure that was logged; a state is logged once, not once a request. 0 = in order. */
@@ -63,6 +66,7 @@ export class Server {
     this.health = pool.layout.health(pool.shared, pool.index, index)
     this.healthTimes = pool.layout.healthTimes(pool.shared, pool.index, index)
     this.held = new HeldConnections(this)
+    this.reconnection = new Reconnection(this)
   }
 
   /** Moves to the pool's new shared memory after a reload: what its connections have queued is counted there from now on. */
@@ -86,6 +90,7 @@ export class Server {
     this.countGauges(1)
     this.health = new Int32Array(2)
     this.left = true
+    this.reconnection.stop()
     this.leaveConnections()
     if (this.connectionCount === 0) this.pool.left(this)
   }
@@ -147,6 +152,13 @@ export class Server {
     this.held.connections.push(connection)
     this.pool.context.countConnection(1)
     connection.open()
+    return connection
+  }
+
+  /** A connection that asks whether the server is ready. */
+  openProbe(): ServerConnection {
+    const connection = this.openHeld(false, this.reconnection)
+    this.pool.protocol.probe(connection)
     return connection
   }
 
@@ -253,6 +265,7 @@ export class Server {
     for (let i = this.connections.length - 1; i >= 0; i--) this.connections[i]?.checkDeadlines(nowMs)
     for (let i = this.connections3.length - 1; i >= 0; i--) this.connections3[i]?.checkDeadlines(nowMs)
     this.held.checkDeadlines(nowMs)
+    this.reconnection.check(nowMs)
     for (let i = this.parked.length - 1; i >= 0; i--) this.parked[i]?.checkDeadlines(nowMs)
     for (let i = this.bulk.length - 1; i >= 0; i--) this.bulk[i]?.checkDeadlines(nowMs)
     for (let i = this.leavingConnections.length - 1; i >= 0; i--) this.leavingConnections[i]?.checkDeadlines(nowMs)

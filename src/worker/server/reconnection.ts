@@ -1,0 +1,179 @@
+/**
+ * A server that is lost, and who waits for its return: connections with requests for `server_loss_wait`, subscribers for as long as they
+ * like. Data plane; each server has one, idle while nobody waits.
+ *
+ *     lost ─▶ a probe each 100 ms: connect, greet, PING ─▶ answered ─▶ connections connect and send what they have queued, in its order
+ *                  └ `-LOADING`, refused, silent: again      └ `server_loss_wait` over ─▶ their requests fail, and later ones at once
+ */
+
+import type { PoolConfig } from '../../shared/config.ts'
+import type { WorkerScope } from '../io/worker-scope.ts'
+import { Failure, type FailureCode } from '../request/failure.ts'
+
+/** From the end of a probe to the next, ms; the second after `SLOW_AFTER_MS` without an answer. */
+const RETRY_MS = 100
+const SLOW_RETRY_MS = 1_000
+const SLOW_AFTER_MS = 10_000
+/** A probe without an answer for this long is given up, ms: a connect to a host that was away may hang on. */
+const PROBE_MS = 1_000
+/** Requests of one connection that wait, at most; further ones are refused as those of a full queue are. */
+export const MAX_WAITING_REQUESTS = 65_536
+
+/** A server's connection (`ServerConnection`) as far as it waits, or is a probe. */
+export interface WaitingConnection {
+  holder: object | null
+  connectAgain(): void
+  fail(failure: FailureCode): void
+  leave(): void
+  close(failure: FailureCode): void
+}
+
+/** The server (`Server`) that is waited for. */
+export interface LostServer {
+  readonly pool: { readonly config: PoolConfig; readonly context: WorkerScope }
+  /** Opens a connection that asks whether the server is ready; its holder is the server's `Reconnection`. */
+  openProbe(): WaitingConnection
+}
+
+/** Wants to know when a server is back. */
+export interface ReturnWatcher {
+  serverBack(): void
+}
+
+/** Holds the probe, as `ConnectionHolder`. */
+export class Reconnection {
+  readonly listens = false
+  readonly stateful = false
+  private readonly server: LostServer
+  /** `Turn.nowMs` of the first failure; -1 = the server is not known to be lost. */
+  private lostSinceMs = -1
+  private failure: FailureCode = Failure.closed
+  private readonly waiting: Set<WaitingConnection> = new Set()
+  private readonly watchers: Set<ReturnWatcher> = new Set()
+  private probe: WaitingConnection | null = null
+  private probeStartedMs = 0
+  private nextProbeMs = 0
+  /** When the first of those who wait now began to. */
+  private activeSinceMs = 0
+
+  constructor(server: LostServer) {
+    this.server = server
+  }
+
+  private get nowMs(): number {
+    return this.server.pool.context.turn.nowMs
+  }
+
+  /** Requests wait instead of failing. */
+  isOpen(nowMs: number): boolean {
+    return this.lostSinceMs >= 0 && nowMs - this.lostSinceMs < this.server.pool.config.serverLossWaitMs
+  }
+
+  /** Has something to do with time. */
+  get active(): boolean {
+    return this.probe !== null || this.waiting.size > 0 || this.watchers.size > 0 || this.isOpen(this.nowMs)
+  }
+
+  /** The server ended a connection, or does not accept one. */
+  lost(failure: FailureCode): void {
+    if (this.server.pool.config.serverLossWaitMs === 0 || this.lostSinceMs >= 0) return
+    this.lostSinceMs = this.nowMs
+    this.failure = failure
+    this.begin()
+  }
+
+  private begin(): void {
+    if (this.probe === null) {
+      this.activeSinceMs = this.nowMs
+      this.nextProbeMs = this.nowMs
+    }
+    this.server.pool.context.timer.arm()
+  }
+
+  /**
+   * Lets a connection that is not up wait for the server.
+   * @returns false when it must not, or no longer: its requests fail.
+   */
+  admits(connection: WaitingConnection): boolean {
+    if (connection.holder === this || !this.isOpen(this.nowMs)) return false
+    this.waiting.add(connection)
+    this.server.pool.context.timer.arm()
+    return true
+  }
+
+  /** The connection is closed. */
+  forget(connection: WaitingConnection): void {
+    this.waiting.delete(connection)
+  }
+
+  /** `watcher.serverBack` is called once, when the server answers. */
+  watch(watcher: ReturnWatcher): void {
+    if (this.watchers.size === 0) this.begin()
+    this.watchers.add(watcher)
+  }
+
+  unwatch(watcher: ReturnWatcher): void {
+    this.watchers.delete(watcher)
+  }
+
+  /** The server left the configuration. */
+  stop(): void {
+    this.watchers.clear()
+  }
+
+  /** A connection is up. */
+  connected(connection: WaitingConnection): void {
+    // One that accepts may still be loading: a probe's answer is awaited.
+    if (connection.holder !== this && (this.lostSinceMs >= 0 || this.watchers.size > 0)) this.back()
+  }
+
+  /** The probe has failed. */
+  probeFailed(failure: FailureCode): void {
+    this.failure = failure
+  }
+
+  check(nowMs: number): void {
+    if (this.waiting.size > 0 && !this.isOpen(nowMs)) this.giveUp()
+    if (this.probe !== null) {
+      if (nowMs - this.probeStartedMs >= PROBE_MS) this.probe.close(Failure.timedOut)
+      return
+    }
+    if (nowMs < this.nextProbeMs || (this.watchers.size === 0 && !this.isOpen(nowMs))) return
+    this.probeStartedMs = nowMs
+    this.probe = this.server.openProbe()
+  }
+
+  private giveUp(): void {
+    const connections = [...this.waiting]
+    this.waiting.clear()
+    for (const connection of connections) connection.fail(this.failure)
+  }
+
+  private back(): void {
+    this.lostSinceMs = -1
+    const connections = [...this.waiting]
+    const watchers = [...this.watchers]
+    this.waiting.clear()
+    this.watchers.clear()
+    for (const connection of connections) connection.connectAgain()
+    for (const watcher of watchers) watcher.serverBack()
+  }
+
+  takesPush(): boolean {
+    return false
+  }
+
+  /** The probe is answered. */
+  connectionIdle(connection: WaitingConnection): void {
+    this.probe = null
+    connection.holder = null
+    connection.leave()
+    this.back()
+  }
+
+  connectionLost(): void {
+    this.probe = null
+    const slow = this.nowMs - this.activeSinceMs >= SLOW_AFTER_MS
+    this.nextProbeMs = this.nowMs + (slow ? SLOW_RETRY_MS : RETRY_MS)
+  }
+}
