@@ -5,7 +5,8 @@
  *     batch ─▶ onread of a client ─▶ … ─▶ writes to servers ═ replies ═▶ onread of a server ─▶ … ─▶ writes to clients
  */
 
-import { bindings, type ConnectRequest, type RawHandle, type WriteRequest } from '../../src/net/raw-handle.ts'
+import type { ConnectRequest, RawHandle, WriteRequest } from '../../src/net/handle-types.ts'
+import { bindings } from '../../src/net/raw-handle.ts'
 import { fillTable, shapeOf, tableInput } from '../../src/routing/ring-table.ts'
 import type { PoolConfig } from '../../src/shared/config.ts'
 import { PoolHead, SharedLayout, WorkerSlot } from '../../src/shared/memory-layout.ts'

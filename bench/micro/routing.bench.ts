@@ -3,7 +3,7 @@
  * pays to follow the epoch, what a worker pays for a new table, and what the table thread pays to make it.
  */
 
-import { PoolRouter } from '../../src/routing/ring-router.ts'
+import { RingRouter } from '../../src/routing/ring-router.ts'
 import { fillTable, shapeOf, tableInput } from '../../src/routing/ring-table.ts'
 import type { PoolConfig } from '../../src/shared/config.ts'
 import { SharedLayout } from '../../src/shared/memory-layout.ts'
@@ -25,18 +25,18 @@ function poolWith(servers: number, overrides: Partial<PoolConfig> = {}, weightSt
 }
 
 /** Half 0 is the current one of fresh memory. */
-function routerOf(pool: PoolConfig): PoolRouter {
+function routerOf(pool: PoolConfig): RingRouter {
   const layout = new SharedLayout(1, [shapeOf(pool)])
   const shared = layout.allocate()
   fillTable(allLive(pool), layout.table(shared, 0, 0))
-  return new PoolRouter(pool, layout, shared, 0)
+  return new RingRouter(pool, layout, shared, 0)
 }
 
 function allLive(pool: PoolConfig) {
   return tableInput(pool, Array.from(pool.servers.keys()))
 }
 
-function routeAll(router: PoolRouter, keys: readonly Buffer[]): void {
+function routeAll(router: RingRouter, keys: readonly Buffer[]): void {
   let sum = 0
   for (const key of keys) sum += router.route(key, 0, key.length)
   sink.value += sum

@@ -3,7 +3,7 @@
  *
  * An accepted connection stays a raw handle, which moves to a worker as it is: no `net.Socket` is ever made for it (measured on 24.21 with
  * one request a connection: 57 µs of CPU each in the whole process; a worker's own listener takes 41). The handles come from
- * `process.binding`, which Node deprecates and does not document, so nothing else on the primary touches it, and where it is missing the
+ * `process.binding`, which Node deprecates and does not document, so only this file of the primary uses it, and where it is missing the
  * same interface is served by `net.Server`.
  */
 
@@ -14,10 +14,10 @@ import { setImmediate as loopTurn } from 'node:timers/promises'
 import { errorName, strerror } from '../shared/strerror.ts'
 import type { NamedHandle } from './peer-name.ts'
 
-/** `closeWhenQuiet` waits so long at most while clients keep coming. */
+/** Upper limit of `closeWhenQuiet` while clients keep coming, ms. */
 const QUIET_PATIENCE_MS = 1_000
 
-/** An accepted connection: transferable to a worker, not reading, owned by whoever was given it last. */
+/** An accepted connection: transferable to a worker, not reading, owned by the last one that it was given to. */
 export interface AcceptedClient extends NamedHandle {
   /** Descriptor number; the system gives the lowest that is free, so it tells how full the table is. -1 where unknown. */
   readonly fd: number
@@ -43,7 +43,7 @@ export interface Listener {
   setBacklog(backlog: number): void
   /** Stops accepting at once; what the kernel had queued is reset. Idempotent. */
   close(): void
-  /** Takes whom the kernel has connected already, then closes. Resolves when it is closed; that takes a second at most. */
+  /** Accepts the connections that the kernel has already completed, then closes. Resolves when it is closed; that takes a second at most. */
   closeWhenQuiet(): Promise<void>
 }
 
@@ -68,7 +68,7 @@ export class ListenFailure extends Error {
 export interface ReservedAddress {
   /** Starts to accept. Called once. Rejects with `ListenFailure`; the address is given up then. */
   listen(): Promise<Listener>
-  /** Gives the address up, if nobody listens on it yet. */
+  /** Gives the address up, if it is not listened on yet. */
   close(): void
 }
 
@@ -100,10 +100,10 @@ export function reserveAddress(options: ListenerOptions): ReservedAddress {
   return { listen, close: () => bound?.close() }
 }
 
-/** Resolves after a whole turn of the loop that accepted nobody: Node accepts one a turn while there are any. */
+/** Resolves after a whole loop turn that accepted no connection: Node accepts one a turn while there are any. */
 async function untilQuiet(accepted: () => number): Promise<void> {
   const deadline = performance.now() + QUIET_PATIENCE_MS
-  // The turn at hand may have looked before the last one came.
+  // The current turn may have looked before the last connection came.
   await loopTurn()
   for (let seen = -1; seen !== accepted() && performance.now() < deadline; await loopTurn()) seen = accepted()
 }
@@ -184,18 +184,18 @@ function failureOf(handle: TcpHandle, status: number, step: ListenFailure['step'
 }
 
 /** A socket's handle, which Node's types do not show. */
-interface Husk {
+interface SocketShell {
   _handle: AcceptedClient | null
 }
 
 async function openServer(options: ListenerOptions): Promise<ListeningSocket> {
   const { address, port, backlog, reuseport } = options
   const server = createServer({ pauseOnConnect: true }, socket => {
-    const husk = socket as unknown as Husk
-    const client = husk._handle
+    const shell = socket as unknown as SocketShell
+    const client = shell._handle
     if (client === null) return
     // The handle is the client; the socket around it must neither close it nor keep the server open.
-    husk._handle = null
+    shell._handle = null
     socket.destroy()
     options.onClient(client)
   })
@@ -211,7 +211,7 @@ async function openServer(options: ListenerOptions): Promise<ListeningSocket> {
 function serverListener(server: Server, port: number): ListeningSocket {
   const bound = server.address()
   return {
-    fd: (server as unknown as Husk)._handle?.fd ?? -1,
+    fd: (server as unknown as SocketShell)._handle?.fd ?? -1,
     port: bound !== null && typeof bound === 'object' ? bound.port : port,
     // `net.Server` cannot change it.
     setBacklog: () => {},

@@ -5,9 +5,16 @@
 
 import { createServer, type Server, Socket } from 'node:net'
 import { constants } from 'node:os'
-import type { Bindings, ConnectRequest, ListenHandle, RawHandle, ShutdownRequest, WriteRequest } from './raw-handle.ts'
+import {
+  type Bindings,
+  type ConnectRequest,
+  type ListenHandle,
+  type RawHandle,
+  type ShutdownRequest,
+  UV_EOF,
+  type WriteRequest,
+} from './handle-types.ts'
 
-const UV_EOF = -4095
 const UV_EIO = -5
 const UV_ENOTCONN = -107
 

@@ -5,7 +5,7 @@
 
 import type { PoolConfig, ServerConfig } from '../shared/config.ts'
 import { SharedLayout } from '../shared/memory-layout.ts'
-import { PoolRouter } from './ring-router.ts'
+import { RingRouter } from './ring-router.ts'
 import { fillTable, shapeOf, tableInput } from './ring-table.ts'
 
 export interface KeyOwner {
@@ -22,7 +22,7 @@ export interface KeyOwner {
 /** Explains keys of one pool with one set of live servers; making one fills a table (0.2 ms for 4 servers, 20 ms for 500). */
 export class KeyExplainer {
   readonly #pool: PoolConfig
-  readonly #router: PoolRouter
+  readonly #router: RingRouter
   readonly #liveServers: number
 
   /** @param live ascending indexes of the live servers; all by default. */
@@ -32,7 +32,7 @@ export class KeyExplainer {
     // Half 0 is the current one of fresh memory.
     fillTable(tableInput(pool, live), layout.table(memory, 0, 0))
     this.#pool = pool
-    this.#router = new PoolRouter(pool, layout, memory, 0)
+    this.#router = new RingRouter(pool, layout, memory, 0)
     this.#liveServers = live.length
   }
 

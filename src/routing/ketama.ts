@@ -4,11 +4,11 @@
  */
 
 import { md5Words } from '../hashkit/md5.ts'
-import type { TableServer } from './ring-table.ts'
+import type { LiveServer } from './live-server.ts'
 
 /** Points of a server with an average share. */
 export const KETAMA_POINTS_PER_SERVER = 160
-/** Each MD5 digest makes so many points. */
+/** Points that one MD5 digest makes. */
 const POINTS_PER_DIGEST = 4
 /** nc_ketama.c KETAMA_MAX_HOSTLEN: what is hashed is cut here. */
 const MAX_HASHED_BYTES = 272
@@ -29,9 +29,9 @@ export function ketamaPointCount(weight: number, totalWeight: number, liveServer
 
 /**
  * Fills the ring, sorted by value and then by server index.
- * @param servers the live ones. @returns number of points written to `points` and `owners`.
+ * @param servers the live ones. @returns number of points written to `points` and `serverOfPoint`.
  */
-export function fillKetama(servers: readonly TableServer[], points: Uint32Array, owners: Uint16Array): number {
+export function fillKetama(servers: readonly LiveServer[], points: Uint32Array, serverOfPoint: Uint16Array): number {
   let totalWeight = 0
   for (const server of servers) totalWeight += server.weight
   const counts = servers.map(server => ketamaPointCount(server.weight, totalWeight, servers.length))
@@ -47,12 +47,12 @@ export function fillKetama(servers: readonly TableServer[], points: Uint32Array,
   for (let i = 0; i < total; i++) {
     const value = Math.floor(ring[i] / OWNER_STEP)
     points[i] = value
-    owners[i] = ring[i] - value * OWNER_STEP
+    serverOfPoint[i] = ring[i] - value * OWNER_STEP
   }
   return total
 }
 
-function addPoints(server: TableServer, count: number, ring: Float64Array, at: number): void {
+function addPoints(server: LiveServer, count: number, ring: Float64Array, at: number): void {
   const words = new Uint32Array(POINTS_PER_DIGEST)
   for (let point = 0; point < count; point += POINTS_PER_DIGEST) {
     const text = Buffer.from(`${server.name}-${point / POINTS_PER_DIGEST}`, 'latin1')

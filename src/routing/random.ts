@@ -1,6 +1,6 @@
 /**
  * The random distribution: a uniform draw among the live servers, whatever their weights. The table is one of modula with equal weights;
- * the draw stands in for the hash. Data plane, once a request.
+ * the draw takes the place of the hash. Data plane, once a request.
  */
 
 /** Marsaglia's xorshift of 32 bits: a few nanoseconds and no allocation. One per pool and worker. */

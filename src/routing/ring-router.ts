@@ -17,13 +17,12 @@ import {
 } from '../shared/memory-layout.ts'
 import { tagEnd, tagStart } from './hash-tag.ts'
 import { RandomDraw } from './random.ts'
-import type { Router } from './router.ts'
 
-export class PoolRouter implements Router {
+export class RingRouter {
   /** The private copy; `shift`, `modulus` (as int32) and `pointCount` are taken from its head. */
   readonly table: TableHalf
   readonly points: Uint32Array
-  readonly owners: Uint16Array
+  readonly serverOfPoint: Uint16Array
   readonly buckets: Uint32Array
   pointCount = 0
   shift = 0
@@ -49,7 +48,7 @@ export class PoolRouter implements Router {
     const shape = layout.pools[poolIndex]
     this.table = tableHalf(shape, new ArrayBuffer(tableHalfBytes(shape)), 0)
     this.points = this.table.points
-    this.owners = this.table.owners
+    this.serverOfPoint = this.table.serverOfPoint
     this.buckets = this.table.buckets
     this.hash = HASH_FUNCTIONS[pool.hash]
     this.tagOpen = pool.hashTag === null ? -1 : pool.hashTag[0]
@@ -63,10 +62,12 @@ export class PoolRouter implements Router {
     this.refresh()
   }
 
+  /** Follows the pool's epoch. Called once a turn; one Atomics.load when nothing changed. */
   refresh(): void {
     if (Atomics.load(this.poolHead, PoolHead.epoch) !== this.epoch) this.copyTable()
   }
 
+  /** Server index of the key [start, end) of bytes, hash tag applied, or -1 when no server is live. Called once a key. */
   route(bytes: Uint8Array, start: number, end: number): number {
     if (this.pointCount === 0) return -1
     if (this.oneServer) return 0
@@ -77,7 +78,7 @@ export class PoolRouter implements Router {
     const points = this.points
     let at = this.buckets[value >>> this.shift]
     while (points[at] < value) at++
-    return this.owners[at]
+    return this.serverOfPoint[at]
   }
 
   /** Hash of the key or of its tag; 0 for an empty key. @returns int32, as `HashFunction`. */

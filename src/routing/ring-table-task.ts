@@ -8,7 +8,7 @@ import { fillTable, type TableInput } from './ring-table.ts'
 
 export interface TableTask {
   readonly input: TableInput
-  /** Views into shared memory; nobody reads this half until the sender has published it. */
+  /** Views into shared memory; no worker reads this half until the sender has published it. */
   readonly half: TableHalf
 }
 

@@ -2,10 +2,10 @@
  * The routing table of a pool: how much room it needs, and how it is filled for a set of live servers. All distributions share one form,
  * so that the data plane has one search:
  *
- *     hash ─▶ [mod modulus] ─▶ v ─▶ buckets[v >>> shift] ─▶ step right while points[i] < v ─▶ owners[i]
+ *     hash ─▶ [mod modulus] ─▶ v ─▶ buckets[v >>> shift] ─▶ step right while points[i] < v ─▶ serverOfPoint[i]
  *
  *     points   10   25   40   77   sentinel 2^32-1       ketama: the ring's values; modula: last list index of each server
- *     owners    2    0    2    1   owner of the first    past the end a key wraps to the first point
+ *     serverOfPoint    2    0    2    1   owner of the first    past the end a key wraps to the first point
  *
  * There are 2 to 4 buckets for each point (up to 2^16 buckets), so on average less than one step is taken. `shapeOf` runs on the primary
  * at start and reload, `fillTable` in the table task or, for small tables at start, on the primary.
@@ -16,6 +16,7 @@ import { crc32c } from '../hashkit/crc32c.ts'
 import type { DistributionName, PoolConfig } from '../shared/config.ts'
 import { type PoolShape, type TableHalf, TableHead } from '../shared/memory-layout.ts'
 import { fillKetama, KETAMA_POINTS_PER_SERVER } from './ketama.ts'
+import type { LiveServer } from './live-server.ts'
 import { fillModula } from './modula.ts'
 
 /** Owners are 16-bit numbers. */
@@ -25,20 +26,11 @@ const MAX_LIST_BUCKETS = 1024
 const UINT32_MAX = 0xffff_ffff
 const UINT32_RANGE = 2 ** 32
 
-/** A live server as the builder of a table sees it. */
-export interface TableServer {
-  /** Position in the pool. */
-  readonly index: number
-  /** Latin-1 text, one char a byte. */
-  readonly name: string
-  readonly weight: number
-}
-
 /** What a table is made from; plain data, so that it can go to another thread. */
 export interface TableInput {
   readonly distribution: DistributionName
   /** The live servers by ascending index; may be empty. */
-  readonly servers: readonly TableServer[]
+  readonly servers: readonly LiveServer[]
 }
 
 /**
@@ -73,23 +65,23 @@ export function tableInput(pool: PoolConfig, live: readonly number[]): TableInpu
   return { distribution: pool.distribution, servers }
 }
 
-/** Writes the whole table into `half`, which nobody may be reading. */
+/** Writes the whole table into `half`, which no thread may be reading. */
 export function fillTable(input: TableInput, half: TableHalf): void {
   const { servers } = input
-  const { head, points, owners } = half
+  const { head, points, serverOfPoint } = half
   let count = servers.length
   let modulus = 0
-  if (input.distribution === 'ketama') count = fillKetama(servers, points, owners)
-  else if (input.distribution === 'modula') modulus = fillModula(servers, points, owners)
+  if (input.distribution === 'ketama') count = fillKetama(servers, points, serverOfPoint)
+  else if (input.distribution === 'modula') modulus = fillModula(servers, points, serverOfPoint)
   else
     modulus = fillModula(
       servers.map(server => ({ ...server, weight: 1 })),
       points,
-      owners,
+      serverOfPoint,
     )
   assert(count < points.length, 'table fits its half')
   points[count] = UINT32_MAX
-  owners[count] = count > 0 ? owners[0] : 0
+  serverOfPoint[count] = count > 0 ? serverOfPoint[0] : 0
 
   // A modulus past 32 bits leaves every hash as it is.
   head[TableHead.modulus] = modulus < UINT32_RANGE ? modulus : 0

@@ -8,7 +8,7 @@
  *     ├ health       Int32[8] + Float64[2] a server  state, failures, retry time            Atomics, any thread
  *     ├ pool heads   Int32[8] a pool                 table epoch, live servers              Atomics; epoch only by the primary
  *     ├ script marks Int32[2048] a pool             what is known of its scripts            Atomics, any thread (`script-marks.ts`)
- *     └ tables       two halves a pool               points, owners, buckets                see below
+ *     └ tables       two halves a pool               points, serverOfPoint, buckets                see below
  *
  * A pool's routing table is published in two halves; the current one is half `epoch & 1`. Nobody ever waits for anybody: a reader keeps a
  * private copy and takes a new one when the epoch moved, so a slow, idle or crashed worker cannot hold up an ejection.
@@ -80,14 +80,14 @@ const POOL_HEAD_INTS = 8
 const ROW_STEP_DOUBLES = 16
 
 /**
- * One half of a pool's routing table, as views. `bytes`: all of it; `points`: ascending values and a sentinel; `owners[i]`: server of
+ * One half of a pool's routing table, as views. `bytes`: all of it; `points`: ascending values and a sentinel; `serverOfPoint[i]`: server of
  * points[i]; `buckets[b]` = first point whose value is >= b << shift (length 2^bucketBits).
  */
 export interface TableHalf {
   readonly bytes: Uint8Array
   readonly head: Int32Array
   readonly points: Uint32Array
-  readonly owners: Uint16Array
+  readonly serverOfPoint: Uint16Array
   readonly buckets: Uint32Array
 }
 
@@ -206,8 +206,8 @@ export function tableHalf(shape: PoolShape, memory: ArrayBufferLike, at: number)
   const points = new Uint32Array(memory, pointsAt, shape.points)
   const bucketsAt = pointsAt + shape.points * 4
   const buckets = new Uint32Array(memory, bucketsAt, 1 << shape.bucketBits)
-  const owners = new Uint16Array(memory, bucketsAt + (4 << shape.bucketBits), shape.points)
-  return { bytes, head, points, owners, buckets }
+  const serverOfPoint = new Uint16Array(memory, bucketsAt + (4 << shape.bucketBits), shape.points)
+  return { bytes, head, points, serverOfPoint, buckets }
 }
 
 function align128(bytes: number): number {

@@ -49,6 +49,6 @@ export function localGeneration(
 /** Which servers the published table of a pool has, ascending. */
 export function routedServers({ layout, shared }: LocalGeneration, pool: number): number[] {
   const epoch = Atomics.load(layout.poolHead(shared, pool), PoolHead.epoch)
-  const { head, owners } = layout.table(shared, pool, epoch & 1)
-  return [...new Set(owners.subarray(0, head[TableHead.pointCount]))].sort((left, right) => left - right)
+  const { head, serverOfPoint } = layout.table(shared, pool, epoch & 1)
+  return [...new Set(serverOfPoint.subarray(0, head[TableHead.pointCount]))].sort((left, right) => left - right)
 }

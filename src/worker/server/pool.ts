@@ -1,7 +1,7 @@
 /** One pool, as one worker sees it: its servers, its router, its statistics. Data plane. Its clients: `client/pool-clients.ts`. */
 
 import { LimitedLog } from '../../log/limited-log.ts'
-import { PoolRouter } from '../../routing/ring-router.ts'
+import { RingRouter } from '../../routing/ring-router.ts'
 import type { PoolConfig } from '../../shared/config.ts'
 import { ABSENT, type PoolChange } from '../../shared/config-diff.ts'
 import type { SharedLayout } from '../../shared/memory-layout.ts'
@@ -27,7 +27,7 @@ export class Pool {
   shared: SharedArrayBuffer
   /** Set by `worker/protocols.ts` before the pool is used. */
   protocol!: ServerProtocol
-  router: PoolRouter
+  router: RingRouter
   servers: Server[] = []
   /** This worker's statistics row, and the first of the pool's fields in it. */
   row: Float64Array
@@ -55,7 +55,7 @@ export class Pool {
     this.shared = shared
     this.row = layout.row(shared, context.workerIndex + 1)
     this.statBase = layout.poolStat(index)
-    this.router = new PoolRouter(config, layout, shared, index)
+    this.router = new RingRouter(config, layout, shared, index)
     this.split = new KeySplit(config.servers.length)
     this.servers = config.servers.map((server, i) => new Server(this, server, i))
   }
@@ -159,7 +159,7 @@ export class Pool {
     this.statBase = layout.poolStat(index)
     this.row[this.statBase + PoolStat.clientConnections] += oldRow[oldBase + PoolStat.clientConnections]
     oldRow[oldBase + PoolStat.clientConnections] = 0
-    this.router = new PoolRouter(config, layout, shared, index)
+    this.router = new RingRouter(config, layout, shared, index)
     this.split = new KeySplit(config.servers.length)
     this.servers = config.servers.map((serverConfig, i) => {
       const previous = servers.previous[i]

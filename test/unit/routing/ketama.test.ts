@@ -7,7 +7,7 @@ import { equalPool, PublishedPool, poolWith } from './published-pool.ts'
 
 function ringOf(half: TableHalf): number[][] {
   const count = half.head[TableHead.pointCount]
-  return Array.from({ length: count }, (_, at) => [half.points[at], half.owners[at]])
+  return Array.from({ length: count }, (_, at) => [half.points[at], half.serverOfPoint[at]])
 }
 
 describe('ketama', () => {

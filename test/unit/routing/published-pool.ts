@@ -1,6 +1,6 @@
 /** A pool whose tables lie in real shared memory, published by the protocol of `shared/memory-layout.ts` on the test's own thread. */
 
-import { PoolRouter } from '../../../src/routing/ring-router.ts'
+import { RingRouter } from '../../../src/routing/ring-router.ts'
 import { fillTable, shapeOf, tableInput } from '../../../src/routing/ring-table.ts'
 import type { PoolConfig } from '../../../src/shared/config.ts'
 import { PoolHead, SharedLayout, type TableHalf } from '../../../src/shared/memory-layout.ts'
@@ -33,8 +33,8 @@ export class PublishedPool {
     this.shared = shared ?? this.layout.allocate()
   }
 
-  router(): PoolRouter {
-    return new PoolRouter(this.pool, this.layout, this.shared, 0)
+  router(): RingRouter {
+    return new RingRouter(this.pool, this.layout, this.shared, 0)
   }
 
   /** @returns the half that was filled and is now the current one. */

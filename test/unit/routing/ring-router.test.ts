@@ -63,7 +63,7 @@ describe('router', () => {
   test.each(['md5', 'jenkins', 'fnv1a_64', 'one_at_a_time'] as const)('%s: an empty key hashes to 0', hash => {
     const router = publishedPool(equalPool(5, { hash })).router()
     expect(router.hashOf(Buffer.from('abc'), 1, 1)).toBe(0)
-    expect(router.route(Buffer.from('abc'), 1, 1)).toBe(router.owners[0])
+    expect(router.route(Buffer.from('abc'), 1, 1)).toBe(router.serverOfPoint[0])
   })
 
   test('keys with the same tag share a server, which the tag alone has too', () => {
@@ -79,14 +79,14 @@ describe('router', () => {
   test('keeps its table through the turn, and follows the epoch when it is refreshed', () => {
     const published = publishedPool(equalPool(4))
     const router = published.router()
-    const owners = () => KEYS.map(key => router.route(key, 0, key.length))
-    const before = owners()
+    const serverOfPoint = () => KEYS.map(key => router.route(key, 0, key.length))
+    const before = serverOfPoint()
     published.publish([0, 1, 3])
     published.publish([0, 1])
     published.publish([1, 3])
-    expect(owners()).toEqual(before)
+    expect(serverOfPoint()).toEqual(before)
     router.refresh()
-    expect(new Set(owners())).toEqual(new Set([1, 3]))
+    expect(new Set(serverOfPoint())).toEqual(new Set([1, 3]))
     const counted = published.router()
     expect(counted.epoch).toBe(4)
   })

@@ -13,14 +13,14 @@ function ownerBySearch(half: TableHalf, value: number): number {
     if (half.points[middle] < value) low = middle + 1
     else high = middle
   }
-  return half.owners[low === half.head[TableHead.pointCount] ? 0 : low]
+  return half.serverOfPoint[low === half.head[TableHead.pointCount] ? 0 : low]
 }
 
 function ownerByBucket(half: TableHalf, value: number): { owner: number; steps: number } {
   let at = half.buckets[value >>> half.head[TableHead.shift]]
   let steps = 0
   for (; half.points[at] < value; at++) steps++
-  return { owner: half.owners[at], steps }
+  return { owner: half.serverOfPoint[at], steps }
 }
 
 describe('routing table', () => {
@@ -56,7 +56,7 @@ describe('routing table', () => {
     const half = new PublishedPool(equalPool(3)).publish()
     const count = half.head[TableHead.pointCount]
     expect(half.points[count]).toBe(0xffffffff)
-    expect(ownerByBucket(half, 0xffffffff).owner).toBe(half.owners[0])
+    expect(ownerByBucket(half, 0xffffffff).owner).toBe(half.serverOfPoint[0])
   })
 
   test('has 2 to 4 buckets for each point, 65,536 at most', () => {
@@ -69,7 +69,7 @@ describe('routing table', () => {
     expect(shapeOf(equalPool(1000)).bucketBits).toBe(16)
   })
 
-  test('a pool without servers, or with more than owners can number, is refused', () => {
+  test('a pool without servers, or with more than serverOfPoint can number, is refused', () => {
     expect(() => shapeOf(equalPool(0))).toThrow('1 to 65536 servers')
     const many = { ...equalPool(1), servers: Array(MAX_SERVERS + 1).fill(equalPool(1).servers[0]) }
     expect(() => shapeOf(many)).toThrow('1 to 65536 servers')

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { INLINE_POINTS, TableBuilder, type TableRunner } from '../../../../src/main/generation/table-builder.ts'
 import { TableThread } from '../../../../src/main/generation/table-thread.ts'
 import { KeyExplainer } from '../../../../src/routing/explain.ts'
-import { PoolRouter } from '../../../../src/routing/ring-router.ts'
+import { RingRouter } from '../../../../src/routing/ring-router.ts'
 import { fillTable, shapeOf } from '../../../../src/routing/ring-table.ts'
 import type { TableTask } from '../../../../src/routing/ring-table-task.ts'
 import type { Config } from '../../../../src/shared/config.ts'
@@ -43,7 +43,7 @@ function generation(config: Config, runner: TableRunner) {
   const tables = new TableBuilder(config, layout, shared, runner)
   const head = (pool: number, field: number) => Atomics.load(layout.poolHead(shared, pool), field)
   const owners = (pool: number) => {
-    const router = new PoolRouter(config.pools[pool], layout, shared, pool)
+    const router = new RingRouter(config.pools[pool], layout, shared, pool)
     return KEYS.map(key => router.route(key, 0, key.length))
   }
   const expected = (pool: number, live: readonly number[]) => {
@@ -159,7 +159,7 @@ describe('table builder', () => {
     await tables.buildFirst()
     const torn = tables.build(0, [0, 1])
     runner.finish(task => {
-      task.half.owners[17] ^= 1
+      task.half.serverOfPoint[17] ^= 1
     })
     await expect(torn).rejects.toThrow('table of pool a is whole')
     expect(head(0, PoolHead.epoch)).toBe(1)
