@@ -1,6 +1,6 @@
 /**
  * What a reload changes: two checked configurations → plain data that says which pools, listeners and servers come,
- * go or change, and what of a pool's work must begin anew. Called on the primary thread, which acts on it.
+ * go or change, and which connections and tables must be made again. Called on the primary thread.
  */
 
 import type { Config, PoolConfig, ServerConfig } from '../shared/config.ts'

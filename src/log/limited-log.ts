@@ -46,17 +46,17 @@ export class LimitedLog {
     if (this.#admits('alert', kind)) this.#log.alert(compose())
   }
 
-  /** Likewise, level 4. */
+  /** As `alert`, level 4. */
   warn(kind: string, compose: () => string): void {
     if (this.#admits('warn', kind)) this.#log.warn(compose())
   }
 
-  /** Likewise, level 5. */
+  /** As `alert`, level 5. */
   notice(kind: string, compose: () => string): void {
     if (this.#admits('notice', kind)) this.#log.notice(compose())
   }
 
-  /** Likewise, level 6. */
+  /** As `alert`, level 6. */
   info(kind: string, compose: () => string): void {
     if (this.#admits('info', kind)) this.#log.info(compose())
   }

@@ -27,7 +27,7 @@ export class LogFile {
     this.#destination.write(text)
   }
 
-  /** Opens the path anew, for a log rotation. Nothing to do for stderr. Throws as the constructor does; the old file then stays in use. */
+  /** Opens the path again, after a log rotation. Does nothing for stderr. Throws as the constructor does; the old file then stays in use. */
   reopen(): void {
     if (this.path === '') return
     const old = this.#destination

@@ -112,7 +112,7 @@ export class Logger {
     this.#thread.control = control
   }
 
-  /** Opens the file anew, for log rotation; nothing to do on stderr. Throws Node's system error; the old file then stays in use. */
+  /** Opens the file again, after a log rotation; does nothing on stderr. Throws Node's system error; the old file then stays in use. */
   reopen(): void {
     this.#thread.file.reopen()
   }

@@ -4,7 +4,7 @@
  *     options ─▶ log ─▶ daemonize ─▶ signals ─▶ banner ─▶ configuration ─▶ proxy (tables, workers, listeners, stats port) ─▶ pid file
  *
  * The pid file comes last: it names a process that serves.
- * Exit codes: 0 after an orderly end, `-h -V -D`, and `-t` with a good file; 1 for everything else.
+ * Exit codes: 0 after a graceful shutdown, `-h -V -D`, and `-t` with a good file; 1 for everything else.
  */
 
 import { machine, release, type as systemName } from 'node:os'

@@ -1,5 +1,5 @@
 /**
- * The running proxy as the primary thread sees it: which configuration is in force, and what a start, a reload and an orderly end do, step
+ * The running proxy as the primary thread sees it: which configuration is in force, and what a start, a reload and a graceful shutdown do, step
  * by step. Made by `index.ts`; everything it works with has a file of its own.
  *
  *     listener-set ─ accepted client ─▶ hand-over ─▶ supervisor ─▶ worker threads
@@ -79,7 +79,7 @@ export class Primary {
   /** By worker: the generation that its messages speak of. */
   readonly #adopted: number[]
   #onAdopted: (() => void) | null = null
-  /** The orderly end has begun: servers are still looked after, reloads are not. */
+  /** The graceful shutdown has begun: servers are still looked after, reloads are not. */
   #draining = false
   #ending = false
 
@@ -207,14 +207,14 @@ export class Primary {
     for (const line of describeDiff(diff, previous.config, config)) this.#log.notice(`reload: ${line}`)
   }
 
-  /** The workers' turn to open their logs anew. */
+  /** Tells the workers to open their logs again. */
   reopenLogs(): void {
     this.#supervisor.broadcast({ type: 'reopen-log' })
   }
 
   /**
    * Tells health checks, stops accepting, lets the workers finish, ends. Resolves within the timeout and a little; at once when it is 0.
-   * @param delayMs served as before for so long once health checks were told; counts towards the timeout.
+   * @param delayMs time to serve as before once health checks were told, ms; counts towards the timeout.
    */
   async drain(timeoutMs: number, delayMs: number): Promise<void> {
     this.#draining = true
@@ -315,7 +315,7 @@ export class Primary {
     this.#listeners.workerGone(worker)
     this.#questions.workerGone(worker)
     if (!this.#ending) layout.row(shared, 0)[ProcessStat.workerCrashes]++
-    // Whoever waits for the worker to adopt a generation waits no longer: its successor is born with it.
+    // A reload must not wait for this worker to adopt a generation: its successor starts with it.
     this.#workerAdopted(worker, this.#current!.generation)
   }
 

@@ -1,7 +1,7 @@
 /**
  * The PROXY protocol's header, versions 1 and 2: what a load balancer says about a client before the client's own bytes. Data plane; used by
  * `worker/client/proxy-greeting.ts`. Source: HAProxy's doc/proxy-protocol.txt (2020-03-05), sections 2.1 and 2.2; where it leaves a choice the
- * stricter one is taken, because whoever may write the header may claim any address.
+ * stricter one is taken, because a peer that may write the header may claim any address.
  *
  *     v1   PROXY TCP4 10.0.0.7 10.0.0.1 51234 6379\r\n                          107 bytes at most
  *     v2   12 bytes signature │ version, command │ family │ length │ addresses │ TLVs      16 bytes and `length` more

@@ -56,10 +56,10 @@ export interface PoolChange {
   readonly servers: ServerChanges
   /** Redis became memcached or the other way round: clients of the pool cannot stay. */
   readonly protocolChanged: boolean
-  /** Keys may map to other servers: the table must be built anew. */
+  /** Keys may map to other servers: the table must be built again. */
   readonly ringChanged: boolean
   /**
-   * What is done once to a server connection (password, database, keepalive) differs: all of them must be made anew.
+   * What is done once to a server connection (password, database, keepalive) differs: all of them must be made again.
    */
   readonly connectionsChanged: boolean
   /** Nothing at all differs. */

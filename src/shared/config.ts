@@ -93,7 +93,7 @@ export interface PoolConfig {
   readonly strict: boolean
   /** Time for a connect to complete, ms; 0 = only `timeoutMs` counts. */
   readonly serverConnectTimeoutMs: number
-  /** A client that sends nothing and awaits nothing for so long is closed, ms; 0 = never. */
+  /** A client that sends nothing and awaits nothing for this long is closed, ms; 0 = never. */
   readonly clientIdleTimeoutMs: number
   /**
    * Keepalive idle time before the first probe, seconds, both for `tcpkeepalive` and `server_tcpkeepalive`; 0 =

@@ -10,7 +10,7 @@
  *     ├ script marks Int32[2048] a pool             what is known of its scripts            Atomics, any thread (`script-marks.ts`)
  *     └ tables       two halves a pool               points, serverOfPoint, buckets                see below
  *
- * A pool's routing table is published in two halves; the current one is half `epoch & 1`. Nobody ever waits for anybody: a reader keeps a
+ * A pool's routing table is published in two halves; the current one is half `epoch & 1`. No thread ever waits for another: a reader keeps a
  * private copy and takes a new one when the epoch moved, so a slow, idle or crashed worker cannot hold up an ejection.
  *
  *     publisher (the primary, one build of a pool at a time)      reader (`routing/ring-router.ts`, once a turn)
@@ -31,7 +31,7 @@ import { POOL_FIELDS, PROCESS_FIELDS, SERVER_FIELDS } from './stat-fields.ts'
  */
 export const Control = { logLevel: 0, draining: 1, generation: 2, descriptorLimit: 3, maxClients: 4 } as const
 
-/** A client whose descriptor lies within so many of the limit is refused, whatever the count of clients says. */
+/** A client whose descriptor lies within this many of the limit is refused, whatever the count of clients says. */
 export const RESERVE_DESCRIPTORS = 12
 
 /**

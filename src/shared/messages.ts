@@ -11,7 +11,7 @@ export interface LogOptions {
   readonly format: 'nutcracker' | 'json'
 }
 
-/** What a worker begins with, and what a reload sends anew: one generation of configuration with its memory. */
+/** What a worker begins with, and what a reload sends: one generation of configuration with its memory. */
 export interface Generation {
   readonly generation: number
   readonly config: Config

@@ -2,7 +2,7 @@
  * What is known of a pool's scripts, by the SHA-1 of their text, over all workers: whether one calls nothing, and whether the log has named
  * it. In shared memory, any thread may write.
  *
- *     entry    state │ SHA-1, 5 words │ bits │ spare    free ─▶ writing ─▶ ready, and ready for good
+ *     entry    state │ SHA-1, 5 words │ bits │ spare    free ─▶ writing ─▶ ready, and it stays ready
  *
  * Entries are found by open addressing. Two threads that add one script at the same time may make two entries; the first one found counts,
  * and it is the same for all from then on, but for a second line in the log. A full table takes no more scripts: they stay unknown.

@@ -1,6 +1,6 @@
 /**
- * Sums the statistics rows of all threads at the moment of reading. Control plane, primary thread; read by the stats port and by whoever
- * shows figures.
+ * Sums the statistics rows of all threads at the moment of reading. Control plane, primary thread; read by the stats port and by other
+ * views of the figures.
  *
  * A reload gives every thread a new, empty row. The values of the old rows live on, by pool and server name:
  *
@@ -99,7 +99,7 @@ export class StatsReader {
     for (const source of this.#sources) {
       const values = source.rows[row]
       if (source.generation.generation >= before || !values) continue
-      // The primary has no gauges to move but its listeners', which it counts anew; a worker has moved its own.
+      // The primary has no gauges to move but its listeners', which it counts again; a worker has moved its own.
       clearGauges(source, values)
       addRow(this.#base, source, values)
       source.rows[row] = null

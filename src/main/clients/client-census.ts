@@ -13,7 +13,7 @@ import { SharedLayout, WorkerSlot } from '../../shared/memory-layout.ts'
 import type { Generation } from '../../shared/messages.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
 
-/** Length of the list of hand-overs at which those that have arrived are dropped though nobody asked. */
+/** Length of the list of hand-overs at which those that have arrived are dropped without being asked for. */
 const TRIM_AT = 1024
 
 /** One generation's places for one worker. */
@@ -69,7 +69,7 @@ export class ClientCensus {
     this.#places[worker] = this.#places[worker].filter(place => place.generation >= generation)
   }
 
-  /** The worker died: nobody is with it or on the way to it any more. */
+  /** The worker died: it has no clients any more, and none is on the way to it. */
   workerGone(worker: number): void {
     this.#handed[worker].length = 0
     for (const place of this.#places[worker]) Atomics.store(place.slot, WorkerSlot.clients, 0)

@@ -18,7 +18,7 @@ import type { ClientCensus } from './client-census.ts'
 /** nutcracker closes without a word; Redis and memcached say this. */
 const REFUSAL_REDIS = '-ERR max number of clients reached\r\n'
 const REFUSAL_MEMCACHE = 'SERVER_ERROR max number of clients reached\r\n'
-/** So long a refused client may take to read its line and close, before it is cut off. */
+/** Time that a refused client has to read its line and close; then it is disconnected, ms. */
 const LINGER_MS = 1_000
 /** Refused clients that may linger at once; each holds a descriptor of the reserve. */
 const MAX_LINGERING = 4
@@ -28,7 +28,7 @@ export interface HandOverTarget {
   readonly workers: number
   /** false while the worker is being replaced. */
   isRunning(worker: number): boolean
-  /** Moves the handle to the worker. @returns false when there is nobody to take it; the handle is still the caller's. */
+  /** Moves the handle to the worker. @returns false when the worker is not there; the handle is still the caller's. */
   handClient(worker: number, pool: number, client: AcceptedClient): boolean
 }
 

@@ -22,7 +22,7 @@ import type { FromWorker, ToWorker } from '../../shared/messages.ts'
 import { boundPathOf } from '../../shared/socket-path.ts'
 import { strerror } from '../../shared/strerror.ts'
 
-/** An address that changes its owner is free once the old owner has closed it; so long that may take. */
+/** Upper limit for an address that another thread listened on to become free, ms. */
 const TAKE_OVER_MS = 2_000
 const TAKE_OVER_STEP_MS = 10
 
@@ -189,7 +189,7 @@ export class ListenerSet {
     for (const entry of this.#entries.values()) entry.listener?.close()
   }
 
-  /** Likewise, once whom the kernel has connected already is taken: closing would reset those. */
+  /** Closes every listener once the connections that the kernel has completed are accepted: closing earlier would reset them. */
   async closeWhenQuiet(): Promise<void> {
     await Promise.all([...this.#entries.values()].map(entry => entry.listener?.closeWhenQuiet()))
   }

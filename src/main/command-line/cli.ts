@@ -42,9 +42,9 @@ export interface Options {
   readonly logFormat: LogOptions['format']
   /** Most memory for data that waits, over all workers; 0 = no limit. */
   readonly memoryLimitBytes: number
-  /** Longest time that an orderly end may take; 0 = end at once. */
+  /** Upper limit for a graceful shutdown; 0 = end at once. */
   readonly drainTimeoutMs: number
-  /** So long new clients are still taken once health checks have been told of the end. */
+  /** After SIGTERM clients are accepted for this long, so that health checks can notice. */
   readonly drainDelayMs: number
   /** HAProxy's agent check on the stats address; 0 = none. */
   readonly agentCheckPort: number
@@ -146,7 +146,7 @@ function defaults(): Draft {
   }
 }
 
-/** `-h -D` gives both; our own version is told only where nobody expects nutcracker's help or statistics next. */
+/** `-h -D` gives both; our own version is told only where no help and no statistics of nutcracker's follow. */
 function informationText(draft: Draft): string {
   const onlyVersion = !draft.showHelp && !draft.describeStats
   const version = versionText(process.platform, onlyVersion ? `pistachio ${pistachioVersion()}` : '')

@@ -5,7 +5,7 @@
 
 import { totalmem } from 'node:os'
 
-/** Half of the memory: the rest is for the process itself, and for whoever else lives there. */
+/** Half of the memory: the rest is for the process itself and for other processes. */
 export const DEFAULT_MEMORY_LIMIT = '50%'
 
 const UNITS = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 } as const

@@ -10,7 +10,7 @@ import type { Config } from '../../shared/config.ts'
 import { PoolHead, type SharedLayout, type TableHalf, TableHead } from '../../shared/memory-layout.ts'
 
 /**
- * Up to so many points in all, first tables are filled on the primary before it listens: 640 points take 3 ms in a cold process, 10,000
+ * First tables of up to this many points in all are filled on the primary before it listens: 640 points take 3 ms in a cold process, 10,000
  * take 12 ms, and a first task takes 70 ms for piscina and its thread.
  */
 export const INLINE_POINTS = 10_000

@@ -17,7 +17,7 @@ import { type LocalGeneration, liveServers, type ServerPlace } from '../generati
 
 /** `server_retry_timeout: 0` must not become a storm of connections. */
 const MIN_RETRY_MS = 50
-/** A table that could not be built is tried again after so long. */
+/** A table that could not be built is tried again after this long. */
 const REBUILD_RETRY_MS = 1_000
 
 export interface HealthOptions {
@@ -80,7 +80,7 @@ export class HealthMonitor {
     this.rebuild(place.pool)
   }
 
-  /** Builds the pool's table anew from the servers that are live now. */
+  /** Builds the pool's table again, from the servers that are live now. */
   rebuild(pool: number): void {
     const current = this.#current!
     const config = current.config.pools[pool]
@@ -135,7 +135,7 @@ export class HealthMonitor {
     const pool = current.config.pools[place.pool]
     const server = pool.servers[place.server]
     const problem = await this.#options.probe(pool, server)
-    // A reload meanwhile: the server is looked after anew, if it is still there.
+    // A reload came meanwhile: the new generation looks after the server, if it still has it.
     if (this.#absences.get(`${place.pool}/${place.server}`) !== absence) return
     if (problem === '') this.#return(absence, pool, server)
     else this.#stayAway(absence, problem, pool, server)

@@ -13,7 +13,7 @@ const DEFAULT_TIMEOUT_MS = 1_000
 const REPLY_LIMIT_BYTES = 1_024
 
 /**
- * Resolves host names anew. Never rejects.
+ * Resolves host names each time. Never rejects.
  * @returns '' when the server is healthy, else why not, for the log.
  */
 export function probe(pool: PoolConfig, server: ServerConfig): Promise<string> {

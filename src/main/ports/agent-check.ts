@@ -1,5 +1,5 @@
 /**
- * HAProxy's agent check: a port that answers whoever connects with one line about this process. Primary thread; opened by `primary.ts` with
+ * HAProxy's agent check: a port that answers each connection with one line about this process. Primary thread; opened by `primary.ts` with
  * `--agent-check-port`.
  *
  *     up ready 75%     serve clients with three quarters of the configured weight (the more there is to do, the less)
@@ -17,9 +17,9 @@ import { ListenFailure } from '../../net/listener.ts'
 import { strerror } from '../../shared/strerror.ts'
 import { AnswerPort } from './answer-port.ts'
 
-/** The weight goes in steps of so many per cent, so that it does not change with every breath. 0 would mean `drain`. */
+/** The weight goes in steps of this many per cent, so that it does not change with every breath. 0 would mean `drain`. */
 const WEIGHT_STEP = 5
-/** Utilisation is that of at least so long a time. */
+/** Utilisation is measured over at least this long, ms. */
 const SAMPLE_MS = 1_000
 
 /** What the answer follows from. */
@@ -77,7 +77,7 @@ export class AgentCheck {
 
   /**
    * Says `drain` from now on; or leaves the port to a successor that shares it and has its own answer. Which of the two it is can only be
-   * found out by giving the port up: whoever gets it for himself alone is alone.
+   * found out by giving the port up: a process that then gets the port exclusively is alone.
    */
   async drain(): Promise<void> {
     this.#draining = true

@@ -20,7 +20,7 @@ export function classify(received: string): Sent {
   return REQUEST_LINE.test(received.slice(0, newline).replace(/\r$/, '')) ? 'get' : 'other'
 }
 
-/** @param document one char a byte. @returns the response that ends with it, likewise. */
+/** @param document one char a byte. @returns the response that ends with it, one char a byte. */
 export function httpResponse(document: string): string {
   const head = [
     'HTTP/1.1 200 OK',

@@ -29,7 +29,7 @@ export interface StartReport {
   failed(reason: string): void
 }
 
-/** For a process that nobody waits for. */
+/** For a process whose start no other process waits for. */
 export const NO_REPORT: StartReport = { serving: () => {}, failed: () => {} }
 
 export type DaemonRole =

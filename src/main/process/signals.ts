@@ -1,8 +1,8 @@
 /**
  * What each signal means. Installed by `index.ts` on the primary thread as early as it can be: until then SIGUSR1 would start Node's debugger.
  *
- *     SIGHUP            open the log file anew           SIGINT, SIGTERM   drain and end; the second one ends at once
- *     SIGTTIN, SIGTTOU  log level up, down               SIGUSR1           read the configuration anew
+ *     SIGHUP            open the log file again          SIGINT, SIGTERM   drain and end; the second one ends at once
+ *     SIGTTIN, SIGTTOU  log level up, down               SIGUSR1           read the configuration again
  *     SIGUSR2           nothing                          (SIGPIPE          ignored by Node)
  *
  * The lines are nutcracker's, which logs them at every level. It has none for SIGTERM, and leaves at once on SIGINT.

@@ -7,8 +7,8 @@
  * The first threads may be launched before there is a configuration: half of a process's start is theirs, and they need nothing for it.
  * `WorkerData` follows as their first message.
  *
- * A worker that dies takes its clients with it and nothing else. What it needs besides its `WorkerData` (listeners) it is told again by
- * whoever listens to `onReady`.
+ * A worker that dies takes its clients with it and nothing else. What it needs besides its `WorkerData` (listeners) it is told again
+ * by `onReady`.
  */
 
 import type { EventLoopUtilization } from 'node:perf_hooks'

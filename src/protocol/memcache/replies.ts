@@ -5,7 +5,7 @@ import { encodeText } from '../../bytes/ascii.ts'
 /** Why a request was refused: index into `REFUSALS`. */
 export const RequestError = {
   none: 0,
-  /** No such command, or not so many arguments. */
+  /** No such command, or a wrong number of arguments. */
   unknown: 1,
   badLine: 2,
   badData: 3,

@@ -104,7 +104,7 @@ export class MemcacheReplyParser {
     this.need = 0
   }
 
-  /** @param start where the reply begins, also when it goes on with one. @param end end of the bytes at hand. */
+  /** @param start where the reply begins, also when it goes on with one. @param end end of the bytes that are here. */
   parse(buf: Uint8Array, start: number, end: number): ParsedCode {
     this.start = start
     for (;;) {
@@ -134,7 +134,7 @@ export class MemcacheReplyParser {
     }
   }
 
-  /** Where the data block at hand ends, with its line end; 0 = a line is read. */
+  /** Where the current data block ends, with its line end; 0 = a line is read. */
   get valueEnd(): number {
     return this.dataEnd
   }

@@ -25,7 +25,7 @@ export const MAX_KEY_BYTES = 250
  * (try_read_command_ascii), and would take all clients' requests with it.
  */
 export const MAX_LINE_BYTES = 2048
-/** Likewise: most spaces before the command of a longer line. */
+/** Most spaces before the command of a longer line, for the same reason. */
 const MAX_LEADING_SPACES = 100
 /** memcached: INT_MAX less the line end of the data. */
 const MAX_VALUE_BYTES = 2_147_483_645
@@ -102,7 +102,7 @@ export class MemcacheRequestParser {
   /** The ASCII protocol has no password. */
   restrict(): void {}
 
-  /** @param start where the request begins, also when it goes on with one. @param end end of the bytes at hand. */
+  /** @param start where the request begins, also when it goes on with one. @param end end of the bytes that are here. */
   parse(buf: Uint8Array, start: number, end: number): ParsedCode {
     this.start = start
     if (!this.hasLine) {
@@ -289,7 +289,7 @@ export class MemcacheRequestParser {
       if (tokens[i + 1] - tokens[i] > MAX_KEY_BYTES) this.refuse(RequestError.keyTooLong)
     }
     if (first === 1) return
-    // Forwarded as it is when it has one key; with more it is written anew.
+    // Forwarded unchanged when it has one key; with more it is written again.
     if (this.keyCount === 1 && this.lineBytes > MAX_LINE_BYTES) this.refuse(RequestError.lineTooLong)
     const exptimeFits = tokens[3] - tokens[2] <= MAX_EXPTIME_BYTES
     if (!exptimeFits || !isInteger(buf, start + tokens[2], start + tokens[3])) this.refuse(RequestError.badExptime)

@@ -8,7 +8,7 @@ import { type MemcacheRequestParser, Suppress } from './request-parser.ts'
 export function acceptedByNutcracker(parser: MemcacheRequestParser, buf: Uint8Array): boolean {
   const { command, start, tokenCount, lineBytes } = parser
   if (!command.nutcracker) return false
-  // No CR but before the line feed. A bare line feed leaves nutcracker waiting for ever, which nobody relies on.
+  // No CR but before the line feed. A bare line feed leaves nutcracker waiting for ever, which no application relies on.
   const carriageReturn = buf.indexOf(CR, start)
   if (carriageReturn >= 0 && carriageReturn < start + lineBytes - 2) return false
   const words = parser.suppress === Suppress.all ? tokenCount - 1 : tokenCount

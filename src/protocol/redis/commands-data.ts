@@ -10,7 +10,7 @@
  *     2              one key, argument 2 (1 = the first after the name)
  *     1:-1:2         every 2nd argument from the 1st to the last
  *     n2  1+n2       argument 2 says how many keys follow it; the 1st is a key too
- *     n1:2           likewise, and a value after each key
+ *     n1:2           the same, and a value after each key
  *     streams        after the word STREAMS, the first half of what is left
  *     1+store        the 1st, and what follows the word STORE (or STOREDIST)
  */

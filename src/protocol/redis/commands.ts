@@ -20,7 +20,7 @@ export const Action = {
   forwardScript: 3,
   /** Split by server when it has more than one key; integers summed. */
   sumKeys: 4,
-  /** Split likewise; values gathered in key order. */
+  /** Split by server when it has more than one key; values gathered in key order. */
   gatherKeys: 5,
   /** MSET: split by pairs; one status. */
   splitPairs: 6,
@@ -30,7 +30,7 @@ export const Action = {
   select: 10,
   /** Whole to the server of all its keys; they must be on one. */
   multiKey: 11,
-  /** Likewise, or put together from several servers where the pool allows it. */
+  /** Whole to the server of all its keys, or put together from several servers where the pool allows it. */
   gatherSets: 12,
   hello: 13,
   /** Answered by the proxy. */
@@ -229,7 +229,7 @@ function buildTable(): Command[] {
   return slots
 }
 
-/** Names of so many letters, GET and SET among them, are looked up by one number: 8 ns in place of 25. */
+/** Names of this many letters, GET and SET among them, are looked up by one number: 8 ns in place of 25. */
 const SHORT_LENGTH = 3
 const SHORT_TABLE_SIZE = 256
 /** Mixes best for these names: few share a slot. */

@@ -16,7 +16,7 @@ const STAR = 42
 const FIRST_DEPTH = 8
 /** Scanning a line byte by byte pays up to about this length; then `indexOf`. */
 const LOOP_BYTES = 64
-/** Numbers longer than this are malformed: no server writes them, and they would be scanned anew with each read. */
+/** Numbers longer than this are malformed: no server writes them, and they would be scanned again with each read. */
 const MAX_NUMBER_LINE = 64
 /** Larger counts and lengths are no reply of a server we know (Redis: 512 MB values). */
 const MAX_COUNT = 0x7fff_ffff
@@ -51,7 +51,7 @@ export class RespReplyParser {
     this.need = 0
   }
 
-  /** @param start where the reply begins, also when it goes on with one. @param end end of the bytes at hand. */
+  /** @param start where the reply begins, also when it goes on with one. @param end end of the bytes that are here. */
   parse(buf: Uint8Array, start: number, end: number): ParsedCode {
     this.start = start
     if (this.at === 0 && this.depth === 0) {

@@ -48,7 +48,7 @@ export function knownHead(words: DataView, start: number): Head | null {
   return (words.getInt32(start + 12, true) & head.mask) === head.fourth ? head : null
 }
 
-/** Remembers the head of a request whose name is [start + `NAME_START`, nameEnd), where it has the right form. Likewise 16 bytes are here. */
+/** Remembers the head of a request whose name is [start + `NAME_START`, nameEnd), where it has the right form. 16 bytes from `start` on are here. */
 export function learnHead(words: DataView, start: number, nameEnd: number, argCount: number, command: Command): void {
   const nameBytes = nameEnd - start - NAME_START
   if (nameBytes < LEAST_NAME_BYTES || nameBytes > MOST_NAME_BYTES) return

@@ -107,7 +107,7 @@ export class RespRequestParser {
     this.mostBulkBytes = on ? UNAUTHENTICATED_BULK_BYTES : MAX_BULK_BYTES
   }
 
-  /** @param start where the request begins, also when it goes on with one. @param end end of the bytes at hand. */
+  /** @param start where the request begins, also when it goes on with one. @param end end of the bytes that are here. */
   parse(buf: Uint8Array, start: number, end: number): ParsedCode {
     this.start = start
     if (this.state === State.count && end - start >= HEAD_WORDS_BYTES) this.beginKnown(buf, start)

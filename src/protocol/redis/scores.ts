@@ -13,7 +13,7 @@ export function readWeight(text: string): number {
   return infinite[1] === '-' ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY
 }
 
-/** Prints numbers in the way of the servers whose replies it has seen: 17 digits before Redis 7.2, since then as few as tell it apart. */
+/** Prints numbers as the servers do whose replies it has seen: 17 digits before Redis 7.2, since then as few as tell it apart. */
 export class ScorePrinter {
   private long: boolean
   private readonly seen: Map<number, string> = new Map()
