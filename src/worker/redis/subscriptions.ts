@@ -5,19 +5,22 @@
  *     PSUBSCRIBE a*     every server: PSUBSCRIBE a*   one confirmation to the client, when all have confirmed
  *
  * The connections speak the client's protocol version, so messages pass as they come. Confirmations are written here, as only the proxy
- * knows how many subscriptions the client has. A server that fails, or a channel that moves to another, ends the client's connection: as
- * with Redis itself that is how a subscriber learns that it may have missed something, and it subscribes anew.
+ * knows how many subscriptions the client has.
+ *
+ * A server that fails leaves the client with its other servers, and its names are subscribed there again when it is back. A client that has no
+ * other server, or a channel that moves to another one, is disconnected: as with Redis itself that is how a subscriber learns that it may
+ * have missed something, and it subscribes again.
  */
 
-import type { Client } from '../client/client.ts'
-import { answerFailure, answerLocally } from '../request/delivery.ts'
-import { Failure } from '../request/failure.ts'
-import { MessageKind, takeMessage } from '../request/message.ts'
-import { CloseReason } from '../request/reply-target.ts'
+import { answerLocally, answerStateLoss } from '../request/delivery.ts'
+import { Failure, type FailureCode } from '../request/failure.ts'
+import { type Message, MessageKind, takeMessage } from '../request/message.ts'
+import { CloseReason, type ReplyTarget } from '../request/reply-target.ts'
 import { FragmentGroup, type Joiner } from '../request/split-request.ts'
 import type { Server } from '../server/server.ts'
-import type { ConnectionHolder, ServerConnection } from '../server/server-connection.ts'
-import { wireRequest } from './greeting.ts'
+import { type ConnectionHolder, ConnectionState, type ServerConnection } from '../server/server-connection.ts'
+import { AbsentServers } from './absent-servers.ts'
+import { Internal, queueInternal, wireRequest } from './greeting.ts'
 import { type RedisSession, refuseConnection } from './session.ts'
 import { Topic } from './state.ts'
 
@@ -41,14 +44,16 @@ export class Subscriptions implements ConnectionHolder {
   readonly listens = true
   readonly stateful = true
   readonly session: RedisSession
-  /** By kind: each name, one char a byte, with the connections that were asked for it. */
-  readonly topics: readonly Map<string, readonly ServerConnection[]>[] = [new Map(), new Map(), new Map()]
+  /** By kind: each name, one char a byte, with the servers that its messages come from. */
+  readonly topics: readonly Map<string, readonly Server[]>[] = [new Map(), new Map(), new Map()]
   private readonly connections: Map<Server, ServerConnection> = new Map()
   /** Names on each connection. */
   private readonly uses: Map<ServerConnection, number> = new Map()
   /** The last request's confirmations are still to come, unless the client has nothing under way. */
   private confirming = false
   private ended = false
+  private readonly absent: AbsentServers = new AbsentServers(server => this.returned(server))
+  private readonly joiner: Joiner = new ConfirmJoiner(this)
 
   constructor(session: RedisSession) {
     this.session = session
@@ -73,12 +78,13 @@ export class Subscriptions implements ConnectionHolder {
       return
     }
     const servers = this.serversOf(topic, name)
-    if (servers.length === 0) {
-      answerFailure(this.session.client, Failure.refused)
+    const present = servers.filter(server => !server.ejected && !this.absent.has(server))
+    if (servers.length === 0 || (present.length === 0 && !this.goesOn)) {
+      answerStateLoss(this.session.client, Failure.refused)
       return
     }
     const connections: ServerConnection[] = []
-    for (const server of servers) {
+    for (const server of present) {
       const connection = this.connectionTo(server)
       if (connection === null) {
         this.tidy()
@@ -87,7 +93,8 @@ export class Subscriptions implements ConnectionHolder {
       }
       connections.push(connection)
     }
-    names.set(name, connections)
+    names.set(name, servers)
+    for (const server of servers) if (!present.includes(server)) this.absent.add(server)
     for (const connection of connections) this.uses.set(connection, this.uses.get(connection)! + 1)
     this.confirm(`${PREFIXES[topic]}subscribe`, topic, name, connections)
   }
@@ -95,25 +102,30 @@ export class Subscriptions implements ConnectionHolder {
   /** Ends a subscription and confirms; also one that is none. @param name null = there was no name, and nothing to end. */
   unsubscribe(topic: number, name: string | null): void {
     const names = this.topics[topic]
-    const connections = name === null ? undefined : names.get(name)
+    const servers = name === null ? undefined : names.get(name)
     const verb = `${PREFIXES[topic]}unsubscribe`
-    if (name === null || connections === undefined) {
+    if (name === null || servers === undefined) {
       this.confirm(verb, topic, name, [])
       return
     }
     names.delete(name)
+    const connections = servers.flatMap(server => this.connections.get(server) ?? [])
     for (const connection of connections) this.uses.set(connection, this.uses.get(connection)! - 1)
     this.confirm(verb, topic, name, connections)
   }
 
-  /** The servers that a name's messages may come from. */
+  /** The servers that a name's messages may come from, ejected ones included. */
   private serversOf(topic: number, name: string): Server[] {
     const { pool } = this.session.client
-    const live = pool.servers.filter(server => !server.ejected)
-    if (topic === Topic.pattern || pool.router.draws || NOTIFICATIONS.test(name)) return live
+    if (this.isEverywhere(topic, name)) return pool.servers
     const bytes = Buffer.from(name, 'latin1')
     const index = pool.router.route(bytes, 0, bytes.length)
-    return index < 0 || pool.isDown(pool.servers[index]) ? [] : [pool.servers[index]]
+    return index < 0 ? [] : [pool.servers[index]]
+  }
+
+  /** Any server may have messages of the name. */
+  private isEverywhere(topic: number, name: string): boolean {
+    return topic === Topic.pattern || this.session.client.pool.router.draws || NOTIFICATIONS.test(name)
   }
 
   private connectionTo(server: Server): ServerConnection | null {
@@ -136,7 +148,7 @@ export class Subscriptions implements ConnectionHolder {
     }
     this.confirming = true
     const parent = takeMessage(client, MessageKind.parent)
-    const group = new FragmentGroup(confirmJoiner, parent, NO_OWNERS, 0)
+    const group = new FragmentGroup(this.joiner, parent, NO_OWNERS, 0)
     parent.group = group
     parent.reply = reply
     parent.replyEnd = reply.length
@@ -179,37 +191,86 @@ export class Subscriptions implements ConnectionHolder {
     this.endIfUnused()
   }
 
-  /** Without subscriptions, and without connections to leave in order, there is nothing to keep. */
+  /** Has names at a server that is there. */
+  get goesOn(): boolean {
+    for (const [connection, names] of this.uses) {
+      if (names > 0 && connection.state !== ConnectionState.closed) return true
+    }
+    return false
+  }
+
+  /** Without subscriptions, and without connections to leave in order, there is nothing to keep; with all of them at lost servers neither. */
   endIfUnused(): void {
+    if (this.count > 0) {
+      if (!this.goesOn) answerStateLoss(this.session.client, Failure.closed)
+      return
+    }
+    this.absent.clear()
     if (this.connections.size === 0 && this.session.subscriptions === this) this.session.subscriptions = null
   }
 
   connectionLost(connection: ServerConnection): void {
+    const { server } = connection
+    const names = this.uses.get(connection)
     this.uses.delete(connection)
-    this.connections.delete(connection.server)
-    if (!this.ended) this.session.client.closeAfterReplies(CloseReason.error)
+    this.connections.delete(server)
+    if (this.ended) return
+    if (names === 0) {
+      this.endIfUnused()
+      return
+    }
+    const { client } = this.session
+    if (!this.goesOn) answerStateLoss(client, Failure.closed)
+    else if (client.pool.servers.includes(server)) this.absent.add(server)
   }
 
-  /** Ends the client's connection where messages of its channels may now come from a server that it does not listen to. */
+  /** A server that was lost answers again. */
+  private returned(server: Server): void {
+    for (const [topic, names] of this.topics.entries()) {
+      for (const [name, servers] of names) if (servers.includes(server)) this.resume(server, topic, name)
+    }
+  }
+
+  /** Subscribes to a name at one more server; the client has its confirmation already. */
+  private resume(server: Server, topic: number, name: string): void {
+    const connection = server.ejected || this.absent.has(server) ? null : this.connectionTo(server)
+    if (connection === null) {
+      this.absent.add(server)
+      return
+    }
+    this.uses.set(connection, this.uses.get(connection)! + 1)
+    queueInternal(connection, Internal.vital, wireRequest(`${PREFIXES[topic]}subscribe`.toUpperCase(), name))
+  }
+
+  /** Follows names to servers that are new, and ends the connection of a client whose channel has moved: it may have missed messages. */
   ringChanged(): void {
     for (const [topic, names] of this.topics.entries()) {
-      for (const [name, connections] of names) {
-        const missed = this.serversOf(topic, name).some(server => !connections.some(known => known.server === server))
-        if (!missed) continue
-        const { client } = this.session
-        client.pool.limitedLog.info(
-          'subscriber moved',
-          () => `subscriber of pool '${client.pool.config.name}' closed: a channel of its has moved to another server`,
-        )
-        client.closeAfterReplies(CloseReason.error)
-        return
+      for (const [name, servers] of names) {
+        const added = this.serversOf(topic, name).filter(server => !servers.includes(server))
+        if (added.length === 0) continue
+        if (!this.isEverywhere(topic, name)) {
+          this.channelMoved()
+          return
+        }
+        names.set(name, [...servers, ...added])
+        for (const server of added) this.resume(server, topic, name)
       }
     }
+  }
+
+  private channelMoved(): void {
+    const { client } = this.session
+    client.pool.limitedLog.info(
+      'subscriber moved',
+      () => `subscriber of pool '${client.pool.config.name}' closed: one of its channels has moved to another server`,
+    )
+    client.closeAfterReplies(CloseReason.error)
   }
 
   /** The client is gone, or has said RESET. */
   leave(): void {
     this.ended = true
+    this.absent.clear()
     for (const connection of [...this.connections.values()]) connection.close(Failure.closed)
   }
 }
@@ -222,17 +283,31 @@ function confirmation(verb: string, name: string | null, count: number, resp3: b
 }
 
 /** The confirmation is written beforehand, and waits for the servers'. */
-const confirmJoiner: Joiner = {
-  partial: false,
-  closesWhenStrict: false,
-  accept(group, _fragment, buf, start) {
+class ConfirmJoiner implements Joiner {
+  readonly partial = false
+  readonly closesWhenStrict = false
+  private readonly subscriptions: Subscriptions
+
+  constructor(subscriptions: Subscriptions) {
+    this.subscriptions = subscriptions
+  }
+
+  accept(group: FragmentGroup, _fragment: Message, buf: Uint8Array, start: number): boolean {
     if (buf[start] !== MINUS) return true
-    // Subscribed at some servers, perhaps, and not at others: the client begins anew.
+    // Subscribed at some servers, perhaps, and not at others: the client begins again.
     group.parent.client?.closeAfterReplies(CloseReason.error)
     return false
-  },
-  write(group, client: Client) {
+  }
+
+  write(group: FragmentGroup, client: ReplyTarget): void {
     const { reply, replyEnd } = group.parent
     client.socket.append(reply!, 0, replyEnd)
-  },
+  }
+
+  /** A server was lost meanwhile: it is subscribed to when it is back. */
+  recover(group: FragmentGroup, client: ReplyTarget, failure: FailureCode): boolean {
+    if (this.subscriptions.goesOn) this.write(group, client)
+    else client.loseServer(group.parent, failure)
+    return true
+  }
 }

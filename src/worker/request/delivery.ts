@@ -164,6 +164,7 @@ function emitParent(client: ReplyTarget, parent: Message): void {
     } else {
       pool.row[pool.statBase + PoolStat.forwardError]++
       const failure = group.failure === NO_FAILURE ? 0 : group.failure
+      if (group.joiner.recover?.(group, client, failure as FailureCode)) return
       if (pool.config.serverLoss === 'close') {
         client.loseServer(parent, failure as FailureCode)
         return

@@ -19,6 +19,8 @@ export interface Joiner {
   accept(group: FragmentGroup, fragment: Message, buf: Uint8Array, start: number, end: number): boolean
   /** All fragments are in and none failed, or `partial` allows failures: writes the reply to the client's output. */
   write(group: FragmentGroup, client: ReplyTarget): void
+  /** A fragment failed without an error reply of a server. @returns true when the joiner has answered the client. Absent: it never does. */
+  recover?(group: FragmentGroup, client: ReplyTarget, failure: FailureCode): boolean
   /** true: failed fragments count as empty ones. */
   readonly partial: boolean
   /** true: where the pool is `strict`, a failure also closes the client, as nutcracker does after a failed multi-get. */

@@ -6,7 +6,8 @@
  *                  └ `-LOADING`, refused, silent: again      └ `server_loss_wait` over ─▶ their requests fail, and later ones at once
  */
 
-import type { PoolConfig } from '../../shared/config.ts'
+import type { LimitedLog } from '../../log/limited-log.ts'
+import type { PoolConfig, ServerConfig } from '../../shared/config.ts'
 import type { WorkerScope } from '../io/worker-scope.ts'
 import { Failure, type FailureCode } from '../request/failure.ts'
 
@@ -30,7 +31,8 @@ export interface WaitingConnection {
 
 /** The server (`Server`) that is waited for. */
 export interface LostServer {
-  readonly pool: { readonly config: PoolConfig; readonly context: WorkerScope }
+  readonly config: ServerConfig
+  readonly pool: { readonly config: PoolConfig; readonly context: WorkerScope; readonly limitedLog: LimitedLog }
   /** Opens a connection that asks whether the server is ready; its holder is the server's `Reconnection`. */
   openProbe(): WaitingConnection
 }
@@ -108,7 +110,10 @@ export class Reconnection {
 
   /** `watcher.serverBack` is called once, when the server answers. */
   watch(watcher: ReturnWatcher): void {
-    if (this.watchers.size === 0) this.begin()
+    if (this.watchers.size === 0) {
+      this.begin()
+      this.log('subscribers go on', () => 'is lost: its subscribers go on with the other servers until it is back')
+    }
     this.watchers.add(watcher)
   }
 
@@ -155,8 +160,16 @@ export class Reconnection {
     const watchers = [...this.watchers]
     this.waiting.clear()
     this.watchers.clear()
+    if (watchers.length > 0) {
+      this.log('subscribers are back', () => `is back: ${watchers.length} clients are subscribed there again`)
+    }
     for (const connection of connections) connection.connectAgain()
     for (const watcher of watchers) watcher.serverBack()
+  }
+
+  private log(kind: string, what: () => string): void {
+    const { config, pool } = this.server
+    pool.limitedLog.notice(kind, () => `server '${config.pname}' of pool '${pool.config.name}' ${what()}`)
   }
 
   takesPush(): boolean {

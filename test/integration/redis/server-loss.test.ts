@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { stopAll } from '../../support/processes/child.ts'
 import { poolYml, type RunningProxy, startProxy } from '../../support/processes/proxy.ts'
 import { RestartableRedis } from '../../support/processes/restartable-redis.ts'
-import { closeTalks, Talk } from '../../support/wire/redis-pool.ts'
+import { array, closeTalks, Talk } from '../../support/wire/redis-pool.ts'
 import { Wire } from '../../support/wire/wire.ts'
 
 let servers: RestartableRedis[]
@@ -151,5 +151,87 @@ describe('an ordinary request of a lost server', () => {
     await servers[0]!.kill()
     expect(String(await client.wire.untilClosed())).toBe('')
     expect(await neighbour.say('GET', other)).toBe('$1\r\n2\r\n')
+  })
+})
+
+describe('a subscriber of several servers', () => {
+  /** A channel of each server. */
+  async function channels(): Promise<[string, string]> {
+    const [key, other] = await keysByServer()
+    return [key, other]
+  }
+
+  async function reaches(publisher: Talk, channel: string, receivers: number): Promise<void> {
+    await expect.poll(() => publisher.say('PUBLISH', channel, 'm'), { timeout: 5_000 }).toBe(`:${receivers}\r\n`)
+  }
+
+  test.each([2, 3])(
+    'goes on with those that are there, and has the lost one again when it is back (RESP%i)',
+    async proto => {
+      await start()
+      const [gone, live] = await channels()
+      const [byPattern, byChannels, publisher] = [await talk(), await talk(), await talk()]
+      const push = (...items: string[]): string => array(...items).replace('*', proto === 3 ? '>' : '*')
+      for (const subscriber of [byPattern, byChannels]) {
+        subscriber.send('HELLO', proto)
+        await subscriber.hear(1)
+      }
+      await byPattern.say('PSUBSCRIBE', 'loss*')
+      byChannels.send('SUBSCRIBE', gone, live)
+      await byChannels.hear(2)
+      await servers[0]!.kill()
+      await expect.poll(() => proxy.log()).toMatch(/is lost: its subscribers go on/)
+      expect(await publisher.say('PUBLISH', live, 'meanwhile')).toBe(':2\r\n')
+      expect(await byPattern.hear(1)).toEqual([push('pmessage', 'loss*', live, 'meanwhile')])
+      expect(await byChannels.hear(1)).toEqual([push('message', live, 'meanwhile')])
+      await servers[0]!.start()
+      await reaches(publisher, gone, 2)
+      expect((await byPattern.hear(1)).at(-1)).toBe(push('pmessage', 'loss*', gone, 'm'))
+      expect((await byChannels.hear(1)).at(-1)).toBe(push('message', gone, 'm'))
+      expect(proxy.log().match(/is lost: its subscribers go on/g)!.length).toBeLessThanOrEqual(2)
+    },
+  )
+
+  test('may begin while one is down', async () => {
+    await start()
+    const [gone, live] = await channels()
+    await servers[0]!.kill()
+    const [byPattern, byChannels, publisher] = [await talk(), await talk(), await talk()]
+    expect(await byPattern.say('PSUBSCRIBE', 'loss*')).toBe(array('psubscribe', 'loss*', 1))
+    byChannels.send('SUBSCRIBE', live, gone)
+    expect(await byChannels.hear(2)).toEqual([array('subscribe', live, 1), array('subscribe', gone, 2)])
+    expect(await publisher.say('PUBLISH', live, 'm')).toBe(':2\r\n')
+    await servers[0]!.start()
+    await reaches(publisher, gone, 2)
+  })
+
+  test('is disconnected when no server of its channels is left', async () => {
+    await start()
+    const [gone, live] = await channels()
+    const [lost, left] = [await talk(), await talk()]
+    await lost.say('SUBSCRIBE', gone)
+    left.send('SUBSCRIBE', gone, live)
+    await left.hear(2)
+    await servers[0]!.kill()
+    await lost.wire.untilClosed()
+    left.send('UNSUBSCRIBE', live)
+    expect(String(await left.wire.untilClosed())).toBe(array('unsubscribe', live, 1))
+    const late = await talk()
+    late.send('SUBSCRIBE', gone)
+    expect(String(await late.wire.untilClosed())).toBe('')
+  })
+
+  test('may unsubscribe from what is lost, and is not subscribed to it again', async () => {
+    await start()
+    const [gone, live] = await channels()
+    const [subscriber, other, publisher] = [await talk(), await talk(), await talk()]
+    subscriber.send('SUBSCRIBE', gone, live)
+    await subscriber.hear(2)
+    await servers[0]!.kill()
+    await expect.poll(() => proxy.log()).toMatch(/is lost: its subscribers go on/)
+    expect(await subscriber.say('UNSUBSCRIBE', gone)).toBe(array('unsubscribe', gone, 1))
+    await other.say('PSUBSCRIBE', 'loss*')
+    await servers[0]!.start()
+    await reaches(publisher, gone, 1)
   })
 })
