@@ -10,14 +10,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { describeDiff } from '../config/describe-diff.ts'
 import { diffConfigs } from '../config/diff.ts'
-import { resolveBySystem } from '../config/listen.ts'
 import type { Logger } from '../log/log.ts'
 import type { Config } from '../shared/config.ts'
 import type { ConfigDiff } from '../shared/config-diff.ts'
 import { Control } from '../shared/memory-layout.ts'
 import type { FromWorker, LogOptions, WorkerData } from '../shared/messages.ts'
 import { PoolStat, ProcessStat } from '../shared/stat-fields.ts'
-import { StatsReader, type StatsSnapshot } from '../stats/reader.ts'
+import { StatsReader } from '../stats/reader.ts'
 import { ClientCensus } from './clients/client-census.ts'
 import { HandOver } from './clients/hand-over.ts'
 import { ListenerSet, type PreparedListeners } from './clients/listener-set.ts'
@@ -33,9 +32,9 @@ import {
 import { TableThread } from './generation/table-thread.ts'
 import { HealthMonitor } from './health/health.ts'
 import { probe } from './health/prober.ts'
-import { AgentCheck, type AgentState } from './ports/agent-check.ts'
-import { StatsServer } from './ports/stats-server.ts'
-import { type DescriptorBudget, descriptorBudget, descriptorLimit } from './process/descriptors.ts'
+import type { AgentState } from './ports/agent-check.ts'
+import { StatusPorts } from './ports/status-ports.ts'
+import { type DescriptorBudget, DescriptorLimit } from './process/descriptors.ts'
 import { QuestionRelay } from './workers/question-relay.ts'
 import { Supervisor } from './workers/supervisor.ts'
 
@@ -70,8 +69,8 @@ export class Primary {
   readonly #health: HealthMonitor
   readonly #census: ClientCensus
   readonly #stats = new StatsReader()
-  #statsServer: StatsServer | null = null
-  #agentCheck: AgentCheck | null = null
+  readonly #ports: StatusPorts
+  readonly #descriptors: DescriptorLimit
   #budget: DescriptorBudget | null = null
   #current: LocalGeneration | null = null
   /** Generations that some worker still works with, by number; the current one included. */
@@ -113,6 +112,15 @@ export class Primary {
       countRefused: pool => this.#countRefused(pool),
       log: log.child('listener'),
     })
+    this.#descriptors = new DescriptorLimit(workers)
+    this.#ports = new StatusPorts({
+      address: options.statsAddress,
+      statsPort: options.statsPort,
+      agentCheckPort: options.agentCheckPort,
+      snapshot: () => this.#stats.snapshot(),
+      agentState: () => this.#agentState(),
+      log,
+    })
     this.#listeners = new ListenerSet({
       workers,
       post: (worker, message) => this.#supervisor.post(worker, message),
@@ -123,7 +131,7 @@ export class Primary {
 
   /** Lets the worker threads load their program while the configuration is read. Anything may come of it: `start`, or the end. */
   prepare(): void {
-    this.#supervisor.prepare()
+    if (this.#descriptors.canStart()) this.#supervisor.prepare()
   }
 
   /**
@@ -133,46 +141,21 @@ export class Primary {
    * @param onServing called once everything listens, before the log says so. What it throws fails the start.
    */
   async start(config: Config, onServing: () => void): Promise<void> {
+    if (!this.#descriptors.canStart()) throw this.#descriptors.tooFew()
     const first = await firstGeneration(config, this.#settings, this.#log.level)
     this.#use(first)
-    const shared = sharesPorts(config)
-    this.#statsServer = await this.#reserveStats(shared)
+    await this.#ports.reserve(config)
     await this.#supervisor.start()
+    this.#descriptors.count()
+    this.#useBudget(this.#descriptors.budgetFor(config))
     await this.#listeners.openAll(config)
     this.#countListeners(config.pools.length)
-    await this.#openAgentCheck(shared)
-    await this.#statsServer.listen()
+    await this.#ports.open(config)
     this.#listeners.publish()
     onServing()
-    this.#logListeners(config)
+    for (const line of listenerLines(config, this.#ports)) this.#log.notice(line)
     this.#health.useGeneration(first)
     this.#warmTables(first)
-  }
-
-  #logListeners({ pools }: Config): void {
-    const { statsAddress, statsPort, agentCheckPort } = this.#options
-    const where = statsAddress.startsWith('/') ? statsAddress : `${statsAddress}:${statsPort}`
-    this.#log.notice(`listening on stats server '${where}'`)
-    for (const [index, pool] of pools.entries()) {
-      const protocol = pool.redis ? 'redis' : 'memcache'
-      const servers = `${pool.servers.length} servers`
-      this.#log.notice(`listening on '${pool.listen.text}' in ${protocol} pool ${index} '${pool.name}' with ${servers}`)
-    }
-    if (agentCheckPort !== 0) this.#log.notice(`listening on agent-check port '${statsAddress}:${agentCheckPort}'`)
-  }
-
-  #reserveStats(shared: boolean): Promise<StatsServer> {
-    const { statsAddress: address, statsPort: port } = this.#options
-    const snapshot = (): StatsSnapshot => this.#stats.snapshot()
-    return StatsServer.reserve({ address, port, shared, snapshot, log: this.#log.child('stats') })
-  }
-
-  async #openAgentCheck(shared: boolean): Promise<void> {
-    const { statsAddress, agentCheckPort: port } = this.#options
-    if (port === 0) return
-    if (statsAddress.startsWith('/')) throw new Error(`the agent-check port needs a host as stats address, not a path`)
-    const address = await resolveBySystem(statsAddress)
-    this.#agentCheck = await AgentCheck.open({ address, port, shared, state: () => this.#agentState(), log: this.#log })
   }
 
   #agentState(): AgentState {
@@ -188,6 +171,7 @@ export class Primary {
       this.#log.notice('reload: the configuration is the same as before')
       return
     }
+    const budget = this.#descriptors.budgetFor(config)
     const prepared = await this.#listeners.prepare(diff.listeners, config)
     let next: LocalGeneration
     try {
@@ -200,10 +184,9 @@ export class Primary {
       this.#listeners.discard(prepared)
       return
     }
-    this.#switch(previous, next, diff, prepared)
+    this.#switch(previous, next, diff, prepared, budget)
     await this.#allAdopted()
-    await this.#statsServer?.share(sharesPorts(config))
-    await this.#agentCheck?.share(sharesPorts(config))
+    await this.#ports.useConfig(config)
     for (const line of describeDiff(diff, previous.config, config)) this.#log.notice(`reload: ${line}`)
   }
 
@@ -221,7 +204,7 @@ export class Primary {
     const { layout, shared } = this.#current!
     Atomics.store(layout.control(shared), Control.draining, 1)
     const end = performance.now() + timeoutMs
-    await this.#agentCheck?.drain()
+    await this.#ports.drain()
     if (timeoutMs > 0 && delayMs > 0) await delay(Math.min(delayMs, timeoutMs))
     await this.#listeners.closeWhenQuiet()
     const leftMs = Math.trunc(end - performance.now())
@@ -238,15 +221,21 @@ export class Primary {
     this.#health.close()
     this.#listeners.close()
     this.#listeners.removeFiles()
-    this.#statsServer?.close()
-    this.#agentCheck?.close()
+    this.#ports.close()
   }
 
   /** From the old memory to the new in one step, as far as the primary is concerned: nothing is awaited here. */
-  #switch(previous: LocalGeneration, next: LocalGeneration, diff: ConfigDiff, prepared: PreparedListeners): void {
+  #switch(
+    previous: LocalGeneration,
+    next: LocalGeneration,
+    diff: ConfigDiff,
+    prepared: PreparedListeners,
+    budget: DescriptorBudget,
+  ): void {
     const stale = carryHealth(previous, next)
     this.#listeners.release(diff.listeners, next.config)
     this.#use(next)
+    this.#useBudget(budget)
     this.#countListeners(diff.listeners.filter(change => change.action === 'open').length)
     this.#supervisor.broadcast({ type: 'generation', next: forWorkers(next), changes: diff.common })
     this.#listeners.commit(diff.listeners, next.config, prepared)
@@ -258,19 +247,24 @@ export class Primary {
 
   #use(generation: LocalGeneration): void {
     const { workers } = this.#options
-    const { config, layout, shared } = generation
+    const { layout, shared } = generation
     this.#current = generation
     this.#generations.set(generation.generation, generation)
     this.#stats.addGeneration(generation, workers)
     this.#census.addGeneration(generation)
-    const budget = descriptorBudget(config, workers, descriptorLimit())
+    this.#log.follow(layout.control(shared))
+  }
+
+  /** The current configuration's, from now on. */
+  #useBudget(budget: DescriptorBudget): void {
+    const { config, layout, shared } = this.#current!
     this.#budget = budget
     this.#handOver.useConfig(config, budget)
-    const control = layout.control(shared)
-    this.#log.follow(control)
-    const { limit, maxClients, maxServerConnections } = budget
+    const { limit, reserve, maxClients, maxServerConnections } = budget
     if (limit === Infinity) return
+    const control = layout.control(shared)
     control[Control.descriptorLimit] = limit
+    control[Control.descriptorReserve] = reserve
     control[Control.maxClients] = maxClients
     this.#log.notice(`max fds ${limit} max client conns ${maxClients} max server conns ${maxServerConnections}`)
     if (!budget.fits) {
@@ -355,10 +349,14 @@ export class Primary {
   }
 }
 
-/**
- * Whether a second process may have the stats and agent-check ports too: where pools share theirs, one process replaces another while both
- * run. Else two processes with the same port are a mistake, and a reader would be answered by either.
- */
-function sharesPorts({ pools }: Config): boolean {
-  return pools.some(pool => pool.reuseport)
+/** What the log says once everything listens. */
+function listenerLines({ pools }: Config, ports: StatusPorts): string[] {
+  const { stats, agentCheck } = ports.describe()
+  const lines = pools.map((pool, index) => {
+    const protocol = pool.redis ? 'redis' : 'memcache'
+    return `listening on '${pool.listen.text}' in ${protocol} pool ${index} '${pool.name}' with ${pool.servers.length} servers`
+  })
+  lines.unshift(`listening on stats server '${stats}'`)
+  if (agentCheck !== '') lines.push(`listening on agent-check port '${agentCheck}'`)
+  return lines
 }

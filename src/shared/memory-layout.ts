@@ -29,10 +29,14 @@ import { POOL_FIELDS, PROCESS_FIELDS, SERVER_FIELDS } from './stat-fields.ts'
  * Int32 indexes into the control block. `descriptorLimit`: descriptors of the process, `maxClients`: clients that they leave room for; 0 = no
  * limit. Written by the primary before anybody else sees the generation.
  */
-export const Control = { logLevel: 0, draining: 1, generation: 2, descriptorLimit: 3, maxClients: 4 } as const
-
-/** A client whose descriptor lies within this many of the limit is refused, whatever the count of clients says. */
-export const RESERVE_DESCRIPTORS = 12
+export const Control = {
+  logLevel: 0,
+  draining: 1,
+  generation: 2,
+  descriptorLimit: 3,
+  maxClients: 4,
+  descriptorReserve: 5,
+} as const
 
 /**
  * Listening sockets of a worker at each TCP address that it listens on itself. libuv accepts one connection a turn and socket; with more of

@@ -11,7 +11,6 @@ import type { Logger } from '../../log/log.ts'
 import { type AcceptedClient, socketOf } from '../../net/listener.ts'
 import { peerName } from '../../net/peer-name.ts'
 import type { Config, PoolConfig } from '../../shared/config.ts'
-import { RESERVE_DESCRIPTORS } from '../../shared/memory-layout.ts'
 import type { DescriptorBudget } from '../process/descriptors.ts'
 import type { ClientCensus } from './client-census.ts'
 
@@ -69,7 +68,7 @@ export class HandOver {
   accept(pool: number, client: AcceptedClient): void {
     const poolConfig = this.#config.pools[pool]
     const budget = this.#budget!
-    if (client.fd >= budget.limit - RESERVE_DESCRIPTORS) {
+    if (client.fd >= budget.limit - budget.reserve) {
       this.#refuse(pool, client, `descriptor ${client.fd} of ${budget.limit} is in use`, false)
       return
     }
@@ -120,7 +119,7 @@ export class HandOver {
     // A client that is gone already is no news.
     socket.on('error', () => {})
     const line = poolConfig.redis ? REFUSAL_REDIS : REFUSAL_MEMCACHE
-    if (!mayLinger || this.#lingering >= MAX_LINGERING) {
+    if (!mayLinger || this.#lingering >= Math.min(MAX_LINGERING, Math.max(1, this.#budget!.reserve))) {
       socket.write(line, () => socket.destroy())
       return
     }

@@ -7,7 +7,7 @@ import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
 import type { ListenHandle, RawHandle } from '../../net/handle-types.ts'
 import { bindings } from '../../net/raw-handle.ts'
-import { Control, LISTENERS_A_WORKER, RESERVE_DESCRIPTORS, WorkerSlot } from '../../shared/memory-layout.ts'
+import { Control, LISTENERS_A_WORKER, WorkerSlot } from '../../shared/memory-layout.ts'
 import { boundPathOf } from '../../shared/socket-path.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
 import type { SocketOwner } from '../io/socket.ts'
@@ -21,8 +21,6 @@ import { ProxyGreeting } from './proxy-greeting.ts'
 
 /** A listener that is to close waits so long at most for a turn in which nobody comes. */
 const QUIET_PATIENCE_MS = 1_000
-/** Turns of the loop in which a client that is refused for want of a descriptor still has one. */
-const REFUSAL_TURNS = 3
 
 /** A handle that the primary accepted. `client_connections` was checked there, and the client counted in `WorkerSlot.clients`. */
 export function acceptHandedOver(clients: PoolClients, handle: unknown): void {
@@ -107,7 +105,7 @@ export class Acceptor {
     Atomics.add(context.slot, WorkerSlot.clients, 1)
     const client = new Client(clients)
     const limit = context.control[Control.descriptorLimit]
-    const scarce = limit > 0 && handle.fd >= limit - reserveOf(pool, limit)
+    const scarce = limit > 0 && handle.fd >= limit - context.control[Control.descriptorReserve]
     const reason = scarce ? `descriptor ${handle.fd} of ${limit} is in use` : whyRefused(pool)
     clients.admit(client)
     start(client, handle, reason === '' ? ownerOf(client) : client)
@@ -158,13 +156,6 @@ export class Acceptor {
     }
     setTimeout(look, 1)
   }
-}
-
-/** Descriptors kept to refuse clients with: for as many as all workers can take while one reads its line; a quarter of the limit at most. */
-function reserveOf({ config, context }: Pool, limit: number): number {
-  if (config.listen.path !== '') return RESERVE_DESCRIPTORS
-  const most = RESERVE_DESCRIPTORS + REFUSAL_TURNS * LISTENERS_A_WORKER * context.workers
-  return Math.min(most, Math.trunc(limit / 4))
 }
 
 /** Whether a limit is reached. The client is in the count of the process, and not yet in the pool's. @returns '' for no. */

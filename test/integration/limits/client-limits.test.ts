@@ -3,8 +3,10 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Address, stopAll } from '../../support/processes/child.ts'
+import { type Address, Child, scratchFolder, stopAll } from '../../support/processes/child.ts'
+import { freePort } from '../../support/processes/ports.ts'
 import { poolYml, type RunningProxy, serverEntry, startProxy } from '../../support/processes/proxy.ts'
 import { startRedis, type TestServer } from '../../support/processes/servers.ts'
 import { waitUntil } from '../../support/wait.ts'
@@ -13,6 +15,7 @@ import { Wire } from '../../support/wire/wire.ts'
 
 /** Longer than a client waits for the line that turns it away. */
 const QUIET_MS = 300
+const LAUNCHER = fileURLToPath(new URL('../../../bin/pistachio', import.meta.url))
 const REFUSAL = '-ERR max number of clients reached\r\n'
 
 let redis: TestServer
@@ -88,7 +91,7 @@ test.each(Object.keys(LISTENERS))('with descriptors nearly exhausted clients are
   const address = kind === 'path' ? { path: join(proxy.child.folder, 'p.sock') } : { port: proxy.ports[0]! }
   execFileSync('prlimit', ['--pid', `${proxy.pid}`, '--nofile=240:240'])
   // A reload looks at the limit anew.
-  const changed = proxy.child.file('proxy.yml').replace('redis: true', 'redis: true\n  backlog: 100')
+  const changed = proxy.child.file('proxy.yml').replace('redis: true', 'redis: true\n  backlog: 400')
   writeFileSync(join(proxy.child.folder, 'proxy.yml'), changed)
   proxy.child.signal('SIGUSR1')
   await waitUntil(() => proxy.log().includes('changed backlog'), 'the reload')
@@ -104,6 +107,40 @@ test.each(Object.keys(LISTENERS))('with descriptors nearly exhausted clients are
   for (const wire of served) wire.destroy()
   await waitUntil(async () => (await rush(address, 1)).refused === 0, 'room again')
   await proxy.stop()
+})
+
+test.each([
+  [40, {}],
+  [60, {}],
+  [60, { reuseport: true }],
+])('with %i descriptors as many clients are served as the log says %j', async (limit, keys) => {
+  const [port, statsPort, folder] = [await freePort(), await freePort(), scratchFolder()]
+  const listen = `127.0.0.1:${port}`
+  writeFileSync(
+    join(folder, 'proxy.yml'),
+    poolYml({ listen, keys: { redis: true, ...keys }, servers: [serverEntry(redis, 'a')] }),
+  )
+  const flags = ['-c', 'proxy.yml', '-a', '127.0.0.1', '-s', `${statsPort}`, '--workers', '1']
+  const child = new Child('prlimit', [`--nofile=${limit}:${limit}`, LAUNCHER, ...flags], { folder })
+  await waitUntil(() => !child.alive || child.output().includes(`listening on '${listen}'`), 'the start')
+  const promised = Number(/max client conns (\d+) /.exec(child.output())?.[1])
+  expect(promised).toBeGreaterThan(2)
+  const { served, refused } = await rush({ port }, promised + 2)
+  expect([served.length, refused]).toEqual([promised, 2])
+  for (const wire of served) wire.destroy()
+  await child.stop()
+})
+
+test('with fewer descriptors than it needs the process does not start, and says so', async () => {
+  const folder = scratchFolder()
+  writeFileSync(join(folder, 'proxy.yml'), poolYml({ listen: '127.0.0.1:1', servers: ['127.0.0.1:1:1'] }))
+  const flags = ['-c', 'proxy.yml', '-a', '127.0.0.1', '-s', `${await freePort()}`, '--workers', '3']
+  const child = new Child('prlimit', ['--nofile=40:40', LAUNCHER, ...flags], { folder })
+  expect(await child.exited).toEqual({ code: 1, signal: null })
+  expect(child.output()).toContain(
+    '40 descriptors leave no room for a client with --workers 3: raise the limit (ulimit -n)',
+  )
+  await child.stop()
 })
 
 test.runIf(spawnSync('ss', ['-V']).status === 0)(

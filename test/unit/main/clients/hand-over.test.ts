@@ -57,7 +57,7 @@ let refused: number[]
 function use(next: Generation, budget: Partial<DescriptorBudget> = {}): void {
   generation = next
   census.addGeneration(next)
-  handOver.useConfig(next.config, { ...descriptorBudget(next.config, WORKERS, Infinity), ...budget })
+  handOver.useConfig(next.config, { ...descriptorBudget(next.config, WORKERS, Infinity, 0), ...budget })
 }
 
 /** What a worker does with the next client on its port. @param pool the one that this client must be of. */
