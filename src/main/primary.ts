@@ -95,7 +95,7 @@ export class Primary {
       entry: options.workerEntry,
       workers,
       dataFor: worker => this.#birthOf(worker),
-      onReady: worker => this.#listeners.workerReady(worker),
+      onReady: worker => this.#workerReady(worker),
       onGone: worker => this.#workerGone(worker),
       onMessage: (worker, message) => this.#onMessage(worker, message),
       onFatal: options.onFatal,
@@ -300,6 +300,11 @@ export class Primary {
     const current = this.#current!
     this.#workerAdopted(worker, current.generation)
     return { workerIndex: worker, workers, mbufBytes, memoryLimitBytes, log: workerLog, current: forWorkers(current) }
+  }
+
+  #workerReady(worker: number): void {
+    this.#listeners.workerReady(worker)
+    this.#questions.workerReady(worker)
   }
 
   #workerGone(worker: number): void {

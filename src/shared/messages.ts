@@ -54,6 +54,8 @@ export type ToWorker =
   | { readonly type: 'reopen-log' }
   | { readonly type: 'ask'; readonly relayId: number; readonly question: WorkerQuestion }
   /** `answer`: null = a worker that was asked is gone, or none was asked. `left`: answers that are still to come. */
+  /** Worker `worker` has begun: it knows nothing of a pause, and of who monitors. */
+  | { readonly type: 'joined'; readonly worker: number }
   | { readonly type: 'answer'; readonly id: number; readonly answer: WorkerAnswer | null; readonly left: number }
 
 export type FromWorker =

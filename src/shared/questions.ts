@@ -33,6 +33,21 @@ export type WorkerQuestion =
   | { readonly kind: 'kill-clients'; readonly pool: string; readonly filter: ClientFilter }
   /** Ends a client's blocking command; answered with 1, or 0 where there is no such client or it does not wait. */
   | { readonly kind: 'unblock-client'; readonly pool: string; readonly id: number; readonly withError: boolean }
+  /** Holds back requests until `untilMs` (`Date.now()` scale); 0 ends that. Answered with 0. */
+  | { readonly kind: 'pause'; readonly pool: string; readonly untilMs: number; readonly writesOnly: boolean }
+  /** Worker `watcher` wants, or no longer wants, the pool's requests as MONITOR shows them. Answered with 0. */
+  | { readonly kind: 'watch'; readonly pool: string; readonly watcher: number; readonly on: boolean }
+  /**
+   * MONITOR lines of the asking worker's clients: `count` of them; `skipped` more were left out. Answered with the number of monitoring clients,
+   * once they have them.
+   */
+  | {
+      readonly kind: 'monitor-lines'
+      readonly pool: string
+      readonly lines: string
+      readonly count: number
+      readonly skipped: number
+    }
 
 /** One client in CLIENT LIST. */
 export interface ClientLine {

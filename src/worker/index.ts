@@ -10,7 +10,7 @@ import { createLogger, type Logger } from '../log/log.ts'
 import type { PoolChange } from '../shared/config-diff.ts'
 import { SharedLayout, WorkerSlot, WorkerState } from '../shared/memory-layout.ts'
 import type { FromWorker, Generation, ToWorker, WorkerData } from '../shared/messages.ts'
-import { answerQuestion } from './answers.ts'
+import { answerQuestion, endPauses, tellWhatLasts } from './answers.ts'
 import { Acceptor, acceptHandedOver } from './client/acceptor.ts'
 import { Context } from './context.ts'
 
@@ -57,6 +57,7 @@ class WorkerThread {
         break
       case 'drain':
         Atomics.store(slot, WorkerSlot.state, WorkerState.draining)
+        endPauses(this.#context)
         this.#acceptor.close(() => this.#context.drain(message.timeoutMs))
         break
       case 'reopen-log':
@@ -64,6 +65,9 @@ class WorkerThread {
         break
       case 'ask':
         post({ type: 'answer', relayId: message.relayId, answer: answerQuestion(this.#context, message.question) })
+        break
+      case 'joined':
+        tellWhatLasts(this.#context, message.worker)
         break
       case 'answer':
         this.#context.questions.onAnswer(message.id, message.answer, message.left)

@@ -29,6 +29,8 @@ export class QuestionRelay {
   readonly #options: QuestionRelayOptions
   readonly #questions: Map<number, RelayedQuestion> = new Map()
   #lastRelayId = 0
+  /** A question was asked whose effect lasts: workers that begin later must hear of it. */
+  #somethingLasts = false
 
   constructor(options: QuestionRelayOptions) {
     this.#options = options
@@ -44,6 +46,7 @@ export class QuestionRelay {
     const { id, question, timeoutMs } = message
     const nowMs = performance.now()
     this.#forgetLate(nowMs)
+    if (question.kind === 'pause' || question.kind === 'watch') this.#somethingLasts = true
     this.#lastRelayId++
     const relayId = this.#lastRelayId
     const asked = message.to ?? Array.from({ length: workers }, (_, worker) => worker)
@@ -59,6 +62,14 @@ export class QuestionRelay {
   answer(worker: number, relayId: number, answer: WorkerAnswer): void {
     const question = this.#questions.get(relayId)
     if (question !== undefined) this.#answered(relayId, question, worker, answer)
+  }
+
+  /** A worker has begun. The others tell it what lasts. */
+  workerReady(worker: number): void {
+    if (!this.#somethingLasts) return
+    for (let other = 0; other < this.#options.workers; other++) {
+      if (other !== worker && this.#options.isRunning(other)) this.#options.post(other, { type: 'joined', worker })
+    }
   }
 
   /** A worker is dead: it answers no more, and its own questions matter to none. */

@@ -255,6 +255,7 @@ CLUSTER -2 - -
 ECHO 2 - -
 INFO -1 - -
 MODULE -2 - -
+MONITOR 1 as -
 READONLY 1 - -
 READWRITE 1 - -
 RESET 1 s -
@@ -322,7 +323,6 @@ BGSAVE -1 as -
 DEBUG -2 as -
 FAILOVER -1 as -
 MIGRATE -6 w -
-MONITOR 1 as -
 PFDEBUG 3 wa 2
 PFSELFTEST 1 a -
 PSYNC -3 asm -

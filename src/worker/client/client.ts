@@ -131,7 +131,7 @@ export class Client implements SocketOwner, ReplyTarget {
     this.poolClients = poolClients
     this.socket = new Socket(pool.context.turn)
     this.authenticated = pool.config.redisAuth === ''
-    this.ordinary = this.authenticated
+    this.ordinary = this.authenticated && !poolClients.watched
     this.openedMs = pool.context.turn.nowMs
     this.activeMs = this.openedMs
     this.limits = poolClients.limits

@@ -22,6 +22,8 @@ export class PoolClients {
   readonly members: Set<Client> = new Set()
   /** What each may have waiting. */
   limits: ClientLimits
+  /** Every request is looked at before it is handled (CLIENT PAUSE, MONITOR): no client has the fast path. */
+  watched = false
   /** Parsers that no client uses at the moment. */
   readonly requestParsers: RequestParser[] = []
   /** Epoch of the routing table that the clients' sessions know of. */

@@ -31,9 +31,6 @@ const SUBCOMMANDS: ReadonlyMap<string, readonly [arity: number, run: Subcommand]
   ['CACHING', [3, () => NO_CACHING]],
 ] as const)
 
-/** They would act on clients that the server sees as one. */
-const UNSUPPORTED = new Set(['PAUSE', 'UNPAUSE'])
-
 export function clientCommand(
   protocol: RedisProtocol,
   client: Client,
@@ -52,9 +49,7 @@ export function clientCommand(
   }
   if (wideCommand(protocol, client, args, parser.end - parser.start)) return
   const known = SUBCOMMANDS.get(name)
-  if (UNSUPPORTED.has(name)) {
-    protocol.answer(client, replies.unsupportedCommand(`CLIENT|${name}`))
-  } else if (known === undefined) {
+  if (known === undefined) {
     protocol.answer(client, replies.unknownSubcommand('CLIENT', args[1]))
   } else if (known[0] >= 0 ? args.length !== known[0] : args.length < -known[0]) {
     protocol.answer(client, replies.wrongArguments(`CLIENT|${name}`))

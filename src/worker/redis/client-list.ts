@@ -107,6 +107,7 @@ function secondsBetween(fromMs: number, toMs: number): number {
 function flagsOf(client: Client, session: SessionState | null): string {
   const { path } = client.pool.config.listen
   const letters = [
+    session?.monitoring != null ? 'O' : '',
     session?.subscribed === true ? 'P' : '',
     session?.transaction?.open === true ? 'x' : '',
     session?.blocking != null ? 'b' : '',

@@ -1,5 +1,5 @@
 /**
- * CLIENT subcommands about the clients of all workers: LIST, KILL, UNBLOCK; and INFO, which shows one of them. Data plane, for rare
+ * CLIENT subcommands about the clients of all workers: LIST, KILL, UNBLOCK, PAUSE, UNPAUSE; and INFO, which shows one of them. Data plane, for rare
  * requests. Words of errors are Redis's.
  */
 
@@ -20,6 +20,9 @@ const TOO_MANY_QUESTIONS = replies.errorLine('too many commands that concern all
 const BAD_ID = replies.errorLine('client-id should be greater than 0')
 const BAD_LIST_ID = replies.errorLine('Invalid client ID')
 const NO_SUCH_CLIENT = replies.errorLine('No such client')
+const BAD_MODE = replies.errorLine('CLIENT PAUSE mode must be WRITE or ALL')
+const BAD_TIMEOUT = replies.errorLine('timeout is not an integer or out of range')
+const NEGATIVE_TIMEOUT = replies.errorLine('timeout is negative')
 const BAD_REASON = replies.errorLine('CLIENT UNBLOCK reason should be TIMEOUT or ERROR')
 
 /** Redis's client types. A proxy has no masters and no replicas. */
@@ -39,7 +42,9 @@ const COMMANDS: ReadonlyMap<string, readonly [arity: number, run: WideCommand]> 
   ['INFO', [2, info]],
   ['LIST', [-2, list]],
   ['KILL', [-3, kill]],
+  ['PAUSE', [-3, pause]],
   ['UNBLOCK', [-3, unblock]],
+  ['UNPAUSE', [2, unpause]],
 ] as const)
 
 /** Handles a CLIENT request. @param args all of it. @returns false when the subcommand is another one. */
@@ -186,6 +191,28 @@ function unblock(_owner: VersionOwner, current: CurrentRequest, args: readonly s
   }
   askWorkers(current, question, answers => encodeText(`:${sumOf(answers)}\r\n`), TOO_MANY_QUESTIONS)
   return null
+}
+
+/** CLIENT PAUSE milliseconds [WRITE | ALL] */
+function pause(_owner: VersionOwner, current: CurrentRequest, args: readonly string[]): Uint8Array | null {
+  const [timeout, mode = 'ALL'] = args
+  if (args.length > 2) return replies.wrongSubcommandArguments('CLIENT', 'PAUSE')
+  if (!/^(?:WRITE|ALL)$/i.test(mode)) return BAD_MODE
+  if (!/^(?:0|-?[1-9]\d{0,15})$/.test(timeout)) return BAD_TIMEOUT
+  if (Number(timeout) < 0) return NEGATIVE_TIMEOUT
+  const untilMs = Date.now() + Number(timeout)
+  askPause(current, untilMs, mode.toUpperCase() === 'WRITE')
+  return null
+}
+
+function unpause(_owner: VersionOwner, current: CurrentRequest): null {
+  askPause(current, 0, false)
+  return null
+}
+
+function askPause(current: CurrentRequest, untilMs: number, writesOnly: boolean): void {
+  const question: WorkerQuestion = { kind: 'pause', pool: current.client.pool.config.name, untilMs, writesOnly }
+  askWorkers(current, question, () => replies.OK, TOO_MANY_QUESTIONS)
 }
 
 function sumOf(answers: readonly WorkerAnswer[]): number {

@@ -6,11 +6,13 @@ import * as replies from '../../protocol/redis/replies.ts'
 import { bulkOf, ReplyWriter } from '../../protocol/redis/reply-writer.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { Client } from '../client/client.ts'
+import { awaitReply, lateReply } from '../client/late-reply.ts'
 import { argumentTexts, broadcast, Reach } from './broadcast.ts'
 import { clientCommand } from './client-command.ts'
 import { InfoJoiner, tellsOfProxy } from './join/info.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
-import { resetSession } from './session.ts'
+import { watchOf } from './request-watch.ts'
+import { resetSession, sessionOf } from './session.ts'
 import { knownState, settle } from './state.ts'
 
 const DEFAULT_USER = encodeText('$7\r\ndefault\r\n')
@@ -43,6 +45,9 @@ export function localRequest(
     case 'INFO':
       broadcast(client, parser, buf, new InfoJoiner(tellsOfProxy(argumentTexts(parser, buf))), Reach.live)
       return
+    case 'MONITOR':
+      monitor(client)
+      return
     case 'RESET':
       reset(protocol, client)
       return
@@ -56,6 +61,15 @@ export function localRequest(
     default:
       protocol.answer(client, replies.unsupportedCommand(parser.command.name))
   }
+}
+
+/** Answered once every worker shows its requests. */
+function monitor(client: Client): void {
+  const session = sessionOf(client)
+  const message = awaitReply(client)
+  const done = (): void => lateReply(message, replies.OK)
+  if (session.monitoring !== null) done()
+  else session.monitoring = watchOf(client.poolClients).join(client, done)
 }
 
 export function argumentAsBulk(parser: RespRequestParser, buf: Uint8Array, argument: number): Uint8Array {

@@ -8,6 +8,7 @@ import { awaitReply, lateReply } from '../client/late-reply.ts'
 import type { PoolClients } from '../client/pool-clients.ts'
 import { CloseReason } from '../request/reply-target.ts'
 import { type CurrentRequest, clientLines, clientsThatFit, EVERY_CLIENT } from './client-list.ts'
+import { watchOf } from './request-watch.ts'
 import { sessionStateOf } from './state.ts'
 
 /** What a question means to this worker's clients. @param current the request that asks, where a client of this worker does. */
@@ -23,6 +24,8 @@ export function answerForPool(
       return killClients(clients, question.filter, current)
     case 'unblock-client':
       return unblockClient(clients, question.id, question.withError)
+    default:
+      return watchOf(clients).answer(question)
   }
 }
 

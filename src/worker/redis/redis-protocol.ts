@@ -31,6 +31,7 @@ import { argumentAsBulk, localRequest } from './local.ts'
 import { multiKeyRequest, scriptRequest } from './multikey.ts'
 import { pubsubRequest } from './pubsub.ts'
 import { unansweredRequest } from './reply-mode.ts'
+import type { RequestWatch, WatchOwner } from './request-watch.ts'
 import { ScriptBook } from './scripts.ts'
 import { sessionRequest } from './session.ts'
 import { gatherJoiner, splitKeys, statusJoiner, sumJoiner } from './split.ts'
@@ -44,7 +45,7 @@ const MBUF_OVERHEAD_BYTES = 49
 /** Key of commands that have none, as nutcracker routes them. */
 const PLACEHOLDER = encodeText('placeholder')
 
-export class RedisProtocol implements ClientProtocol, ServerProtocol {
+export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner {
   readonly failureReplies: readonly Uint8Array[] = FAILURE_TEXTS.map(replies.errorLine)
   readonly tooLarge: Uint8Array = replies.errorLine('Protocol error: request is larger than max_message_bytes')
   readonly replyTooLarge: Uint8Array = replies.errorLine('reply is larger than max_message_bytes')
@@ -56,6 +57,8 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol {
   refusesResp3 = false
   /** Of one of the servers; '' until one is asked. */
   serverVersion = ''
+  /** Made for the first pause or MONITOR. */
+  watch: RequestWatch | null = null
   readonly pool: Pool
   readonly scripts: ScriptBook
   /** Takes the rewritten form of inline requests apart. */
@@ -118,6 +121,24 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol {
       strictRequest(client, parser, buf)
       return
     }
+    if (client.poolClients.watched) this.watchedRequest(client, parser, buf)
+    else this.statedRequest(client, parser, buf)
+  }
+
+  /** A pause may hold the request back; MONITOR shows it, unless it is put off and comes again. */
+  private watchedRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+    const watch = this.watch!
+    const { command } = parser
+    const isKnown = command.action !== Action.refuse && fitsArity(command, parser.argCount)
+    if (isKnown && watch.pause.holdsBack(client, command)) return
+    const maySay = client.authenticated || command.action === Action.auth || command.action === Action.hello
+    const line = isKnown && maySay ? watch.lineOf(client, parser, buf) : ''
+    this.statedRequest(client, parser, buf)
+    if (line !== '' && !client.isPostponed) watch.feed.add(line)
+  }
+
+  /** A client with CLIENT REPLY OFF or SKIP has no reply. */
+  private statedRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
     const state = knownState(client)
     if (state !== null && !state.ordinary && unansweredRequest(this, client, parser, buf)) return
     this.answeredRequest(client, parser, buf)

@@ -22,10 +22,11 @@ import { type ConnectionHolder, ConnectionState, type ServerConnection } from '.
 import type { BlockingWait } from './blocking.ts'
 import { subscriberRequest } from './pubsub.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
-import { type SessionState, settle } from './state.ts'
+import { isRefusedToMonitor, type SessionState, settle } from './state.ts'
 import type { Subscriptions } from './subscriptions.ts'
 import { queueRequest, type Transaction } from './transaction.ts'
 
+const NO_KEYS_HERE = errorLine("Replica can't interact with the keyspace")
 const NO_CONNECTION = errorLine('too many clients have a connection to this server of their own')
 
 /** Holds a connection that has only its last reply to come, after which it is as it was when it was new. */
@@ -44,6 +45,7 @@ export class RedisSession implements ClientSession, SessionState, ConnectionWait
   transaction: Transaction | null = null
   blocking: BlockingWait | null = null
   subscriptions: Subscriptions | null = null
+  monitoring: { leave(): void } | null = null
   /** Where it waits for a connection; a connection that it waited for; it waited in vain. */
   private waitsAt: HeldConnections | null = null
   private grant: ServerConnection | null = null
@@ -63,7 +65,7 @@ export class RedisSession implements ClientSession, SessionState, ConnectionWait
   }
 
   get listening(): boolean {
-    return this.subscribed || this.blocking !== null
+    return this.subscribed || this.blocking !== null || this.monitoring !== null
   }
 
   get subscribed(): boolean {
@@ -152,11 +154,13 @@ export class RedisSession implements ClientSession, SessionState, ConnectionWait
   leave(): void {
     this.waitsAt?.stopWaiting(this)
     this.waitsAt = null
-    const { grant, transaction, blocking, subscriptions } = this
+    const { grant, transaction, blocking, subscriptions, monitoring } = this
     this.grant = null
     this.transaction = null
     this.blocking = null
     this.subscriptions = null
+    this.monitoring = null
+    monitoring?.leave()
     if (grant !== null) grant.server.held.give(grant)
     transaction?.leave()
     blocking?.leave()
@@ -187,6 +191,10 @@ export function sessionRequest(
   buf: Uint8Array,
 ): boolean {
   const session = client.session as RedisSession
+  if (isRefusedToMonitor(client, parser.command)) {
+    protocol.answer(client, NO_KEYS_HERE)
+    return true
+  }
   if (session.subscribed && !client.resp3) return subscriberRequest(protocol, client, parser, buf)
   const { transaction } = session
   return transaction?.open === true && queueRequest(protocol, client, transaction, parser, buf)

@@ -3,6 +3,7 @@
  */
 
 import { encodeText } from '../../bytes/ascii.ts'
+import { type Command, Flag } from '../../protocol/redis/commands.ts'
 import type { Client } from '../client/client.ts'
 
 /** Kinds of subscription. */
@@ -19,12 +20,16 @@ export interface SessionState {
     readonly requests: number
     readonly watchedKeys: number
     readonly keptBytes: number
+    /** A queued request may write. */
+    readonly mayWrite: boolean
   } | null
   readonly blocking: {
     /** The command's name, lower case. */
     readonly command: string
     unblock(withError: boolean): void
   } | null
+  /** MONITOR was said. */
+  readonly monitoring: { leave(): void } | null
   /** @param topic one of `Topic`. */
   subscriptionsOf(topic: number): number
 }
@@ -32,6 +37,11 @@ export interface SessionState {
 /** What a Redis client has under way beyond single requests; null = nothing. */
 export function sessionStateOf(client: Client): SessionState | null {
   return client.session as unknown as SessionState | null
+}
+
+/** Redis takes a monitoring client for a kind of replica: it may not touch keys. */
+export function isRefusedToMonitor(client: Client, command: Command): boolean {
+  return (command.flags & (Flag.read | Flag.write)) !== 0 && sessionStateOf(client)?.monitoring != null
 }
 
 /** CLIENT REPLY. `skip`: the next request has no reply. */
@@ -87,5 +97,6 @@ export function settle(client: Client, authenticated: boolean): void {
   client.restrictParser()
   const session = sessionStateOf(client)
   const state = knownState(client)
-  client.ordinary = authenticated && (state === null || state.ordinary) && (session === null || session.ordinary)
+  const isOrdinary = (state === null || state.ordinary) && (session === null || session.ordinary)
+  client.ordinary = authenticated && isOrdinary && !client.poolClients.watched
 }

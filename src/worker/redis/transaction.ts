@@ -22,6 +22,7 @@ import type { ConnectionHolder, ServerConnection } from '../server/server-connec
 import { sameText } from './auth.ts'
 import { Internal, queueInternal, wireRequest } from './greeting.ts'
 import { deniedOnOneServer, NO_SERVER, serverOfKeys } from './multikey.ts'
+import { mayWrite } from './pause.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
 import { RETURNING, type RedisSession, sessionOf } from './session.ts'
 import { settle } from './state.ts'
@@ -63,6 +64,7 @@ export class Transaction implements ConnectionHolder {
   /** Requests that the client was told are queued. */
   requests = 0
   watchedKeys = 0
+  mayWrite = false
 
   constructor(session: RedisSession) {
     this.session = session
@@ -156,6 +158,7 @@ export function queueRequest(
     queue(protocol, client, transaction, ANY_SERVER, selected(client, parser, buf))
     return true
   }
+  if (mayWrite(command)) transaction.mayWrite = true
   const server = serverOf(protocol, client, parser, buf)
   if (server === NO_SERVER) transaction.aborted = true
   else queue(protocol, client, transaction, server, buf.subarray(parser.start, parser.end))

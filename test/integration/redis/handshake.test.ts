@@ -254,7 +254,6 @@ describe('what needs no server', () => {
     [['ACL', 'WHOAMI'], '$7\r\ndefault\r\n'],
     [['CLUSTER', 'INFO'], '-ERR This instance has cluster support disabled\r\n'],
     [['READONLY'], '-ERR This instance has cluster support disabled\r\n'],
-    [['MONITOR'], "-ERR unsupported command 'monitor'\r\n"],
     [['REPLICAOF', 'no', 'one'], "-ERR unsupported command 'replicaof'\r\n"],
     [['DEBUG', 'SLEEP', '1'], "-ERR unsupported command 'debug'\r\n"],
   ])('%s', async (request, reply) => {

@@ -176,9 +176,12 @@ describe('RESET and refusals', () => {
     expect((await newer.hear(4)).slice(1)).toEqual(['_\r\n', '+RESET\r\n', '$-1\r\n'])
   })
 
-  test('MONITOR and CLIENT TRACKING are refused, and the connection stays', async () => {
+  test('CLIENT TRACKING is refused, and the connection stays', async () => {
     const talk = await talk3()
-    for (const request of [['MONITOR'], ['CLIENT', 'TRACKING', 'ON'], ['CLIENT', 'TRACKING', 'ON', 'BCAST']]) {
+    for (const request of [
+      ['CLIENT', 'TRACKING', 'ON'],
+      ['CLIENT', 'TRACKING', 'ON', 'BCAST'],
+    ]) {
       expect(await talk.say(...request)).toMatch(/^-ERR /)
     }
     expect(await talk.say('PING')).toBe('+PONG\r\n')
