@@ -5,7 +5,7 @@
  *     ┌ control      Int32[32]                       log level, drain, generation           written by the primary
  *     ├ workers      Int32[32] a worker              clients held, turn count, state        written by that worker (clients: Atomics, both)
  *     ├ rows         Float64 a thread, 128-byte steps  process | pool | server statistics   row 0: primary, row w+1: worker w; single writer
- *     ├ health       Int32[8] + Float64[2] a server  state, failures, retry time            Atomics, any thread
+ *     ├ health       Int32[8] + Float64[4] a server  state, failures, retry time            Atomics, any thread
  *     ├ pool heads   Int32[8] a pool                 table epoch, live servers              Atomics; epoch only by the primary
  *     ├ script marks Int32[2048] a pool             what is known of its scripts            Atomics, any thread (`script-marks.ts`)
  *     └ tables       two halves a pool               points, serverOfPoint, buckets                see below
@@ -48,11 +48,15 @@ export const LISTENERS_A_WORKER = 8
 export const WorkerSlot = { clients: 0, turns: 1, state: 2 } as const
 export const WorkerState = { starting: 0, running: 1, draining: 2, gone: 3 } as const
 
-/** Int32 indexes into a server's health record. */
-export const Health = { state: 0, failures: 1 } as const
-export const HealthState = { up: 0, ejected: 1 } as const
-/** Float64 indexes into a server's health times. `retryAtMs`: Date.now() scale. */
-export const HealthTime = { retryAtMs: 0, ejectedAtMs: 1 } as const
+/**
+ * Int32 indexes into a server's health record. `unloggedLosses`: how often the server was lost since the log last said so; `quietLoss`: 1 =
+ * the current loss is one of them.
+ */
+export const Health = { state: 0, failures: 1, unloggedLosses: 2, quietLoss: 3 } as const
+/** `ejected`: out of the ring, in pools with `auto_eject_hosts`. `lost`: connections to it fail, in pools without. */
+export const HealthState = { up: 0, ejected: 1, lost: 2 } as const
+/** Float64 indexes into a server's health times, all in the scale of Date.now(); 0 = never. `lostAtMs` and `lossLoggedMs`: see `lost`. */
+export const HealthTime = { retryAtMs: 0, ejectedAtMs: 1, lostAtMs: 2, lossLoggedMs: 3 } as const
 
 /**
  * Int32 indexes into a pool's head. `liveServers` may be 0: every request fails at once. `building`: epoch of the table that is being
@@ -79,7 +83,7 @@ export interface PoolShape {
 const CONTROL_INTS = 32
 const WORKER_INTS = 32
 const HEALTH_INTS = 8
-const HEALTH_DOUBLES = 2
+const HEALTH_DOUBLES = 4
 const POOL_HEAD_INTS = 8
 const ROW_STEP_DOUBLES = 16
 

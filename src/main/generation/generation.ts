@@ -6,7 +6,7 @@
 import { shapeOf } from '../../routing/ring-table.ts'
 import type { Config, PoolConfig, ServerConfig } from '../../shared/config.ts'
 import { isSameServer } from '../../shared/config-diff.ts'
-import { Control, Health, HealthState, HealthTime, SharedLayout } from '../../shared/memory-layout.ts'
+import { Control, Health, HealthState, SharedLayout } from '../../shared/memory-layout.ts'
 import type { Generation } from '../../shared/messages.ts'
 import { TableBuilder, type TableRunner } from './table-builder.ts'
 
@@ -76,10 +76,10 @@ export function carryHealth(previous: LocalGeneration, next: LocalGeneration): n
   to[Control.draining] = Atomics.load(from, Control.draining)
   const changed = new Set<number>()
   for (const [pool, config] of next.config.pools.entries()) {
-    if (!config.autoEjectHosts) continue
+    const carried = config.autoEjectHosts ? HealthState.ejected : HealthState.lost
     for (const [server, serverConfig] of config.servers.entries()) {
       const old = findServer(previous.config, config, serverConfig)
-      if (old !== null && copyHealth(previous, old, next, { pool, server })) changed.add(pool)
+      if (old !== null && copyHealth(previous, old, next, { pool, server }, carried)) changed.add(pool)
     }
   }
   return [...changed]
@@ -117,15 +117,24 @@ function emptyGeneration(config: Config, settings: GenerationSettings, generatio
   return { generation, config, shapes, shared, layout, tables, tableThread }
 }
 
-/** @returns true when the state changed. */
-function copyHealth(from: LocalGeneration, at: ServerPlace, to: LocalGeneration, target: ServerPlace): boolean {
+/**
+ * @param carried the state beside `up` that the pool's servers may have.
+ * @returns true when the server was or is ejected, and the copy said otherwise.
+ */
+function copyHealth(
+  from: LocalGeneration,
+  at: ServerPlace,
+  to: LocalGeneration,
+  target: ServerPlace,
+  carried: number,
+): boolean {
   const source = from.layout.health(from.shared, at.pool, at.server)
   const copy = to.layout.health(to.shared, target.pool, target.server)
   const sourceTimes = from.layout.healthTimes(from.shared, at.pool, at.server)
   const copyTimes = to.layout.healthTimes(to.shared, target.pool, target.server)
-  copyTimes[HealthTime.retryAtMs] = sourceTimes[HealthTime.retryAtMs]
-  copyTimes[HealthTime.ejectedAtMs] = sourceTimes[HealthTime.ejectedAtMs]
-  Atomics.store(copy, Health.failures, Atomics.load(source, Health.failures))
-  const state = Atomics.load(source, Health.state)
-  return Atomics.exchange(copy, Health.state, state) !== state
+  copyTimes.set(sourceTimes)
+  const state = Atomics.load(source, Health.state) === carried ? carried : HealthState.up
+  const hasFailures = carried === HealthState.ejected || state === HealthState.lost
+  Atomics.store(copy, Health.failures, hasFailures ? Atomics.load(source, Health.failures) : 0)
+  return Atomics.exchange(copy, Health.state, state) !== state && carried === HealthState.ejected
 }

@@ -23,7 +23,7 @@ import { STREAM_BYTES, UPLOAD_STALL_MS } from '../request/stream-limits.ts'
 import { MAX_WAITING_REQUESTS } from './reconnection.ts'
 import { Drop, ReplyDrop } from './reply-drop.ts'
 import type { RequestStream } from './request-stream.ts'
-import type { Server } from './server.ts'
+import { isLocal, type Server } from './server.ts'
 import { Verdict } from './server-protocol.ts'
 import { Tally } from './tally.ts'
 
@@ -640,7 +640,7 @@ export class ServerConnection implements SocketOwner {
       this.leaving = true
       upload.resume()
     }
-    if (verdict === Verdict.passAndCount) server.countFailure('the server said so')
+    if (verdict === Verdict.passAndCount) server.countFailure('the server said so', false)
     // A late reply does not undo the failure that its request was.
     else if (message.kind !== MessageKind.internal && !message.expired) server.countSuccess()
     if (message.client === null && message.group === null) {
@@ -715,7 +715,7 @@ export class ServerConnection implements SocketOwner {
     if (!this.stallCounted) {
       this.stallCounted = true
       server.row[server.statBase + ServerStat.timedout]++
-      server.countFailure(`no answer for ${timeoutMs} ms`)
+      server.countFailure(`no answer for ${timeoutMs} ms`, true)
     }
     if (this.requests === 0 || stalledMs >= timeoutMs * STALL_TIMEOUTS) this.close(Failure.timedOut)
   }
@@ -760,7 +760,7 @@ export class ServerConnection implements SocketOwner {
       () => `s ${server.config.pname} active ${pending ? 1 : 0} is done`,
     )
     // An idle connection that the server closes is housekeeping (`timeout` in redis.conf), not a failure.
-    if (pending) server.countFailure('the server closed the connection')
+    if (pending) server.countFailure('the server closed the connection', true)
     server.reconnection.lost(Failure.closed)
     this.close(Failure.closed)
   }
@@ -797,7 +797,7 @@ export class ServerConnection implements SocketOwner {
     const timedOut = failure === Failure.timedOut
     server.row[server.statBase + (timedOut ? ServerStat.timedout : ServerStat.err)]++
     server.logFailure(failure)
-    if (!isLocal(failure)) server.countFailure(server.describeFailure(failure))
+    if (!isLocal(failure)) server.countFailure(server.describeFailure(failure), true)
     this.close(failure)
   }
 
@@ -860,11 +860,6 @@ export class ServerConnection implements SocketOwner {
       message = next
     }
   }
-}
-
-/** What this machine lacks: no word about the server, which is not to be ejected for it. */
-function isLocal(failure: FailureCode): boolean {
-  return failure === Failure.tooManyFiles || failure === Failure.noMemory || failure === Failure.noAddress
 }
 
 /** Who gets the reply to a forwarded request; null = nobody any more. */

@@ -4,11 +4,12 @@ import type { ServerConfig } from '../../shared/config.ts'
 import { Health, HealthState, HealthTime } from '../../shared/memory-layout.ts'
 import { SERVER_FIELDS, ServerStat } from '../../shared/stat-fields.ts'
 import type { Resumable } from '../io/worker-scope.ts'
-import { FAILURE_TEXTS, type FailureCode } from '../request/failure.ts'
+import { FAILURE_TEXTS, Failure, type FailureCode } from '../request/failure.ts'
 import { HeldConnections } from './exclusive-connections.ts'
 import type { Pool } from './pool.ts'
 import { Reconnection } from './reconnection.ts'
 import { type ConnectionHolder, ServerConnection } from './server-connection.ts'
+import { type HealthRecord, noteBack, noteLost } from './server-loss.ts'
 
 /** A client that waits for a connection for its large request. */
 export interface BulkWaiter extends Resumable {
@@ -88,7 +89,7 @@ export class Server {
     this.row = new Float64Array(SERVER_FIELDS.length)
     this.statBase = 0
     this.countGauges(1)
-    this.health = new Int32Array(2)
+    this.health = new Int32Array(Object.keys(Health).length)
     this.left = true
     this.reconnection.stop()
     this.leaveConnections()
@@ -282,9 +283,10 @@ export class Server {
     return FAILURE_TEXTS[failure]
   }
 
-  /** Logs a failure once for each change of state. */
+  /** Logs a failure once for each change of state. In a pool without `auto_eject_hosts` the line about a lost server has it. */
   logFailure(failure: FailureCode): void {
     if (this.loggedFailure === failure) return
+    if (!this.pool.config.autoEjectHosts && !isLocal(failure)) return
     this.loggedFailure = failure
     this.pool.limitedLog.notice(
       'server failure',
@@ -303,10 +305,17 @@ export class Server {
     )
   }
 
-  /** One failure more, over all workers. Whoever reaches the limit ejects; the primary publishes the table without this server. */
-  countFailure(reason: string): void {
-    const { config } = this.pool
-    if (!config.autoEjectHosts || this.left) return
+  /**
+   * One failure more, over all workers. Whoever reaches the limit ejects; the primary publishes the table without this server.
+   * @param isLoss the server cannot be reached or does not answer; false: its answer is that it cannot serve.
+   */
+  countFailure(reason: string, isLoss: boolean): void {
+    const { config, limitedLog } = this.pool
+    if (this.left) return
+    if (!config.autoEjectHosts) {
+      if (isLoss) noteLost(this.record, this.logName, reason, limitedLog)
+      return
+    }
     const failures = Atomics.add(this.health, Health.failures, 1) + 1
     if (failures < config.serverFailureLimit) return
     if (Atomics.compareExchange(this.health, Health.state, HealthState.up, HealthState.ejected) !== HealthState.up)
@@ -321,10 +330,33 @@ export class Server {
   /** Any reply ends a series of failures. */
   countSuccess(): void {
     this.loggedFailure = -1
-    if (this.health[Health.failures] !== 0) Atomics.store(this.health, Health.failures, 0)
+    if (this.health[Health.failures] !== 0) this.endFailures()
+  }
+
+  private endFailures(): void {
+    Atomics.store(this.health, Health.failures, 0)
+    if (!this.pool.config.autoEjectHosts) noteBack(this.record, this.logName, this.pool.limitedLog)
+  }
+
+  private get record(): HealthRecord {
+    return { health: this.health, times: this.healthTimes }
+  }
+
+  private get logName(): string {
+    return `server '${this.config.pname}' of pool '${this.pool.config.name}'`
   }
 
   get ejected(): boolean {
     return Atomics.load(this.health, Health.state) === HealthState.ejected
   }
+
+  /** In a pool without `auto_eject_hosts`: the last that any worker heard of it was a failed connection. */
+  get lost(): boolean {
+    return Atomics.load(this.health, Health.state) === HealthState.lost
+  }
+}
+
+/** What this machine lacks: no word about the server, which is not to be ejected for it. */
+export function isLocal(failure: FailureCode): boolean {
+  return failure === Failure.tooManyFiles || failure === Failure.noMemory || failure === Failure.noAddress
 }
