@@ -18,10 +18,10 @@ import { MessageKind, takeMessage } from '../request/message.ts'
 import { FragmentGroup, type Joiner } from '../request/split-request.ts'
 import type { ConnectionHolder, ServerConnection } from '../server/server-connection.ts'
 import { needsId, withId } from './connection-id.ts'
-import { Internal, queueInternal, wireRequest } from './greeting.ts'
 import { multiKeyRequest, NO_SERVER, serverOfKeys } from './multikey.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
 import { type RedisSession, refuseConnection, sessionOf } from './session.ts'
+import { Internal, queueInternal, wireRequest } from './wire-request.ts'
 
 const NO_OWNERS = new Uint16Array(0)
 const PING = wireRequest('PING')
@@ -63,7 +63,7 @@ function unblockAtServer(waiting: ServerConnection, reason: string): void {
 /** The connections of one command under way. */
 export class BlockingWait implements ConnectionHolder {
   readonly listens = false
-  readonly stateful = true
+  readonly stateful: boolean
   readonly session: RedisSession
   /** The command's name, lower case. */
   readonly command: string
@@ -71,9 +71,11 @@ export class BlockingWait implements ConnectionHolder {
   /** CLIENT UNBLOCK was said. */
   private unblocked = false
 
-  constructor(session: RedisSession, command: string) {
+  /** @param stateful true: the client's connection ends with one of them. */
+  constructor(session: RedisSession, command: string, stateful: boolean) {
     this.session = session
     this.command = command.toLowerCase()
+    this.stateful = stateful
   }
 
   /** Ends the wait, as CLIENT UNBLOCK does: each server answers the command itself, so that nothing that it has just given is lost. */
@@ -137,7 +139,7 @@ export function blockingRequest(
   const server = serverOfKeys(client, parser, buf, answerStateLoss)
   if (server === NO_SERVER) return
   const session = sessionOf(client)
-  const wait = new BlockingWait(session, command.name)
+  const wait = new BlockingWait(session, command.name, true)
   const connection = session.take(server, wait)
   if (connection === null) return
   identify(connection)
@@ -188,7 +190,8 @@ function waitEverywhere(client: Client, parser: RespRequestParser, buf: Uint8Arr
   }
   const { pool } = client
   const session = sessionOf(client)
-  const wait = new BlockingWait(session, parser.command.name)
+  // WAIT takes nothing from a server: it is answered by those that are there.
+  const wait = new BlockingWait(session, parser.command.name, false)
   for (const server of pool.servers) {
     // Servers that are out of the ring have none of the client's writes.
     if (server.ejected) continue
@@ -257,7 +260,7 @@ function least(group: FragmentGroup, local: number, replicas: number): boolean {
 
 /** WAIT: replicas that have it all, at the server that has fewest. */
 const leastJoiner: Joiner = {
-  partial: false,
+  partial: true,
   closesWhenStrict: false,
   accept(group, _fragment, buf, start) {
     return buf[start] === COLON && least(group, 0, integerAt(buf, start + 1))
@@ -270,7 +273,7 @@ const leastJoiner: Joiner = {
 
 /** WAITAOF: `[local, replicas]`. */
 const leastPairJoiner: Joiner = {
-  partial: false,
+  partial: true,
   closesWhenStrict: false,
   accept(group, _fragment, buf, start, end) {
     if (buf[start] !== STAR) return false

@@ -3,15 +3,18 @@
  * need is in `split.ts`.
  */
 
-import { MINUS } from '../../bytes/ascii.ts'
+import { encodeText, equalsText, MINUS } from '../../bytes/ascii.ts'
 import { latin1 } from '../../bytes/text.ts'
 import { type ReplyValue, readReply } from '../../protocol/redis/reply-value.ts'
 import { ReplyWriter } from '../../protocol/redis/reply-writer.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
+import { type AnyServerGroup, askAnyServer } from '../client/any-server.ts'
 import type { Client } from '../client/client.ts'
+import { holdBytes } from '../memory/reply-arena.ts'
 import { answerFailure } from '../request/delivery.ts'
 import { Failure } from '../request/failure.ts'
+import { FanOutGroup } from '../request/fan-out.ts'
 import { type Message, MessageKind, takeMessage } from '../request/message.ts'
 import { FragmentGroup, type Joiner } from '../request/split-request.ts'
 import type { Pool } from '../server/pool.ts'
@@ -62,7 +65,10 @@ export function sendFragments(
     return
   }
   const parent = takeMessage(client, MessageKind.parent)
-  const group = new FragmentGroup(joiner, parent, Uint16Array.from(servers), servers.length)
+  const owners = Uint16Array.from(servers)
+  const group = joiner.partial
+    ? new FanOutGroup(joiner, parent, owners, pool.context.turn)
+    : new FragmentGroup(joiner, parent, owners, servers.length)
   parent.group = group
   client.push(parent)
   group.waiting = servers.length
@@ -91,19 +97,47 @@ export function refuseReply(group: FragmentGroup): true {
   return true
 }
 
-/** Reads every server's reply; any error among them is the client's reply. One instance a request. */
+/** A reply of a request to all servers: the others need not be waited for much longer. */
+export function noteAnswer(group: FragmentGroup): void {
+  if (group instanceof FanOutGroup) group.answered()
+}
+
+/**
+ * Reads every server's reply. One instance a request.
+ * @param partial true: what cannot answer is left out, and an error is the client's reply only where no server did better. false: any
+ * failure is the client's reply.
+ */
 export abstract class CollectingJoiner implements Joiner {
-  readonly partial: boolean = false
+  readonly partial: boolean
   readonly closesWhenStrict = false
-  /** By fragment. */
-  protected readonly replies: ReplyValue[] = []
+  /** By fragment; those of servers without an answer are missing. */
+  private readonly byFragment: (ReplyValue | undefined)[] = []
+
+  constructor(partial = false) {
+    this.partial = partial
+  }
 
   accept(group: FragmentGroup, fragment: Message, buf: Uint8Array, start: number, _end: number): boolean {
     if (buf[start] === MINUS) return false
     const reply = readReply(buf, start)
     if (!this.fits(reply)) return refuseReply(group)
-    this.replies[fragment.fragmentIndex] = reply
+    this.keep(group, fragment, reply)
     return true
+  }
+
+  protected keep(group: FragmentGroup, fragment: Message, reply: ReplyValue): void {
+    this.byFragment[fragment.fragmentIndex] = reply
+    noteAnswer(group)
+  }
+
+  /** Replies of the servers that answered, in the order of the fragments. */
+  protected get replies(): ReplyValue[] {
+    return this.byFragment.filter(reply => reply !== undefined)
+  }
+
+  /** Reply to one fragment. */
+  protected replyOf(fragmentIndex: number): ReplyValue | undefined {
+    return this.byFragment[fragmentIndex]
   }
 
   write(group: FragmentGroup, client: Client): void {
@@ -118,6 +152,40 @@ export abstract class CollectingJoiner implements Joiner {
 
   /** Writes the one reply. */
   protected abstract join(writer: ReplyWriter, group: FragmentGroup, client: Client): void
+}
+
+/** A request without a key that any server can answer, with the same answer. */
+export function forwardToAny(client: Client, parser: RespRequestParser, buf: Uint8Array, preferred: number): void {
+  const request = Uint8Array.prototype.slice.call(buf, parser.start, parser.end)
+  askAnyServer(client, preferred, firstJoiner, (connection, fragment) => {
+    connection.enqueue(fragment, request.length)
+    connection.socket.append(request, 0, request.length)
+  })
+}
+
+/** The first reply of a server that is ready to serve. */
+const firstJoiner: Joiner = {
+  partial: false,
+  closesWhenStrict: false,
+  accept(group, fragment, buf, start, end) {
+    const any = group as AnyServerGroup
+    if (cannotServe(buf, start) && any.askNext()) return true
+    fragment.keepReply(holdBytes(buf, start, end), end - start)
+    any.answered()
+    return true
+  },
+  write(group, client) {
+    const answered = group.fragments.find(fragment => fragment.reply !== null)!
+    client.socket.append(answered.reply!, answered.replyStart, answered.replyEnd)
+    client.noteReply(group.heldBytes)
+  },
+}
+
+const CANNOT_SERVE = ['-LOADING ', '-BUSY ', '-MASTERDOWN '].map(encodeText)
+
+/** Whether an error reply says that the server cannot serve now: it has not looked at the request. */
+export function cannotServe(buf: Uint8Array, start: number): boolean {
+  return CANNOT_SERVE.some(word => equalsText(buf, start, start + word.length, word))
 }
 
 /** All servers did the same: the first one's reply. */
@@ -150,6 +218,7 @@ export class AnyJoiner implements Joiner {
       return false
     }
     this.done ??= reply
+    noteAnswer(group)
     return true
   }
 
@@ -172,8 +241,9 @@ export class LeastJoiner extends CollectingJoiner {
   }
 
   protected override join(writer: ReplyWriter): void {
-    const numbers = this.replies.map(reply => (Array.isArray(reply) ? reply : [reply]) as number[])
-    if (Array.isArray(this.replies[0])) writer.array(numbers[0].length)
+    const { replies } = this
+    const numbers = replies.map(reply => (Array.isArray(reply) ? reply : [reply]) as number[])
+    if (Array.isArray(replies[0])) writer.array(numbers[0].length)
     for (let i = 0; i < numbers[0].length; i++) {
       writer.integer(numbers.reduce((least, each) => Math.min(least, each[i]), Number.POSITIVE_INFINITY))
     }

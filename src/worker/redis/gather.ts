@@ -19,9 +19,9 @@ import { answerLocally } from '../request/delivery.ts'
 import type { Message } from '../request/message.ts'
 import type { FragmentGroup } from '../request/split-request.ts'
 import { argumentTexts, CollectingJoiner, refuseReply, sendFragments } from './broadcast.ts'
-import { wireRequest } from './greeting.ts'
 import { readScoredOptions, ScoresJoiner } from './join/scores.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
+import { wireRequest } from './wire-request.ts'
 
 /** Gathers the request at hand. @param servers of each key in `protocol.positions`. */
 export function gatherRequest(
@@ -179,7 +179,7 @@ class HllJoiner extends CollectingJoiner {
   override accept(group: FragmentGroup, fragment: Message, buf: Uint8Array, start: number, _end: number): boolean {
     const reply = readReply(buf, start)
     if (!this.fits(reply)) return refuseReply(group)
-    this.replies[fragment.fragmentIndex] = reply
+    this.keep(group, fragment, reply)
     return true
   }
 

@@ -1,39 +1,20 @@
 /**
- * Requests of the proxy's own on Redis server connections: what a new one says first, and what brackets a transaction. Data plane. Their
- * replies reach nobody; errors among them are told in the log, or end the connection.
+ * What a new connection to a Redis server says first, and what becomes of the replies to requests of the proxy's own. Data plane. The
+ * replies reach no client; errors among them are logged, or end the connection.
  */
 
+import { MINUS } from '../../bytes/ascii.ts'
 import { latin1 } from '../../bytes/text.ts'
 import { Failure } from '../request/failure.ts'
-import { type Message, MessageKind, takeMessage } from '../request/message.ts'
+import type { Message } from '../request/message.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import { Verdict } from '../server/server-protocol.ts'
 import { noteId } from './connection-id.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
+import { Internal, queueInternal, wireRequest } from './wire-request.ts'
 
-/** Tags of such requests. */
-export const Internal = {
-  auth: 1,
-  select: 2,
-  hello: 3,
-  /** What follows would mean something else if the server refused this one. */
-  vital: 4,
-  /** The server tells of an error again where it matters: in EXEC's reply. */
-  quiet: 5,
-  /** CLIENT ID: the server's number of this connection (`connection-id.ts`). */
-  id: 6,
-  /** Is the server ready? */
-  probe: 7,
-} as const
-
-const MINUS = 45
 const LOADING = /^-(LOADING|MASTERDOWN) /
-const PING = Buffer.from('*1\r\n$4\r\nPING\r\n')
-
-/** A request as the server takes it. Arguments are one char a byte. */
-export function wireRequest(...args: readonly string[]): Buffer {
-  return Buffer.from(`*${args.length}\r\n${args.map(arg => `$${arg.length}\r\n${arg}\r\n`).join('')}`, 'latin1')
-}
+const PING = wireRequest('PING')
 
 /**
  * AUTH, then SELECT: the other order leaves the database unselected on servers with a password. HELLO carries the password itself, and the
@@ -53,14 +34,6 @@ export function greet(connection: ServerConnection): void {
 /** Asks a server that was lost whether it serves again: while it loads its data it answers `-LOADING`. */
 export function probe(connection: ServerConnection): void {
   queueInternal(connection, Internal.probe, PING)
-}
-
-/** Queues a request of the proxy's own. @param tag one of `Internal`. */
-export function queueInternal(connection: ServerConnection, tag: number, bytes: Uint8Array): void {
-  const message = takeMessage(null, MessageKind.internal)
-  message.tag = tag
-  connection.enqueue(message, bytes.length)
-  connection.socket.append(bytes, 0, bytes.length)
 }
 
 /** Looks at the reply [start, end) to one of them. @returns one of `Verdict`. */

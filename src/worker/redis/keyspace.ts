@@ -9,15 +9,22 @@ import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { Client } from '../client/client.ts'
 import type { Joiner } from '../request/split-request.ts'
 import { AnyJoiner, argumentTexts, broadcast, LeastJoiner, Reach, SameJoiner } from './broadcast.ts'
-import { ConfigJoiner, LatencyHistoryJoiner, LatencyLatestJoiner, SlowlogJoiner, slowlogCount } from './join/reports.ts'
+import {
+  ConfigJoiner,
+  LatencyHistoryJoiner,
+  LatencyLatestJoiner,
+  SlowlogJoiner,
+  slowlogCount,
+  TextsJoiner,
+} from './join/reports.ts'
 import { ScriptExistsJoiner } from './join/script-exists.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
 import { KeysJoiner, RandomKeyJoiner, scanRequest } from './scan.ts'
-import { statusJoiner, sumJoiner } from './split.ts'
+import { partialSumJoiner, statusJoiner, sumJoiner } from './split.ts'
 
 type Handler = (protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array) => void
 
-/** Asks the servers whose keys the pool shows. */
+/** Asks the servers whose keys the pool shows. The joiner says whether all of them have to answer. */
 function live(joinerOf: () => Joiner): Handler {
   return (_, client, parser, buf) => broadcast(client, parser, buf, joinerOf(), Reach.live)
 }
@@ -43,9 +50,9 @@ const HANDLERS: ReadonlyMap<string, Handler> = new Map([
   ['FLUSHDB', all(() => statusJoiner)],
   ['KEYS', live(() => new KeysJoiner())],
   ['RANDOMKEY', live(() => new RandomKeyJoiner())],
-  ['LASTSAVE', live(() => new LeastJoiner())],
+  ['LASTSAVE', live(() => new LeastJoiner(true))],
   ['SCAN', scanRequest],
-  ['CONFIG GET', live(() => new ConfigJoiner())],
+  ['CONFIG GET', live(() => new ConfigJoiner(true))],
   ['CONFIG SET', changesServers],
   ['CONFIG RESETSTAT', changesServers],
   ['CONFIG REWRITE', changesServers],
@@ -58,11 +65,15 @@ const HANDLERS: ReadonlyMap<string, Handler> = new Map([
   ['FUNCTION LIST', anyServer],
   ['FUNCTION LOAD', functionLoad],
   ['FUNCTION RESTORE', functionRestore],
+  ['LATENCY DOCTOR', live(() => new TextsJoiner(true))],
+  ['LATENCY GRAPH', live(() => new TextsJoiner(true))],
   ['LATENCY HELP', anyServer],
-  ['LATENCY HISTORY', live(() => new LatencyHistoryJoiner())],
-  ['LATENCY LATEST', live(() => new LatencyLatestJoiner())],
+  ['LATENCY HISTORY', live(() => new LatencyHistoryJoiner(true))],
+  ['LATENCY LATEST', live(() => new LatencyLatestJoiner(true))],
   ['LATENCY RESET', live(() => sumJoiner)],
+  ['MEMORY DOCTOR', live(() => new TextsJoiner(true))],
   ['MEMORY HELP', anyServer],
+  ['MEMORY MALLOC-STATS', live(() => new TextsJoiner(true))],
   ['MEMORY PURGE', live(() => statusJoiner)],
   ['MEMORY USAGE', memoryUsage],
   ['SCRIPT EXISTS', scriptExists],
@@ -72,7 +83,7 @@ const HANDLERS: ReadonlyMap<string, Handler> = new Map([
   ['SCRIPT LOAD', scriptLoad],
   ['SLOWLOG GET', slowlogGet],
   ['SLOWLOG HELP', anyServer],
-  ['SLOWLOG LEN', live(() => sumJoiner)],
+  ['SLOWLOG LEN', live(() => partialSumJoiner)],
   ['SLOWLOG RESET', live(() => statusJoiner)],
 ])
 
@@ -80,15 +91,7 @@ const HANDLERS: ReadonlyMap<string, Handler> = new Map([
 const ALWAYS_REFUSED = new Set(['SCRIPT DEBUG'])
 const CONTAINERS = new Set(['CONFIG', 'FUNCTION', 'LATENCY', 'MEMORY', 'SCRIPT', 'SLOWLOG'])
 /** Subcommands of which several servers have several answers. */
-const ONE_SERVER = new Set([
-  'FUNCTION STATS',
-  'LATENCY DOCTOR',
-  'LATENCY GRAPH',
-  'LATENCY HISTOGRAM',
-  'MEMORY DOCTOR',
-  'MEMORY MALLOC-STATS',
-  'MEMORY STATS',
-])
+const ONE_SERVER = new Set(['FUNCTION STATS', 'LATENCY HISTOGRAM', 'MEMORY STATS'])
 
 export function keyspaceRequest(
   protocol: RedisProtocol,

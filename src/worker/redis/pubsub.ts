@@ -10,18 +10,13 @@ import { errorLine } from '../../protocol/redis/replies.ts'
 import { isTexts, type ReplyValue } from '../../protocol/redis/reply-value.ts'
 import type { ReplyWriter } from '../../protocol/redis/reply-writer.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
-import { PoolStat } from '../../shared/stat-fields.ts'
 import type { Client } from '../client/client.ts'
-import { FILLING, settle as settleFragments } from '../request/delivery.ts'
-import { MessageKind, takeMessage } from '../request/message.ts'
-import { FragmentGroup, type Joiner } from '../request/split-request.ts'
-import { CollectingJoiner } from './broadcast.ts'
+import type { Joiner } from '../request/split-request.ts'
+import { broadcast, CollectingJoiner, Reach } from './broadcast.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
 import { sessionOf } from './session.ts'
 import { settle, Topic } from './state.ts'
 import { Subscriptions } from './subscriptions.ts'
-
-const NO_OWNERS = new Uint16Array(0)
 
 /** What a RESP2 client may say while it is subscribed. */
 const ALLOWED = new Set([
@@ -124,40 +119,22 @@ function change(client: Client, parser: RespRequestParser, buf: Uint8Array, topi
 
 /** PUBSUB: each server tells of its own channels. Help, and what is no subcommand, any server can answer. */
 function askAll(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
-  const { pool } = client
   const joiner = joinerOf(parser, buf)
-  if (joiner === null || pool.servers.length === 1) {
+  if (joiner === null || client.pool.servers.length === 1) {
     protocol.forwardKeyless(client, parser, buf)
     return
   }
-  const parent = takeMessage(client, MessageKind.parent)
-  const group = new FragmentGroup(joiner, parent, NO_OWNERS, 0)
-  parent.group = group
-  client.push(parent)
-  group.waiting = FILLING
-  for (const server of pool.servers) {
-    if (server.ejected) continue
-    const fragment = takeMessage(null, MessageKind.fragment)
-    fragment.group = group
-    fragment.fragmentIndex = group.fragments.length
-    group.fragments.push(fragment)
-    const connection = pool.connectionForFragment(fragment, server.index)
-    if (connection === null) continue
-    connection.enqueue(fragment, parser.end - parser.start)
-    connection.socket.append(buf, parser.start, parser.end)
-  }
-  pool.row[pool.statBase + PoolStat.fragments] += group.fragments.length
-  settleFragments(group)
+  broadcast(client, parser, buf, joiner, Reach.live)
 }
 
 function joinerOf(parser: RespRequestParser, buf: Uint8Array): Joiner | null {
   const { args, argCount, start } = parser
   const from = start + args[2]
   const to = start + args[3]
-  if (isWord(buf, from, to, 'CHANNELS') || isWord(buf, from, to, 'SHARDCHANNELS')) return new ChannelsJoiner()
+  if (isWord(buf, from, to, 'CHANNELS') || isWord(buf, from, to, 'SHARDCHANNELS')) return new ChannelsJoiner(true)
   if (isWord(buf, from, to, 'NUMSUB') || isWord(buf, from, to, 'SHARDNUMSUB'))
     return new SubscribersJoiner(argCount - 2)
-  return isWord(buf, from, to, 'NUMPAT') ? new PatternsJoiner() : null
+  return isWord(buf, from, to, 'NUMPAT') ? new PatternsJoiner(true) : null
 }
 
 /** Channels of all servers, each once: some (`__keyevent@0__:del`) are subscribed to everywhere. */
@@ -179,7 +156,7 @@ class SubscribersJoiner extends CollectingJoiner {
 
   /** @param channels that were asked for. */
   constructor(channels: number) {
-    super()
+    super(true)
     this.channels = channels
   }
 

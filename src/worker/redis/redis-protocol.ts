@@ -24,6 +24,7 @@ import type { ServerConnection } from '../server/server-connection.ts'
 import { type ServerProtocol, Verdict } from '../server/server-protocol.ts'
 import { authenticate } from './auth.ts'
 import { blockingRequest } from './blocking.ts'
+import { forwardToAny } from './broadcast.ts'
 import { greet, inspectInternal, probe } from './greeting.ts'
 import { helloRequest } from './hello.ts'
 import { keyspaceRequest } from './keyspace.ts'
@@ -242,14 +243,20 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
     this.forwardTo(client, parser, buf, this.pool.router.route(buf, keyStart, keyEnd))
   }
 
-  /** Sends it to the server of the key `placeholder`. */
+  /** Sends what any server can answer to the server of the key `placeholder`, and to another one if that one cannot answer. */
   forwardKeyless(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
-    this.forwardTo(client, parser, buf, this.keylessServer)
+    const { keylessServer } = this
+    if (this.pool.servers.length === 1 || this.pool.config.strict) this.forwardTo(client, parser, buf, keylessServer)
+    else forwardToAny(client, parser, buf, keylessServer)
   }
 
-  /** Index of the server for what has no key; -1 = none is live. */
+  /** Index of the server for what has no key: the one of `placeholder`, or the next one that is not lost; -1 = none is live. */
   get keylessServer(): number {
-    return this.pool.router.route(PLACEHOLDER, 0, PLACEHOLDER.length)
+    const { servers, router, config } = this.pool
+    const server = router.route(PLACEHOLDER, 0, PLACEHOLDER.length)
+    if (server < 0 || config.strict || !servers[server].lost) return server
+    const other = servers.findIndex(each => !each.lost)
+    return other < 0 ? server : other
   }
 
   /** Sends it to a server; -1 = none is live. */

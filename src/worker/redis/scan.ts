@@ -17,9 +17,9 @@ import { Failure } from '../request/failure.ts'
 import { type Message, MessageKind, takeMessage } from '../request/message.ts'
 import type { FragmentGroup, Joiner } from '../request/split-request.ts'
 import type { Pool } from '../server/pool.ts'
-import { argumentTexts, refuseReply, sendFragments } from './broadcast.ts'
-import { wireRequest } from './greeting.ts'
+import { argumentTexts, noteAnswer, refuseReply, sendFragments } from './broadcast.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
+import { wireRequest } from './wire-request.ts'
 
 /** Servers that a cursor has room for; `MAX_SERVERS` is below. */
 const CURSOR_STEP = 65_536n
@@ -152,13 +152,14 @@ export class KeysJoiner implements Joiner {
 
 /** Any of the servers' answers that is a key. */
 export class RandomKeyJoiner implements Joiner {
-  readonly partial = false
+  readonly partial = true
   readonly closesWhenStrict = false
   private seen = 0
   private key: Uint8Array | null = null
 
-  accept(_group: FragmentGroup, _fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
+  accept(group: FragmentGroup, _fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
     if (buf[start] === MINUS) return false
+    noteAnswer(group)
     if (buf[start] !== DOLLAR || buf[start + 1] === MINUS) return true
     this.seen++
     // Each with the same chance, in whatever order they come.

@@ -12,6 +12,7 @@ import { holdBytes } from '../memory/reply-arena.ts'
 import { SLAB_BYTES } from '../memory/slab.ts'
 import { answerFailure } from '../request/delivery.ts'
 import { Failure } from '../request/failure.ts'
+import { FanOutGroup } from '../request/fan-out.ts'
 import { type Message, MessageKind, takeMessage } from '../request/message.ts'
 import { FragmentGroup, type Joiner, type KeySplit } from '../request/split-request.ts'
 import type { Pool } from '../server/pool.ts'
@@ -182,6 +183,18 @@ export const sumJoiner: Joiner = {
     const slab = client.socket.reserve(HEAD_BYTES)
     client.socket.outLength = writeNumber(slab, client.socket.outLength, COLON, group.sum | 0)
   },
+}
+
+/** SLOWLOG LEN: integers, summed over the servers that answer. */
+export const partialSumJoiner: Joiner = {
+  partial: true,
+  closesWhenStrict: false,
+  accept(group, fragment, buf, start, end) {
+    const accepted = sumJoiner.accept(group, fragment, buf, start, end)
+    if (accepted && group instanceof FanOutGroup) group.answered()
+    return accepted
+  },
+  write: sumJoiner.write,
 }
 
 /** MSET: any status line will do. */

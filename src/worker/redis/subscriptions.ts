@@ -20,9 +20,9 @@ import { FragmentGroup, type Joiner } from '../request/split-request.ts'
 import type { Server } from '../server/server.ts'
 import { type ConnectionHolder, ConnectionState, type ServerConnection } from '../server/server-connection.ts'
 import { AbsentServers } from './absent-servers.ts'
-import { Internal, queueInternal, wireRequest } from './greeting.ts'
 import { type RedisSession, refuseConnection } from './session.ts'
 import { Topic } from './state.ts'
+import { Internal, queueInternal, wireRequest } from './wire-request.ts'
 
 const PREFIXES = ['', 'p', 's']
 

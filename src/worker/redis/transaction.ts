@@ -20,12 +20,12 @@ import { MessageKind, takeMessage } from '../request/message.ts'
 import { isFull } from '../server/pool.ts'
 import type { ConnectionHolder, ServerConnection } from '../server/server-connection.ts'
 import { sameText } from './auth.ts'
-import { Internal, queueInternal, wireRequest } from './greeting.ts'
 import { deniedOnOneServer, NO_SERVER, serverOfKeys } from './multikey.ts'
 import { mayWrite } from './pause.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
 import { RETURNING, type RedisSession, sessionOf } from './session.ts'
 import { settle } from './state.ts'
+import { Internal, queueInternal, wireRequest } from './wire-request.ts'
 
 /** What a transaction may say before its first key, bytes. */
 const MAX_KEPT_BYTES = 1_048_576

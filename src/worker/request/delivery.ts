@@ -109,6 +109,12 @@ export function settle(group: FragmentGroup): void {
   fragmentDone(group)
 }
 
+/** Answers a request now, with the fragments that are in. Replies to the others are dropped when they come. */
+export function completeGroup(group: FragmentGroup): void {
+  group.waiting = 1
+  fragmentDone(group)
+}
+
 function fragmentDone(group: FragmentGroup): void {
   group.waiting--
   if (group.waiting > 0) return

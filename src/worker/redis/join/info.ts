@@ -18,8 +18,18 @@ const SUMMED_SECTIONS = new Set(['Clients', 'Memory', 'Stats', 'CPU'])
 const NOT_SUMMED =
   /_(?:ratio|perc|policy|human|version|allocator|usec)$|^client_recent_max|^maxmemory_policy$|^latest_fork|^active_defrag|^lazyfree_in/
 const SUMMED_ELSEWHERE = new Set(['rdb_changes_since_last_save', 'connected_slaves'])
-/** The most careful answer: the oldest version, the youngest process. */
-const LEAST = new Set(['uptime_in_seconds', 'uptime_in_days', 'redis_version', 'rdb_last_save_time'])
+/**
+ * The most careful answer: the oldest version, the youngest process. One server that loads its data does not make the whole pool "loading":
+ * clients would wait for it before they do anything.
+ */
+const LEAST = new Set([
+  'uptime_in_seconds',
+  'uptime_in_days',
+  'redis_version',
+  'rdb_last_save_time',
+  'loading',
+  'async_loading',
+])
 
 /** Whether the request asks for the proxy's sections. @param args with the command's name. */
 export function tellsOfProxy(args: readonly string[]): boolean {
@@ -30,7 +40,7 @@ export class InfoJoiner extends CollectingJoiner {
   private readonly withProxy: boolean
 
   constructor(withProxy: boolean) {
-    super()
+    super(true)
     this.withProxy = withProxy
   }
 
@@ -40,15 +50,23 @@ export class InfoJoiner extends CollectingJoiner {
 
   protected override join(writer: ReplyWriter, group: FragmentGroup, client: Client): void {
     const database = `db${client.pool.config.redisDb}`
-    const infos = this.replies.map(reply => readInfo(String(reply), database))
-    const merged = mergeInfos(infos)
+    const infos = new Map<number, Info>()
+    for (const [fragmentIndex, server] of group.owners.entries()) {
+      const reply = this.replyOf(fragmentIndex)
+      if (reply !== undefined) infos.set(server, readInfo(String(reply), database))
+    }
+    const missing = client.pool.servers.filter(({ index }) => !infos.has(index)).map(({ config }) => config.name)
+    const merged = mergeInfos([...infos.values()])
     // The servers count connections of the proxy.
     const clients = merged.get('Clients')
     if (clients?.has('connected_clients')) clients.set('connected_clients', `${client.pool.clientsOverall()}`)
-    if (this.withProxy) {
-      merged.set('Proxy', proxySection(client))
-      merged.set('Servers', serversSection(client, group.owners, infos))
+    if (this.withProxy) merged.set('Proxy', proxySection(client))
+    // Whatever sections were asked for: the sums are not those of the whole pool.
+    if (missing.length > 0) {
+      const section = merged.get('Proxy') ?? new Map<string, string>()
+      merged.set('Proxy', section.set('proxy_missing_servers', missing.join(',')))
     }
+    if (this.withProxy) merged.set('Servers', serversSection(client, infos))
     writer.verbatim([...merged].map(([name, section]) => sectionText(name, section)).join('\r\n'))
   }
 }
@@ -170,17 +188,18 @@ function poolTotal(client: Client, stat: number): number {
   return total
 }
 
-function serversSection(client: Client, owners: Uint16Array, infos: readonly Info[]): Section {
+/** @param infos by server; those that did not answer are missing. */
+function serversSection(client: Client, infos: ReadonlyMap<number, Info>): Section {
   const { pool } = client
   const section: Section = new Map()
   for (const server of pool.servers) {
-    const info = infos[owners.indexOf(server.index)]
+    const info = infos.get(server.index)
     const version = info?.get('Server')?.get('redis_version')
     const keyspace = info?.get('Keyspace')?.get('db0')
     const parts = [
       `name=${server.config.name}`,
       `address=${server.config.path === '' ? `${server.config.host}:${server.config.port}` : server.config.path}`,
-      `state=${server.ejected ? 'ejected' : 'up'}`,
+      `state=${server.ejected ? 'ejected' : info === undefined ? 'missing' : 'up'}`,
       `connections=${server.row[server.statBase + ServerStat.connections]}`,
       ...(version === undefined ? [] : [`version=${version}`]),
       ...(keyspace === undefined ? [] : [keyspace]),

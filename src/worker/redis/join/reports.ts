@@ -3,6 +3,8 @@
 import { isArrays, isTexts, type ReplyValue } from '../../../protocol/redis/reply-value.ts'
 import type { ReplyWriter } from '../../../protocol/redis/reply-writer.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
+import type { Client } from '../../client/client.ts'
+import type { FragmentGroup } from '../../request/split-request.ts'
 import { argumentTexts, CollectingJoiner } from '../broadcast.ts'
 
 /** Parameters that all servers have with the same value; the others are left out. */
@@ -40,7 +42,7 @@ export class SlowlogJoiner extends CollectingJoiner {
   private readonly count: number
 
   constructor(count: number) {
-    super()
+    super(true)
     this.count = count
   }
 
@@ -50,6 +52,7 @@ export class SlowlogJoiner extends CollectingJoiner {
 
   protected override join(writer: ReplyWriter): void {
     const entries = (this.replies as ReplyValue[][][]).flat()
+    // Stable: each server has its latest first, and may have several in one second.
     entries.sort((left, right) => Number(right[1]) - Number(left[1]))
     const latest = entries.slice(0, this.count)
     writer.array(latest.length)
@@ -97,5 +100,21 @@ function writeValue(writer: ReplyWriter, value: ReplyValue): void {
     writer.integer(value)
   } else {
     writer.bulk(String(value))
+  }
+}
+
+/** Texts for people (MEMORY DOCTOR, LATENCY GRAPH …), each below the name of its server. */
+export class TextsJoiner extends CollectingJoiner {
+  protected override fits(reply: ReplyValue): boolean {
+    return typeof reply === 'string'
+  }
+
+  protected override join(writer: ReplyWriter, group: FragmentGroup, client: Client): void {
+    const { servers } = client.pool
+    const texts = group.fragments.map(({ fragmentIndex }) => {
+      const text = this.replyOf(fragmentIndex) ?? 'no answer'
+      return `# ${servers[group.owners[fragmentIndex]].config.name}\r\n${text}`
+    })
+    writer.verbatim(texts.join('\r\n\r\n'))
   }
 }

@@ -14,7 +14,7 @@ export class ScriptExistsJoiner extends CollectingJoiner {
    * @param keylessServer index of that server.
    */
   constructor(onOneServer: readonly boolean[], keylessServer: number) {
-    super()
+    super(true)
     this.onOneServer = onOneServer
     this.keylessServer = keylessServer
   }
@@ -27,7 +27,7 @@ export class ScriptExistsJoiner extends CollectingJoiner {
 
   protected override join(writer: ReplyWriter, group: FragmentGroup): void {
     const replies = this.replies as number[][]
-    const keyless = replies[group.owners.indexOf(this.keylessServer)]
+    const keyless = this.replyOf(group.owners.indexOf(this.keylessServer)) as number[] | undefined
     writer.array(this.onOneServer.length)
     for (const [i, oneServer] of this.onOneServer.entries()) {
       writer.integer(oneServer && keyless !== undefined ? keyless[i] : Math.min(...replies.map(each => each[i])))

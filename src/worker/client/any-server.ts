@@ -1,0 +1,107 @@
+/**
+ * A request that any server can answer: it goes to one server, and to the next one if that one cannot answer. Data plane, for rare requests
+ * that change nothing: sending one of them twice does no harm.
+ *
+ *     version ─▶ s1: connection refused ─▶ s2: VERSION 1.6.18 ─▶ client
+ */
+
+import { PoolStat } from '../../shared/stat-fields.ts'
+import { answerFailure } from '../request/delivery.ts'
+import { Failure, type FailureCode } from '../request/failure.ts'
+import { STRAGGLER_MS } from '../request/fan-out.ts'
+import { type Message, MessageKind, takeMessage } from '../request/message.ts'
+import { FragmentGroup, type Joiner } from '../request/split-request.ts'
+import type { Pool } from '../server/pool.ts'
+import type { ServerConnection } from '../server/server-connection.ts'
+import type { Client } from './client.ts'
+
+/** Appends the request to the connection's output and queues `fragment` for it. The request's bytes must outlive the client's buffer. */
+export type SendFragment = (connection: ServerConnection, fragment: Message) => void
+
+/**
+ * Sends a request to the first server that answers.
+ * @param preferred index of the server to ask first; -1 = no server is live, and the client gets its error.
+ * @param joiner passes the one reply on; it calls `askNext` for a reply that is none.
+ */
+export function askAnyServer(client: Client, preferred: number, joiner: Joiner, send: SendFragment): void {
+  if (preferred < 0) {
+    answerFailure(client, Failure.refused)
+    return
+  }
+  const parent = takeMessage(client, MessageKind.parent)
+  const group = new AnyServerGroup(joiner, parent, client.pool, preferred, send)
+  parent.group = group
+  client.push(parent)
+  group.askNext()
+}
+
+export class AnyServerGroup extends FragmentGroup {
+  private readonly pool: Pool
+  private readonly send: SendFragment
+  /** Indexes of the servers that are still to be asked. */
+  private readonly servers: number[]
+  private timer: NodeJS.Timeout | null = null
+
+  constructor(joiner: Joiner, parent: Message, pool: Pool, preferred: number, send: SendFragment) {
+    super(joiner, parent, new Uint16Array(0), 0)
+    this.pool = pool
+    this.send = send
+    this.servers = inOrder(pool, preferred)
+  }
+
+  /** Asks the next server beside those that were asked. @returns false when there is none. */
+  askNext(): boolean {
+    const server = this.servers.shift()
+    if (server === undefined || this.parent.client === null) return false
+    const fragment = takeMessage(null, MessageKind.fragment)
+    fragment.group = this
+    fragment.fragmentIndex = this.fragments.length
+    this.fragments.push(fragment)
+    this.waiting++
+    this.pool.row[this.pool.statBase + PoolStat.fragments]++
+    if (this.servers.length > 0) this.restartTimer()
+    const connection = this.pool.connectionForFragment(fragment, server)
+    if (connection !== null) this.send(connection, fragment)
+    return true
+  }
+
+  /** The reply is here: what other servers may still say is dropped. Called by the joiner, before the fragment is counted. */
+  answered(): void {
+    this.waiting = 1
+    this.errorReply = null
+  }
+
+  /** A server that fails makes place for the next one; only the last one's failure is the client's. */
+  override fail(failure: FailureCode): void {
+    if (!this.askNext() && this.waiting <= 1) super.fail(failure)
+  }
+
+  override release(): void {
+    if (this.timer !== null) clearTimeout(this.timer)
+    super.release()
+  }
+
+  /** A server that hangs is not waited for alone. */
+  private restartTimer(): void {
+    if (this.timer !== null) clearTimeout(this.timer)
+    this.timer = setTimeout(() => {
+      if (this.waiting <= 0) return
+      this.pool.context.turn.begin()
+      this.askNext()
+    }, STRAGGLER_MS)
+  }
+}
+
+/** The preferred server, then the others that are live, then those that were last found lost. Ejected ones are left out. */
+function inOrder(pool: Pool, preferred: number): number[] {
+  const live: number[] = []
+  const lost: number[] = []
+  for (const server of [pool.servers[preferred], ...pool.servers]) {
+    const { index } = server
+    if (server.ejected || live.includes(index) || lost.includes(index)) continue
+    if (server.lost) lost.push(index)
+    else live.push(index)
+  }
+  // With `eject_keep_ring` all may be ejected: the preferred one's failure is the answer.
+  return live.length + lost.length > 0 ? [...live, ...lost] : [preferred]
+}

@@ -1,0 +1,45 @@
+/**
+ * A request to all servers that is answered without the servers that cannot answer. Data plane, for rare requests.
+ *
+ *     INFO ─▶ s1, s2, s3 ─▶ s1 answers ─▶ s2 and s3 have STRAGGLER_MS more ─▶ the reply is made of the answers that are there
+ *
+ * A server whose connection is refused fails at once. The time limit is for a server that hangs, in a pool without a `timeout` or with a
+ * long one: it must not hold up a client that asks about all servers before it does anything else.
+ */
+
+import type { Turn } from '../io/turn.ts'
+import { completeGroup } from './delivery.ts'
+import { Failure } from './failure.ts'
+import type { Message } from './message.ts'
+import { FragmentGroup, type Joiner } from './split-request.ts'
+
+/** How long a request waits for the other servers once the first one has answered, ms. */
+export const STRAGGLER_MS = 1_000
+
+export class FanOutGroup extends FragmentGroup {
+  private readonly turn: Turn
+  private timer: NodeJS.Timeout | null = null
+
+  /** @param owners server of each fragment. */
+  constructor(joiner: Joiner, parent: Message, owners: Uint16Array, turn: Turn) {
+    super(joiner, parent, owners, owners.length)
+    this.turn = turn
+  }
+
+  /** A server has answered: the others have `STRAGGLER_MS` from now on. Called for each answer, before it is counted. */
+  answered(): void {
+    if (this.timer === null && this.waiting > 1) this.timer = setTimeout(this.onLate, STRAGGLER_MS)
+  }
+
+  private readonly onLate = (): void => {
+    if (this.waiting <= 0) return
+    this.turn.begin()
+    for (let missing = this.waiting; missing > 0; missing--) this.fail(Failure.timedOut)
+    completeGroup(this)
+  }
+
+  override release(): void {
+    if (this.timer !== null) clearTimeout(this.timer)
+    super.release()
+  }
+}
