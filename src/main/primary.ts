@@ -338,6 +338,7 @@ export class Primary {
 
   #onMessage(worker: number, message: FromWorker): void {
     if (message.type === 'ejected') this.#onEjected(worker, message)
+    else if (message.type === 'tell') this.#supervisor.broadcastFrom(worker, message)
     else if (message.type === 'adopted') this.#workerAdopted(worker, message.generation)
     else if (message.type === 'listening' || message.type === 'listen-failed') this.#listeners.onAnswer(worker, message)
     else if (message.type === 'ask') this.#questions.ask(worker, message)

@@ -36,6 +36,30 @@ export interface WorkerData {
   readonly current: Generation
 }
 
+export type LoadedKind = 'script' | 'function'
+
+/**
+ * What a worker tells the others of a pool's scripts and functions (`worker/redis/script-registry.ts`). `loaded`: a text that servers have,
+ * but for those in `owedTo`. `paid`: a server that had missed it has it now. `dropped`: deleted or flushed; `name` null = all.
+ */
+export type LoadNotice =
+  | {
+      readonly type: 'loaded'
+      readonly kind: LoadedKind
+      readonly name: string
+      readonly text: string
+      readonly owedTo: readonly string[]
+    }
+  | { readonly type: 'paid'; readonly kind: LoadedKind; readonly name: string; readonly server: string }
+  | { readonly type: 'dropped'; readonly kind: LoadedKind; readonly name: string | null }
+
+/** From one worker to all others; the primary passes it on. `pool`: its name, since indexes change with a reload. */
+export interface Tell {
+  readonly type: 'tell'
+  readonly pool: string
+  readonly notice: LoadNotice
+}
+
 /**
  * `begin`: the first message, and only the first.
  * `clients`: accepted connections and the pool of each; the handles travel in the transfer list (raw TCP handles: `net/raw-handle.ts`).
@@ -57,6 +81,7 @@ export type ToWorker =
   /** Worker `worker` has begun: it knows nothing of a pause, and of who monitors. */
   | { readonly type: 'joined'; readonly worker: number }
   | { readonly type: 'answer'; readonly id: number; readonly answer: WorkerAnswer | null; readonly left: number }
+  | Tell
 
 export type FromWorker =
   | { readonly type: 'ready' }
@@ -80,3 +105,4 @@ export type FromWorker =
       readonly question: WorkerQuestion
     }
   | { readonly type: 'answer'; readonly relayId: number; readonly answer: WorkerAnswer }
+  | Tell

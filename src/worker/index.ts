@@ -9,10 +9,11 @@ import { assert } from '../bytes/assert.ts'
 import { createLogger, type Logger } from '../log/log.ts'
 import type { PoolChange } from '../shared/config-diff.ts'
 import { SharedLayout, WorkerSlot, WorkerState } from '../shared/memory-layout.ts'
-import type { FromWorker, Generation, ToWorker, WorkerData } from '../shared/messages.ts'
+import type { FromWorker, Generation, Tell, ToWorker, WorkerData } from '../shared/messages.ts'
 import { answerQuestion, endPauses, tellWhatLasts } from './answers.ts'
 import { Acceptor, acceptHandedOver } from './client/acceptor.ts'
 import { Context } from './context.ts'
+import { heedNotice } from './protocols.ts'
 
 const port = parentPort
 assert(port !== null, 'the worker entry runs in a worker thread')
@@ -60,6 +61,9 @@ class WorkerThread {
         endPauses(this.#context)
         this.#acceptor.close(() => this.#context.drain(message.timeoutMs))
         break
+      case 'tell':
+        this.#heed(message)
+        break
       case 'reopen-log':
         this.#log.reopen()
         break
@@ -73,6 +77,11 @@ class WorkerThread {
         this.#context.questions.onAnswer(message.id, message.answer, message.left)
         break
     }
+  }
+
+  #heed({ pool, notice }: Tell): void {
+    const known = this.#context.pools.find(each => each.pool.config.name === pool)
+    if (known !== undefined) heedNotice(known, notice)
   }
 
   #listen(pool: number, hidden: boolean): void {

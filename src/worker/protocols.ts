@@ -2,6 +2,7 @@
 
 import type { PoolConfig } from '../shared/config.ts'
 import type { SharedLayout } from '../shared/memory-layout.ts'
+import type { LoadNotice } from '../shared/messages.ts'
 import type { ClientWatches } from './client/client-watches.ts'
 import { PoolClients } from './client/pool-clients.ts'
 import type { WorkerScope } from './io/worker-scope.ts'
@@ -22,4 +23,9 @@ export function newPoolClients(
   const protocol = config.redis ? new RedisProtocol(pool) : new MemcacheProtocol(pool)
   pool.protocol = protocol
   return new PoolClients(pool, protocol, watches)
+}
+
+/** What another worker tells of a pool; a pool of another protocol by now has no use for it. */
+export function heedNotice({ pool }: PoolClients, notice: LoadNotice): void {
+  if (pool.protocol instanceof RedisProtocol) pool.protocol.loading.heed(notice)
 }

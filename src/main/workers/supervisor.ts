@@ -177,7 +177,12 @@ export class Supervisor implements HandOverTarget {
   }
 
   broadcast(message: ToWorker): void {
-    for (const { index } of this.#places) this.post(index, message)
+    this.broadcastFrom(-1, message)
+  }
+
+  /** Passes a worker's message on to all others. */
+  broadcastFrom(worker: number, message: ToWorker): void {
+    for (const { index } of this.#places) if (index !== worker) this.post(index, message)
   }
 
   /** Lets the workers finish. @returns false when some had not finished in time. No worker is replaced from now on. */

@@ -6,6 +6,7 @@
 import { latin1 } from '../../bytes/text.ts'
 import * as replies from '../../protocol/redis/replies.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
+import type { LoadedKind } from '../../shared/messages.ts'
 import type { Client } from '../client/client.ts'
 import type { Joiner } from '../request/split-request.ts'
 import { AnyJoiner, argumentTexts, broadcast, LeastJoiner, Reach, SameJoiner } from './broadcast.ts'
@@ -43,6 +44,18 @@ const changesServers: Handler = (protocol, client, parser, buf) => {
   else broadcast(client, parser, buf, statusJoiner, Reach.all)
 }
 
+function flushes(kind: LoadedKind): Handler {
+  return (protocol, client, parser, buf) => {
+    protocol.loading.drop(kind, null)
+    broadcast(client, parser, buf, statusJoiner, Reach.all)
+  }
+}
+
+const functionDelete: Handler = (protocol, client, parser, buf) => {
+  protocol.loading.drop('function', argumentTexts(parser, buf)[2] ?? '')
+  broadcast(client, parser, buf, new SameJoiner(), Reach.all)
+}
+
 /** By command, or command and subcommand. What is not here has no one answer for several servers. */
 const HANDLERS: ReadonlyMap<string, Handler> = new Map([
   ['DBSIZE', live(() => sumJoiner)],
@@ -57,9 +70,9 @@ const HANDLERS: ReadonlyMap<string, Handler> = new Map([
   ['CONFIG RESETSTAT', changesServers],
   ['CONFIG REWRITE', changesServers],
   ['CONFIG HELP', anyServer],
-  ['FUNCTION DELETE', all(() => new SameJoiner())],
+  ['FUNCTION DELETE', functionDelete],
   ['FUNCTION DUMP', anyServer],
-  ['FUNCTION FLUSH', all(() => statusJoiner)],
+  ['FUNCTION FLUSH', flushes('function')],
   ['FUNCTION HELP', anyServer],
   ['FUNCTION KILL', live(() => new AnyJoiner())],
   ['FUNCTION LIST', anyServer],
@@ -77,7 +90,7 @@ const HANDLERS: ReadonlyMap<string, Handler> = new Map([
   ['MEMORY PURGE', live(() => statusJoiner)],
   ['MEMORY USAGE', memoryUsage],
   ['SCRIPT EXISTS', scriptExists],
-  ['SCRIPT FLUSH', all(() => statusJoiner)],
+  ['SCRIPT FLUSH', flushes('script')],
   ['SCRIPT HELP', anyServer],
   ['SCRIPT KILL', live(() => new AnyJoiner())],
   ['SCRIPT LOAD', scriptLoad],
@@ -130,7 +143,7 @@ function scriptLoad(protocol: RedisProtocol, client: Client, parser: RespRequest
   const { start, args, argCount } = parser
   const refusal = argCount === 3 ? protocol.scripts.loading(buf, start + args[4], start + args[5]) : null
   if (refusal !== null) protocol.answer(client, refusal)
-  else broadcast(client, parser, buf, new SameJoiner(), Reach.all)
+  else protocol.loading.load(client, parser, buf, 'script')
 }
 
 function scriptExists(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
@@ -143,7 +156,7 @@ function scriptExists(protocol: RedisProtocol, client: Client, parser: RespReque
 function functionLoad(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const { start, args, argCount } = parser
   if (argCount > 2) protocol.scripts.loadingLibrary(buf, start + args[argCount * 2 - 2], start + args[argCount * 2 - 1])
-  broadcast(client, parser, buf, new SameJoiner(), Reach.all)
+  protocol.loading.load(client, parser, buf, 'function')
 }
 
 function functionRestore(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {

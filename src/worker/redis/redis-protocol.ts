@@ -33,12 +33,14 @@ import { multiKeyRequest, scriptRequest } from './multikey.ts'
 import { pubsubRequest } from './pubsub.ts'
 import { unansweredRequest } from './reply-mode.ts'
 import type { RequestWatch, WatchOwner } from './request-watch.ts'
+import { ScriptLoading } from './script-loading.ts'
 import { ScriptBook } from './scripts.ts'
 import { sessionRequest } from './session.ts'
 import { gatherJoiner, splitKeys, statusJoiner, sumJoiner } from './split.ts'
 import { knownState, settle } from './state.ts'
 import { fitsStrict, strictRequest } from './strict.ts'
 import { transactionRequest } from './transaction.ts'
+import { Internal } from './wire-request.ts'
 
 /** nutcracker's longest routing key: an mbuf less its header (48 bytes) and one. */
 const MBUF_OVERHEAD_BYTES = 49
@@ -62,12 +64,15 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
   watch: RequestWatch | null = null
   readonly pool: Pool
   readonly scripts: ScriptBook
+  /** Scripts and functions that its clients loaded. */
+  readonly loading: ScriptLoading
   /** Takes the rewritten form of inline requests apart. */
   private readonly inlineParser = new RespRequestParser()
 
   constructor(pool: Pool) {
     this.pool = pool
     this.scripts = new ScriptBook(pool)
+    this.loading = new ScriptLoading(pool)
   }
 
   newRequestParser(): RequestParser {
@@ -339,13 +344,18 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
   }
 
   inspect(connection: ServerConnection, message: Message, buf: Uint8Array, start: number, end: number): number {
-    if (message.kind === MessageKind.internal) return inspectInternal(connection, message, buf, start, end)
+    if (message.kind === MessageKind.internal) {
+      if (message.tag !== Internal.load) return inspectInternal(connection, message, buf, start, end)
+      this.loading.answered(connection, buf, start, end)
+      return Verdict.drop
+    }
     if (!isServerDown(buf, start, end)) return Verdict.pass
     return this.pool.config.strict ? Verdict.broken : Verdict.passAndCount
   }
 
   greet(connection: ServerConnection): void {
     greet(connection)
+    this.loading.sendOwed(connection)
   }
 
   probe(connection: ServerConnection): void {

@@ -16,6 +16,8 @@ export const Internal = {
   id: 6,
   /** Is the server ready? */
   probe: 7,
+  /** A script or library that the server has missed (`script-loading.ts`). */
+  load: 8,
 } as const
 
 /** A request as the server takes it. Arguments are one char a byte. */

@@ -8,7 +8,7 @@ import { FAILURE_TEXTS, Failure, type FailureCode } from '../request/failure.ts'
 import { HeldConnections } from './exclusive-connections.ts'
 import type { Pool } from './pool.ts'
 import { Reconnection } from './reconnection.ts'
-import { type ConnectionHolder, ServerConnection } from './server-connection.ts'
+import { type ConnectionHolder, ConnectionState, ServerConnection } from './server-connection.ts'
 import { type HealthRecord, noteBack, noteLost } from './server-loss.ts'
 
 /** A client that waits for a connection for its large request. */
@@ -133,6 +133,12 @@ export class Server {
     if (most === 1) return connections[0]
     this.turn = this.turn + 1 < connections.length ? this.turn + 1 : 0
     return connections[this.turn]
+  }
+
+  /** A connection that all clients share and that is up; null where there is none. */
+  get openConnection(): ServerConnection | null {
+    const isUp = ({ state }: ServerConnection): boolean => state === ConnectionState.up
+    return this.connections.find(isUp) ?? this.connections3.find(isUp) ?? null
   }
 
   private open(resp3: boolean): ServerConnection {

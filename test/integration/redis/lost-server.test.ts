@@ -4,7 +4,7 @@ import { Redis } from 'ioredis'
 import { createClient } from 'redis'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { stopAll } from '../../support/processes/child.ts'
-import { ask } from '../../support/processes/servers.ts'
+import { ask, startRedis } from '../../support/processes/servers.ts'
 import { waitUntil } from '../../support/wait.ts'
 import { array, closeTalks, keysByServer, type RedisPool, startRedisPool } from '../../support/wire/redis-pool.ts'
 import { decode } from '../../support/wire/resp.ts'
@@ -153,9 +153,57 @@ describe('with a server that hangs, and no timeout to end that', () => {
   test.each([
     ['what goes to all', ['INFO', 'server'], /proxy_missing_servers:/],
     ['what any can answer', ['COMMAND', 'COUNT'], /^:\d+\r\n$/],
+    ['SCRIPT LOAD', ['SCRIPT', 'LOAD', 'return 1'], /^\$40\r\n/],
   ])('%s is answered after a moment', async (_name, request, reply) => {
     const talk = await own.talk()
     expect(await talk.say(...request)).toMatch(reply)
     expect(await talk.say('PING')).toBe('+PONG\r\n')
+  })
+})
+
+describe('scripts and functions', () => {
+  const LUA = 'return redis.call("GET", KEYS[1])'
+  const library = (version: number): string =>
+    `#!lua name=lib\nredis.register_function("version", function() return ${version} end)`
+  let sha: string
+
+  test('are loaded by the live ones', async () => {
+    const talk = await pool.talk()
+    sha = text(await talk.say('SCRIPT', 'LOAD', LUA))
+    expect(sha).toMatch(/^[0-9a-f]{40}$/)
+    expect(await talk.say('SCRIPT', 'EXISTS', sha)).toBe(array(1))
+    for (const index of live()) expect(await talk.say('EVALSHA', sha, 1, keys[index]![0]!)).toBe('$1\r\nv\r\n')
+    expect(await talk.say('FUNCTION', 'LOAD', library(1))).toBe('$3\r\nlib\r\n')
+    expect(await talk.say('FUNCTION', 'LOAD', 'REPLACE', library(2))).toBe('$3\r\nlib\r\n')
+    for (const index of live()) expect(await talk.say('FCALL', 'version', 1, keys[index]![0]!)).toBe(':2\r\n')
+  })
+
+  test("a text that no server takes is refused with the servers' reason", async () => {
+    const talk = await pool.talk()
+    expect(await talk.say('SCRIPT', 'LOAD', 'return (')).toMatch(/^-ERR Error compiling script/)
+    expect(await talk.say('FUNCTION', 'LOAD', library(3))).toBe("-ERR Library 'lib' already exists\r\n")
+    expect(await talk.say('SCRIPT', 'LOAD')).toMatch(/^-ERR /)
+  })
+
+  test('a text that is too large to be kept is refused while a server is lost', async () => {
+    const talk = await pool.talk()
+    expect(await talk.say('SCRIPT', 'LOAD', `return 1 --${'x'.repeat(600_000)}`)).toBe(REFUSED)
+  })
+
+  test('reach the lost one before any request when it returns, over whatever worker', async () => {
+    const back = await startRedis({ port: pool.servers[lost]!.port })
+    const key = keys[lost]![0]!
+    // More connections than workers: each worker has some.
+    for (const talk of await Promise.all(Array.from({ length: 6 }, () => pool.talk()))) {
+      expect(await talk.say('EVALSHA', sha, 1, key)).toBe('$-1\r\n')
+      expect(await talk.say('FCALL', 'version', 1, key)).toBe(':2\r\n')
+    }
+    await waitUntil(() => / is back after \d+\.\d s/.test(pool.proxy.log()), 'the line about its return')
+    const [loads] = await ask(back, ['INFO', 'commandstats'])
+    // At most once from each worker.
+    expect(Number(/cmdstat_script\|load:calls=(\d+)/.exec(`${loads}`)?.[1])).toBeLessThanOrEqual(2)
+    const talk = await pool.talk()
+    expect(text(await talk.say('INFO', 'server'))).not.toContain('proxy_missing_servers')
+    expect(await talk.say('SCRIPT', 'FLUSH')).toBe('+OK\r\n')
   })
 })

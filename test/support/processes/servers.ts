@@ -19,25 +19,30 @@ export interface TestServer {
 
 export interface RedisOptions {
   readonly password?: string
+  /** Default: a free one. */
+  readonly port?: number
   /** More arguments for redis-server, for instance `['--maxmemory', '100mb']`. */
   readonly args?: readonly string[]
 }
 
 /** A redis-server without persistence, on a port and on a unix socket, with DEBUG enabled; ready when it answers PING. */
 export function startRedis(options: RedisOptions = {}): Promise<TestServer> {
-  return withFreePorts(1, async ([port]) => {
-    const folder = scratchFolder()
-    const path = join(folder, 'redis.sock')
-    const password = options.password ?? ''
-    const args = ['--port', `${port}`, '--bind', '127.0.0.1', '--unixsocket', path, '--save', '', '--appendonly', 'no']
-    args.push('--dir', folder, '--loglevel', 'warning', '--enable-debug-command', 'yes')
-    if (password !== '') args.push('--requirepass', password)
-    const child = new Child('redis-server', [...args, ...(options.args ?? [])], { folder })
-    await child.listening({ port: port! })
-    const ping = password === '' ? encode('PING') : Buffer.concat([encode('AUTH', password), encode('PING')])
-    await answers(child, { port: port! }, ping, '+PONG\r\n')
-    return { pid: child.pid, port: port!, path, password, child, stop: () => child.stop() }
-  })
+  if (options.port !== undefined) return startRedisAt(options.port, options)
+  return withFreePorts(1, ([port]) => startRedisAt(port!, options))
+}
+
+async function startRedisAt(port: number, options: RedisOptions): Promise<TestServer> {
+  const folder = scratchFolder()
+  const path = join(folder, 'redis.sock')
+  const password = options.password ?? ''
+  const args = ['--port', `${port}`, '--bind', '127.0.0.1', '--unixsocket', path, '--save', '', '--appendonly', 'no']
+  args.push('--dir', folder, '--loglevel', 'warning', '--enable-debug-command', 'yes')
+  if (password !== '') args.push('--requirepass', password)
+  const child = new Child('redis-server', [...args, ...(options.args ?? [])], { folder })
+  await child.listening({ port })
+  const ping = password === '' ? encode('PING') : Buffer.concat([encode('AUTH', password), encode('PING')])
+  await answers(child, { port }, ping, '+PONG\r\n')
+  return { pid: child.pid, port, path, password, child, stop: () => child.stop() }
 }
 
 export interface MemcachedOptions {
