@@ -16,14 +16,15 @@ import { OWNED_CHUNK_BYTES, Socket, type SocketOwner } from '../io/socket.ts'
 import { MESSAGE_BYTES } from '../memory/lent-memory.ts'
 import { Tail } from '../memory/tail.ts'
 import { deliver, deliverFailure, deliverStateLoss, emitReady } from '../request/delivery.ts'
-import { Failure, type FailureCode, failureOf } from '../request/failure.ts'
+import { FAILURE_TEXTS, Failure, type FailureCode, failureOf } from '../request/failure.ts'
 import { giveMessage, type Message, MessageKind } from '../request/message.ts'
 import { CloseReason, type ReplyTarget } from '../request/reply-target.ts'
 import { STREAM_BYTES, UPLOAD_STALL_MS } from '../request/stream-limits.ts'
 import { MAX_WAITING_REQUESTS } from './reconnection.ts'
 import { Drop, ReplyDrop } from './reply-drop.ts'
 import type { RequestStream } from './request-stream.ts'
-import { isLocal, type Server } from './server.ts'
+import type { Server } from './server.ts'
+import { isLocal } from './server-health.ts'
 import { Verdict } from './server-protocol.ts'
 import { Tally } from './tally.ts'
 
@@ -423,7 +424,7 @@ export class ServerConnection implements SocketOwner {
     }
     this.unlinkHead(message)
     this.server.unpark(this)
-    if (!message.expired) this.server.countSuccess()
+    if (!message.expired) this.server.health.countSuccess()
     if (client !== null) {
       client.endStream()
       client.popHead()
@@ -640,9 +641,9 @@ export class ServerConnection implements SocketOwner {
       this.leaving = true
       upload.resume()
     }
-    if (verdict === Verdict.passAndCount) server.countFailure('the server said so', false)
+    if (verdict === Verdict.passAndCount) server.health.countFailure('the server said so')
     // A late reply does not undo the failure that its request was.
-    else if (message.kind !== MessageKind.internal && !message.expired) server.countSuccess()
+    else if (message.kind !== MessageKind.internal && !message.expired) server.health.countSuccess()
     if (message.client === null && message.group === null) {
       giveMessage(message)
       return
@@ -715,7 +716,7 @@ export class ServerConnection implements SocketOwner {
     if (!this.stallCounted) {
       this.stallCounted = true
       server.row[server.statBase + ServerStat.timedout]++
-      server.countFailure(`no answer for ${timeoutMs} ms`, true)
+      server.health.countLoss(`no answer for ${timeoutMs} ms`)
     }
     if (this.requests === 0 || stalledMs >= timeoutMs * STALL_TIMEOUTS) this.close(Failure.timedOut)
   }
@@ -760,7 +761,7 @@ export class ServerConnection implements SocketOwner {
       () => `s ${server.config.pname} active ${pending ? 1 : 0} is done`,
     )
     // An idle connection that the server closes is housekeeping (`timeout` in redis.conf), not a failure.
-    if (pending) server.countFailure('the server closed the connection', true)
+    if (pending) server.health.countLoss('the server closed the connection')
     server.reconnection.lost(Failure.closed)
     this.close(Failure.closed)
   }
@@ -796,8 +797,8 @@ export class ServerConnection implements SocketOwner {
     const { server } = this
     const timedOut = failure === Failure.timedOut
     server.row[server.statBase + (timedOut ? ServerStat.timedout : ServerStat.err)]++
-    server.logFailure(failure)
-    if (!isLocal(failure)) server.countFailure(server.describeFailure(failure), true)
+    server.health.logFailure(failure)
+    if (!isLocal(failure)) server.health.countLoss(FAILURE_TEXTS[failure])
     this.close(failure)
   }
 
@@ -812,7 +813,8 @@ export class ServerConnection implements SocketOwner {
     if (isLocal(failure)) return false
     if (failure !== Failure.invalid) reconnection.lost(failure)
     if (this.state !== ConnectionState.connecting || this.leaving || !reconnection.admits(this)) return false
-    this.server.logFailure(failure)
+    this.server.health.logFailure(failure)
+    if (!this.server.pool.config.autoEjectHosts) this.server.health.countLoss(FAILURE_TEXTS[failure])
     this.connectDeadlineMs = 0
     if (this.waitingSinceMs < 0) this.waitingSinceMs = this.server.pool.context.turn.nowMs
     this.socket.abandonConnect()

@@ -1,15 +1,14 @@
 /** One server of a pool, as one worker sees it: its connections and its health. Data plane. */
 
 import type { ServerConfig } from '../../shared/config.ts'
-import { Health, HealthState, HealthTime } from '../../shared/memory-layout.ts'
+import { HealthState } from '../../shared/memory-layout.ts'
 import { SERVER_FIELDS, ServerStat } from '../../shared/stat-fields.ts'
 import type { Resumable } from '../io/worker-scope.ts'
-import { FAILURE_TEXTS, Failure, type FailureCode } from '../request/failure.ts'
 import { HeldConnections } from './exclusive-connections.ts'
 import type { Pool } from './pool.ts'
 import { Reconnection } from './reconnection.ts'
 import { type ConnectionHolder, ConnectionState, ServerConnection } from './server-connection.ts'
-import { type HealthRecord, noteBack, noteLost } from './server-loss.ts'
+import { ServerHealth } from './server-health.ts'
 
 /** A client that waits for a connection for its large request. */
 export interface BulkWaiter extends Resumable {
@@ -36,8 +35,8 @@ export class Server {
   /** This worker's statistics row, and the first of the server's fields in it. */
   row: Float64Array
   statBase: number
-  private health: Int32Array
-  private healthTimes: Float64Array
+  /** What all workers together know of its failures. */
+  readonly health: ServerHealth
   /** Connections that all clients share; a second set for clients that speak RESP3. */
   private readonly connections: ServerConnection[] = []
   private readonly connections3: ServerConnection[] = []
@@ -55,8 +54,6 @@ export class Server {
   readonly reconnection: Reconnection
   private left = false
   private turn = 0
-  /** The last failure that was logged; a state is logged once, not once a request. 0 = in order. */
-  private loggedFailure = -1
 
   constructor(pool: Pool, config: ServerConfig, index: number) {
     this.pool = pool
@@ -64,8 +61,7 @@ export class Server {
     this.index = index
     this.row = pool.row
     this.statBase = pool.layout.serverStat(pool.index, index)
-    this.health = pool.layout.health(pool.shared, pool.index, index)
-    this.healthTimes = pool.layout.healthTimes(pool.shared, pool.index, index)
+    this.health = new ServerHealth(this)
     this.held = new HeldConnections(this)
     this.reconnection = new Reconnection(this)
   }
@@ -78,8 +74,7 @@ export class Server {
     this.index = index
     this.row = pool.row
     this.statBase = pool.layout.serverStat(pool.index, index)
-    this.health = pool.layout.health(pool.shared, pool.index, index)
-    this.healthTimes = pool.layout.healthTimes(pool.shared, pool.index, index)
+    this.health.rebase()
     this.countGauges(1)
   }
 
@@ -89,7 +84,7 @@ export class Server {
     this.row = new Float64Array(SERVER_FIELDS.length)
     this.statBase = 0
     this.countGauges(1)
-    this.health = new Int32Array(Object.keys(Health).length)
+    this.health.retire()
     this.left = true
     this.reconnection.stop()
     this.leaveConnections()
@@ -285,21 +280,6 @@ export class Server {
     )
   }
 
-  describeFailure(failure: FailureCode): string {
-    return FAILURE_TEXTS[failure]
-  }
-
-  /** Logs a failure once for each change of state. In a pool without `auto_eject_hosts` the line about a lost server has it. */
-  logFailure(failure: FailureCode): void {
-    if (this.loggedFailure === failure) return
-    if (!this.pool.config.autoEjectHosts && !isLocal(failure)) return
-    this.loggedFailure = failure
-    this.pool.limitedLog.notice(
-      'server failure',
-      () => `server '${this.config.pname}' of pool '${this.pool.config.name}': ${this.describeFailure(failure)}`,
-    )
-  }
-
   /** A reply is larger than the pool's `max_message_bytes`. @param bytes of it, at least. */
   countTooLarge(bytes: number): void {
     const { config, limitedLog } = this.pool
@@ -311,58 +291,12 @@ export class Server {
     )
   }
 
-  /**
-   * One failure more, over all workers. Whoever reaches the limit ejects; the primary publishes the table without this server.
-   * @param isLoss the server cannot be reached or does not answer; false: its answer is that it cannot serve.
-   */
-  countFailure(reason: string, isLoss: boolean): void {
-    const { config, limitedLog } = this.pool
-    if (this.left) return
-    if (!config.autoEjectHosts) {
-      if (isLoss) noteLost(this.record, this.logName, reason, limitedLog)
-      return
-    }
-    const failures = Atomics.add(this.health, Health.failures, 1) + 1
-    if (failures < config.serverFailureLimit) return
-    if (Atomics.compareExchange(this.health, Health.state, HealthState.up, HealthState.ejected) !== HealthState.up)
-      return
-    Atomics.store(this.health, Health.failures, 0)
-    const nowMs = Date.now()
-    this.healthTimes[HealthTime.retryAtMs] = nowMs + config.serverRetryTimeoutMs
-    this.healthTimes[HealthTime.ejectedAtMs] = nowMs
-    this.pool.context.post({ type: 'ejected', pool: this.pool.index, server: this.index, reason })
-  }
-
-  /** Any reply ends a series of failures. */
-  countSuccess(): void {
-    this.loggedFailure = -1
-    if (this.health[Health.failures] !== 0) this.endFailures()
-  }
-
-  private endFailures(): void {
-    Atomics.store(this.health, Health.failures, 0)
-    if (!this.pool.config.autoEjectHosts) noteBack(this.record, this.logName, this.pool.limitedLog)
-  }
-
-  private get record(): HealthRecord {
-    return { health: this.health, times: this.healthTimes }
-  }
-
-  private get logName(): string {
-    return `server '${this.config.pname}' of pool '${this.pool.config.name}'`
-  }
-
   get ejected(): boolean {
-    return Atomics.load(this.health, Health.state) === HealthState.ejected
+    return this.health.state === HealthState.ejected
   }
 
   /** In a pool without `auto_eject_hosts`: the last that any worker heard of it was a failed connection. */
   get lost(): boolean {
-    return Atomics.load(this.health, Health.state) === HealthState.lost
+    return this.health.state === HealthState.lost
   }
-}
-
-/** What this machine lacks: no word about the server, which is not to be ejected for it. */
-export function isLocal(failure: FailureCode): boolean {
-  return failure === Failure.tooManyFiles || failure === Failure.noMemory || failure === Failure.noAddress
 }

@@ -1,0 +1,154 @@
+/**
+ * The failures of one server, counted over all workers, and what follows. Data plane. The record is in shared memory.
+ *
+ *     auto_eject_hosts     up ── server_failure_limit failures in a row ──▶ ejected ── the primary's probe is answered ──▶ up
+ *     without              up ── a connection fails, or says nothing for `timeout` ──▶ lost ── any reply ──▶ up
+ *
+ * An ejected server is out of the ring (`main/health/health.ts`). A lost one stays in it and gets every request as before; requests that any
+ * server can answer prefer others. The log tells of each change once, whichever worker finds it out first.
+ */
+
+import type { LimitedLog } from '../../log/limited-log.ts'
+import type { PoolConfig, ServerConfig } from '../../shared/config.ts'
+import { Health, HealthState, HealthTime, type SharedLayout } from '../../shared/memory-layout.ts'
+import type { WorkerScope } from '../io/worker-scope.ts'
+import { FAILURE_TEXTS, Failure, type FailureCode } from '../request/failure.ts'
+
+/** A server that comes and goes all the time is told of this often, ms; a loss that lasts is always told of in the end. */
+const LOG_INTERVAL_MS = 10_000
+
+/** The server (`Server`), which may move to other shared memory with a reload. */
+export interface HealthSubject {
+  readonly pool: {
+    readonly config: PoolConfig
+    readonly index: number
+    readonly layout: SharedLayout
+    readonly shared: SharedArrayBuffer
+    readonly context: WorkerScope
+    readonly limitedLog: LimitedLog
+  }
+  readonly config: ServerConfig
+  readonly index: number
+}
+
+export class ServerHealth {
+  private readonly server: HealthSubject
+  private record: Int32Array
+  private times: Float64Array
+  private retired = false
+  /** The last failure that was logged; a state is logged once, not once a request. -1 = in order. */
+  private loggedFailure = -1
+
+  constructor(server: HealthSubject) {
+    const { pool, index } = server
+    this.server = server
+    this.record = pool.layout.health(pool.shared, pool.index, index)
+    this.times = pool.layout.healthTimes(pool.shared, pool.index, index)
+  }
+
+  /** Moves to the pool's new shared memory. */
+  rebase(): void {
+    const { pool, index } = this.server
+    this.record = pool.layout.health(pool.shared, pool.index, index)
+    this.times = pool.layout.healthTimes(pool.shared, pool.index, index)
+  }
+
+  /** The server is no longer in the configuration: its failures concern nothing. */
+  retire(): void {
+    this.retired = true
+    this.record = new Int32Array(this.record.length)
+  }
+
+  /** One of `HealthState`. */
+  get state(): number {
+    return Atomics.load(this.record, Health.state)
+  }
+
+  /** Logs a failure once for each change of state. In a pool without `auto_eject_hosts` the line about a lost server has it. */
+  logFailure(failure: FailureCode): void {
+    const { pool } = this.server
+    if (this.loggedFailure === failure) return
+    if (!pool.config.autoEjectHosts && !isLocal(failure)) return
+    this.loggedFailure = failure
+    pool.limitedLog.notice('server failure', () => `${this.name}: ${FAILURE_TEXTS[failure]}`)
+  }
+
+  /** One failure more. The worker that reaches the limit ejects; the primary publishes the table without this server. */
+  countFailure(reason: string): void {
+    const { pool, index } = this.server
+    const { config } = pool
+    if (!config.autoEjectHosts || this.retired) return
+    const failures = Atomics.add(this.record, Health.failures, 1) + 1
+    if (failures < config.serverFailureLimit) return
+    if (Atomics.compareExchange(this.record, Health.state, HealthState.up, HealthState.ejected) !== HealthState.up)
+      return
+    Atomics.store(this.record, Health.failures, 0)
+    const nowMs = Date.now()
+    this.times[HealthTime.retryAtMs] = nowMs + config.serverRetryTimeoutMs
+    this.times[HealthTime.ejectedAtMs] = nowMs
+    pool.context.post({ type: 'ejected', pool: pool.index, server: index, reason })
+  }
+
+  /** Likewise, and the server cannot be reached or does not answer, beyond an answer that it cannot serve. */
+  countLoss(reason: string): void {
+    if (this.server.pool.config.autoEjectHosts) this.countFailure(reason)
+    else if (!this.retired) this.noteLost(reason)
+  }
+
+  /** Any reply ends a series of failures. */
+  countSuccess(): void {
+    this.loggedFailure = -1
+    if (this.record[Health.failures] !== 0) this.endFailures()
+  }
+
+  private endFailures(): void {
+    Atomics.store(this.record, Health.failures, 0)
+    if (!this.server.pool.config.autoEjectHosts) this.noteBack()
+  }
+
+  private noteLost(reason: string): void {
+    const { record, times } = this
+    const isNew = Atomics.compareExchange(record, Health.state, HealthState.up, HealthState.lost) === HealthState.up
+    if (!isNew && Atomics.load(record, Health.quietLoss) === 0) return
+    const nowMs = Date.now()
+    if (isNew) {
+      times[HealthTime.lostAtMs] = nowMs
+      // A success looks at this number only.
+      Atomics.store(record, Health.failures, 1)
+    }
+    if (nowMs - times[HealthTime.lossLoggedMs] < LOG_INTERVAL_MS) {
+      if (isNew) Atomics.add(record, Health.unloggedLosses, 1)
+      Atomics.store(record, Health.quietLoss, 1)
+      return
+    }
+    times[HealthTime.lossLoggedMs] = nowMs
+    Atomics.store(record, Health.quietLoss, 0)
+    // A quiet loss that lasts is told of late, and is one of those that were counted.
+    const others = Atomics.exchange(record, Health.unloggedLosses, 0) - (isNew ? 0 : 1)
+    const since = others > 0 ? ` (and was lost ${others} times more since the last such line)` : ''
+    this.logLoss(`is lost: ${reason}${since}`)
+  }
+
+  private noteBack(): void {
+    const { record, times } = this
+    if (Atomics.compareExchange(record, Health.state, HealthState.lost, HealthState.up) !== HealthState.lost) return
+    if (Atomics.exchange(record, Health.quietLoss, 0) !== 0) return
+    const lostSec = (Date.now() - times[HealthTime.lostAtMs]) / 1_000
+    this.logLoss(`is back after ${lostSec.toFixed(1)} s`)
+  }
+
+  private logLoss(what: string): void {
+    const { name } = this
+    this.server.pool.limitedLog.notice(`loss of ${name}`, () => `${name} ${what}`)
+  }
+
+  private get name(): string {
+    const { pool, config } = this.server
+    return `server '${config.pname}' of pool '${pool.config.name}'`
+  }
+}
+
+/** What this machine lacks: no word about the server, which is not to be ejected for it. */
+export function isLocal(failure: FailureCode): boolean {
+  return failure === Failure.tooManyFiles || failure === Failure.noMemory || failure === Failure.noAddress
+}
