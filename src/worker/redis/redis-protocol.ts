@@ -5,9 +5,8 @@
 
 import { encodeText } from '../../bytes/ascii.ts'
 import { latin1 } from '../../bytes/text.ts'
-import { Parsed, type ReplyParser, type RequestParser } from '../../protocol/parser.ts'
+import type { ReplyParser, RequestParser } from '../../protocol/parser.ts'
 import { Action, fitsArity } from '../../protocol/redis/commands.ts'
-import { isHttp, splitInline } from '../../protocol/redis/inline.ts'
 import { KeyPositions } from '../../protocol/redis/key-positions.ts'
 import * as replies from '../../protocol/redis/replies.ts'
 import { RespReplyParser } from '../../protocol/redis/reply-parser.ts'
@@ -27,6 +26,7 @@ import { blockingRequest } from './blocking.ts'
 import { forwardToAny } from './broadcast.ts'
 import { greet, inspectInternal, probe } from './greeting.ts'
 import { helloRequest } from './hello.ts'
+import { inlineRequest } from './inline-request.ts'
 import { keyspaceRequest } from './keyspace.ts'
 import { argumentAsBulk, localRequest } from './local.ts'
 import { multiKeyRequest, scriptRequest } from './multikey.ts'
@@ -67,7 +67,7 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
   /** Scripts and functions that its clients loaded. */
   readonly loading: ScriptLoading
   /** Takes the rewritten form of inline requests apart. */
-  private readonly inlineParser = new RespRequestParser()
+  readonly inlineParser: RespRequestParser = new RespRequestParser()
 
   constructor(pool: Pool) {
     this.pool = pool
@@ -92,7 +92,7 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
   request(client: Client, requestParser: RequestParser, buf: Uint8Array): void {
     const parser = requestParser as RespRequestParser
     if (parser.inline) {
-      this.inlineRequest(client, parser, buf)
+      inlineRequest(this, client, parser, buf)
       return
     }
     // Redis reads over an empty frame.
@@ -307,28 +307,6 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
       const name = latin1(buf, start + args[0], start + Math.min(args[1], args[0] + 128))
       return `parsed unsupported command '${name}' of c ${client.address}`
     })
-  }
-
-  private inlineRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
-    if (this.pool.config.strict) {
-      client.close(CloseReason.error)
-      return
-    }
-    if (isHttp(buf, parser.start, parser.end)) {
-      const { config, limitedLog } = this.pool
-      limitedLog.warn('HTTP request', () => `possible attack: c ${client.address} of pool '${config.name}' speaks HTTP`)
-      client.closeAfterReplies(CloseReason.error)
-      return
-    }
-    const rewritten = splitInline(buf, parser.start, parser.end)
-    if (rewritten === null) {
-      answerLocally(client, replies.UNBALANCED_QUOTES)
-      client.closeAfterReplies(CloseReason.error)
-      return
-    }
-    if (this.inlineParser.parse(rewritten, 0, rewritten.length) === Parsed.complete) {
-      this.request(client, this.inlineParser, rewritten)
-    }
   }
 
   malformed(client: Client, requestParser: RequestParser): number {

@@ -1,0 +1,49 @@
+/** Inline requests: a line as a person types it, or what another protocol's client sends first. Data plane. */
+
+import type { RequestParser } from '../../protocol/parser.ts'
+import { Parsed } from '../../protocol/parser.ts'
+import { isHttp, splitInline } from '../../protocol/redis/inline.ts'
+import * as replies from '../../protocol/redis/replies.ts'
+import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
+import type { Client } from '../client/client.ts'
+import { answerLocally } from '../request/delivery.ts'
+import { CloseReason } from '../request/reply-target.ts'
+import type { Pool } from '../server/pool.ts'
+
+/** What handles the request once it has the form of any other. */
+export interface RequestHandler {
+  readonly pool: Pool
+  readonly inlineParser: RespRequestParser
+  request(client: Client, parser: RequestParser, buf: Uint8Array): void
+}
+
+/** Handles the line that `parser` found in buf. */
+export function inlineRequest(
+  handler: RequestHandler,
+  client: Client,
+  parser: RespRequestParser,
+  buf: Uint8Array,
+): void {
+  const { pool, inlineParser } = handler
+  if (pool.config.strict) {
+    client.close(CloseReason.error)
+    return
+  }
+  if (isHttp(buf, parser.start, parser.end)) {
+    pool.limitedLog.warn(
+      'HTTP request',
+      () => `possible attack: c ${client.address} of pool '${pool.config.name}' speaks HTTP`,
+    )
+    client.closeAfterReplies(CloseReason.error)
+    return
+  }
+  const rewritten = splitInline(buf, parser.start, parser.end)
+  if (rewritten === null) {
+    answerLocally(client, replies.UNBALANCED_QUOTES)
+    client.closeAfterReplies(CloseReason.error)
+    return
+  }
+  if (inlineParser.parse(rewritten, 0, rewritten.length) === Parsed.complete) {
+    handler.request(client, inlineParser, rewritten)
+  }
+}
