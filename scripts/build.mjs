@@ -2,6 +2,7 @@
 // was a third of the start. In a scratch folder first, so that a failed or concurrent build never leaves half a program behind.
 import { execFileSync } from 'node:child_process'
 import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
@@ -10,8 +11,9 @@ import { licences } from './licences.mjs'
 /** What the process, its workers and the thread that fills routing tables run. */
 const ENTRIES = ['main/index', 'worker/index', 'routing/ring-table-task']
 /** Packages that few starts need: they stay where npm puts them and are loaded when they are needed. All others become part of the bundles. */
-const LOADED_LATER = ['fast-crc32c', 'pino', 'piscina']
+const LOADED_LATER = ['pino', 'piscina']
 
+const { resolve: fileOf } = createRequire(import.meta.url)
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const tsconfig = join(root, 'tsconfig.build.json')
 const scratch = join(root, `dist.new-${process.pid}`)
@@ -23,7 +25,15 @@ const old = join(root, `dist.old-${process.pid}`)
  */
 async function bundle(entry) {
   const input = join(root, 'src', `${entry}.ts`)
-  const build = await rolldown({ cwd: root, input, platform: 'node', external: LOADED_LATER, tsconfig })
+  const build = await rolldown({
+    cwd: root,
+    input,
+    platform: 'node',
+    external: LOADED_LATER,
+    tsconfig,
+    // The package itself looks for a native addon first, which npm would compile where the program is installed.
+    resolve: { alias: { 'fast-crc32c': fileOf('fast-crc32c/impls/js_crc32c.js') } },
+  })
   const file = join(scratch, `${entry}.js`)
   const { output } = await build.write({ file, format: 'esm', codeSplitting: false, comments: false, sourcemap: true })
   await build.close()
