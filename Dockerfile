@@ -1,39 +1,36 @@
 # docker build -t pistachio .
 # docker run -v ./nutcracker.yml:/etc/nutcracker/nutcracker.yml:ro -p 22121:22121 pistachio
 #
-# Three stages: the compiler stays behind, the packages that run are installed without it, and the last one holds nothing else.
+# Two stages: the first one makes the one-file executable, the second one holds it and nothing else.
 
-FROM node:24.21-bookworm-slim AS build
+FROM node:24.21-bookworm AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
 # The image brings the Node that the package `node` would install, so no install script has to run.
 RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
-COPY scripts/build.mjs scripts/
-COPY types types
+COPY scripts scripts
 COPY src src
-RUN node scripts/build.mjs
+RUN node scripts/package-binary.mjs /app/pistachio
 
-FROM node:24.21-bookworm-slim AS packages
-WORKDIR /app
-COPY package.json package-lock.json ./
-RUN npm ci --ignore-scripts --omit=dev
-
-FROM node:24.21-bookworm-slim
-ENV NODE_ENV=production
-WORKDIR /app
-COPY package.json ./
-COPY bin bin
-COPY scripts/healthcheck.mjs scripts/
-COPY --from=packages /app/node_modules node_modules
-COPY --from=build /app/dist dist
-RUN ln -s /app/bin/pistachio /usr/local/bin/pistachio \
-  && ln -s /app/bin/pistachio /usr/local/bin/nutcracker
-USER node
+# It has the C++ library that Node needs, and bash for the health check.
+FROM debian:bookworm-slim
+COPY --from=build /app/pistachio /usr/sbin/pistachio
+COPY --from=build /app/pistachio.licences.txt /usr/share/doc/pistachio/
+RUN apt-get update \
+  && apt-get install -y --no-install-recommends libstdc++6 \
+  && rm -rf /var/lib/apt/lists/* \
+  && ln -s pistachio /usr/sbin/nutcracker \
+  && useradd --system --no-create-home --shell /usr/sbin/nologin pistachio
+# What the executable would give itself by a second start of 25 ms.
+ENV MALLOC_MMAP_THRESHOLD_=131072
+USER pistachio
 # The pool of the usual configuration, and the statistics.
 EXPOSE 22121 22222
 # SIGTERM drains: give `docker stop` as long as --drain-timeout.
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 CMD ["node", "/app/scripts/healthcheck.mjs"]
+# Reads the statistics as any monitoring tool does. STATS_PORT must be what `-s` says, when it says anything.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
+  CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/${STATS_PORT:-22222} && grep -q '\"service\"' <&3"]
 ENTRYPOINT ["pistachio"]
 CMD ["-c", "/etc/nutcracker/nutcracker.yml"]
