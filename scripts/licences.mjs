@@ -1,6 +1,8 @@
-// The licences of packages that became part of a bundle: they want to go along with it.
-import { readdirSync, readFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
+// The licences of what becomes part of a bundle or of the executable: they want to go along with it.
+import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+
+const RULE = `\n${'-'.repeat(80)}\n\n`
 
 /** @param files paths of bundled modules. @returns the licence of each package among them, with its name; a package without one throws. */
 export function licences(files) {
@@ -10,5 +12,17 @@ export function licences(files) {
     if (name === undefined) throw new Error(`${folder} has no licence`)
     return `${basename(folder)}\n\n${readFileSync(join(folder, name), 'utf8').trim()}\n`
   })
-  return texts.join(`\n${'-'.repeat(80)}\n\n`)
+  return texts.join(RULE)
+}
+
+/**
+ * The licence of the Node that runs this, and of the parts that it is built of. It lies beside Node's executable, or in the npm package that
+ * brought it. @param root the project's folder. @returns an address where the file is in neither place.
+ */
+export function nodeLicence(root) {
+  const npmPackage = `node_modules/node/node_modules/node-${process.platform}-${process.arch}`
+  const places = [join(dirname(realpathSync(process.execPath)), '..'), join(root, npmPackage)]
+  const file = places.map(place => join(place, 'LICENSE')).find(place => existsSync(place))
+  const address = `https://github.com/nodejs/node/blob/${process.version}/LICENSE`
+  return `${RULE}Node.js ${process.version}\n\n${file === undefined ? address : readFileSync(file, 'utf8')}`
 }

@@ -7,7 +7,7 @@ import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
-import { licences } from './licences.mjs'
+import { licences, nodeLicence } from './licences.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const { resolve: fileOf } = createRequire(import.meta.url)
@@ -109,7 +109,7 @@ try {
   // Checks that it starts, and says which version it is.
   const version = spawnSync(file, ['-V'], { encoding: 'utf8' }).stderr.split('\n')[2]
   if (!version?.startsWith('pistachio ')) throw new Error(`${file} does not start`)
-  writeFileSync(`${target}.licences.txt`, licences(files))
+  writeFileSync(`${target}.licences.txt`, licences(files) + nodeLicence(root))
   renameSync(file, target)
   console.log(`${target}: ${version}, ${Math.round(statSync(target).size / 1e6)} MB`)
 } finally {

@@ -4,6 +4,7 @@
  *
  *     node scripts/test-servers.mjs            all that `npm test` and `npm run bench` need
  *     node scripts/test-servers.mjs demo       what `npm start` needs
+ *     node scripts/test-servers.mjs package    what `npm run test:package` needs
  *     node scripts/test-servers.mjs clients    client libraries of other languages, for optional tests
  *
  * Plain JavaScript for Node 20, without packages: it also runs where nothing is installed yet. `demo.mjs` imports it.
@@ -22,6 +23,8 @@ const PACKAGES = {
   nutcracker: () => onPath('nutcracker'),
   haproxy: () => onPath('haproxy'),
   'libmemcached-tools': () => onPath('memccp'),
+  debootstrap: () => onPath('debootstrap'),
+  lintian: () => onPath('lintian'),
   'python3-redis': () => succeeds('/usr/bin/python3', ['-c', 'import redis']),
   'php-redis': () => succeeds('php', ['-r', 'exit(extension_loaded("redis") ? 0 : 1);']),
 }
@@ -29,6 +32,7 @@ const PACKAGES = {
 const GROUPS = {
   demo: ['redis-server'],
   tests: ['redis-server', 'redis-tools', 'memcached', 'nutcracker', 'haproxy', 'libmemcached-tools'],
+  package: ['redis-server', 'debootstrap', 'lintian'],
   clients: ['python3-redis', 'php-redis'],
 }
 

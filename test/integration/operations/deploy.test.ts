@@ -2,14 +2,17 @@
 
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { loadConfig } from '../../../src/config/load.ts'
 import { type Options, parseCommandLine } from '../../../src/main/command-line/cli.ts'
 import type { PoolConfig } from '../../../src/shared/config.ts'
-import { scratchFolder } from '../../support/processes/child.ts'
+import { scratchFolder, stopAll } from '../../support/processes/child.ts'
+import { poolYml, startProxy } from '../../support/processes/proxy.ts'
+
+afterAll(stopAll)
 
 const DEPLOY = new URL('../../../deploy/', import.meta.url)
 
@@ -75,9 +78,10 @@ describe.each(['haproxy/nutcracker.yml', 'compose/pistachio/nutcracker.yml'])('%
 
 describe('the systemd unit', () => {
   const unit = read('systemd/pistachio.service')
-  const [, start] = /^ExecStart=\S+ (.*)$/m.exec(unit)!
-  const [, more] = /PISTACHIO_OPTIONS=([^"]*)"/.exec(unit)!
-  const options = optionsOf(start!.replace('$PISTACHIO_OPTIONS', more!).split(' '))
+  const variable = (name: string): string => new RegExp(`${name}=([^"]*)"`).exec(unit)![1]!
+  const [, start] = /^ExecStart=\/usr\/sbin\/pistachio (.*)$/m.exec(unit)!
+  const commandLine = start!.replace(/\$(PISTACHIO_\w+)/g, (_, name) => variable(name))
+  const options = optionsOf(commandLine.split(' '))
 
   test('gives the drain its time before it kills', () => {
     expect(Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)![1]) * 1_000).toBeGreaterThan(options.drainTimeoutMs + 5_000)
@@ -92,19 +96,79 @@ describe('the systemd unit', () => {
   test.runIf(hasSystemd)('is what systemd understands', () => {
     const folder = scratchFolder()
     const path = join(folder, 'pistachio.service')
-    // It looks for the programs too.
-    writeFileSync(path, unit.replaceAll('/opt/pistachio/', fileURLToPath(new URL('../', DEPLOY))))
+    // It looks for the programs and for the manual page too, which are here where the package is installed.
+    const programs = unit.replace('/usr/sbin/pistachio', '/bin/true').replace('/usr/lib/pistachio/reload', '/bin/true')
+    writeFileSync(path, programs.replace('man:pistachio(8)', 'man:true(1)'))
     const { status, stdout, stderr } = spawnSync('systemd-analyze', ['verify', path], { encoding: 'utf8' })
     rmSync(folder, { recursive: true })
     expect({ status, said: stdout + stderr }).toEqual({ status: 0, said: '' })
   })
 
-  test('reloads with the signal that reloads, once the file was checked', () => {
-    const reload = [...unit.matchAll(/^ExecReload=(.*)$/gm)].map(match => match[1])
-    expect(reload).toEqual([
-      '/opt/pistachio/bin/pistachio -t -c /etc/pistachio/nutcracker.yml',
-      '/bin/kill -USR1 $MAINPID',
-    ])
+  test('knows its process by the pid file that the program writes', () => {
+    expect(options.daemonize).toBe(true)
+    expect(/^PIDFile=(.*)$/m.exec(unit)![1]).toBe(options.pidFile)
+    expect(/^ReadWritePaths=(.*)$/m.exec(unit)![1]).toBe(dirname(options.logFile))
+    expect(read('debian/logrotate')).toContain(options.logFile)
+    expect(read('debian/logrotate')).toContain(options.pidFile)
+  })
+})
+
+describe('the Debian package', () => {
+  test('brings a configuration that is valid, and whose upgrade costs no connection', async () => {
+    const pools = await poolsOf('debian/nutcracker.yml')
+    expect(pools.map(pool => pool.reuseport)).toEqual([true])
+  })
+
+  test('has shell scripts that a shell can read', () => {
+    for (const script of ['debian/postinst', 'debian/prerm', 'debian/postrm', 'systemd/reload']) {
+      const { status, stderr } = spawnSync('sh', ['-n', fileURLToPath(new URL(script, DEPLOY))], { encoding: 'utf8' })
+      expect({ script, status, stderr }).toEqual({ script, status: 0, stderr: '' })
+    }
+  })
+
+  test('has a manual page with every option', () => {
+    const page = read('man/pistachio.8').replaceAll('\\-', '-')
+    const help = parseCommandLine(['-h'])
+    const long = help.kind === 'exit' ? [...help.text.matchAll(/--[a-z][a-z-]+/g)].map(match => match[0]) : []
+    expect(long.length).toBeGreaterThan(15)
+    for (const option of long) expect(page).toContain(option)
+  })
+})
+
+describe('the Dockerfile', () => {
+  const dockerfile = read('../Dockerfile')
+  const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.*) \S+$/gm)].flatMap(match => match[1]!.split(' '))
+
+  test('copies what is there and what reaches the build', () => {
+    const ignored = read('../.dockerignore').split('\n')
+    expect(ignored).toContain('*')
+    for (const source of copied) {
+      expect(existsSync(new URL(`../${source}`, DEPLOY)), source).toBe(true)
+      expect(ignored, source).toContain(`!${source}`)
+    }
+    expect(copied).toEqual(expect.arrayContaining(['package.json', 'package-lock.json', 'scripts', 'src']))
+  })
+
+  test('takes out of the first stage only what the packager writes', () => {
+    const taken = [...dockerfile.matchAll(/^COPY --from=build (\S+) /gm)].map(match => match[1])
+    const [, made] = /^RUN node scripts\/package-binary\.mjs (\S+)$/m.exec(dockerfile)!
+    expect(taken).toEqual([made, `${made}.licences.txt`])
+  })
+
+  test('starts with a command line that the program takes', () => {
+    expect(JSON.parse(/^ENTRYPOINT (.*)$/m.exec(dockerfile)![1]!)).toEqual(['pistachio'])
+    expect(optionsOf(JSON.parse(/^CMD (.*)$/m.exec(dockerfile)![1]!)).daemonize).toBe(false)
+  })
+
+  test('knows whether the proxy is healthy', async () => {
+    const [command, ...args] = JSON.parse(/^HEALTHCHECK .*\\\n {2}CMD (.*)$/m.exec(dockerfile)![1]!)
+    const proxy = await startProxy({ yml: poolYml({ servers: ['127.0.0.1:1:1'] }) })
+    const check = (): number | null =>
+      spawnSync(command, args, { env: { PATH: process.env.PATH, STATS_PORT: `${proxy.statsPort}` }, timeout: 10_000 })
+        .status
+    expect(check()).toBe(0)
+    await proxy.stop()
+    expect(check()).not.toBe(0)
   })
 })
 
