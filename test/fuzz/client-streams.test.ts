@@ -6,8 +6,9 @@
 import { readFileSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { afterAll, describe, expect, test } from 'vitest'
-import { Owner } from '../parity/owner.ts'
 import { listen } from '../support/fakes/fake-server.ts'
+import { MemcacheOwner } from '../support/owner/memcache-owner.ts'
+import { RedisOwner } from '../support/owner/redis-owner.ts'
 import { type Address, stopAll } from '../support/processes/child.ts'
 import { poolYml, type RunningProxy, serverEntry, startProxy } from '../support/processes/proxy.ts'
 import { startMemcached, startRedis, type TestServer } from '../support/processes/servers.ts'
@@ -15,7 +16,6 @@ import { Random, runSeed } from '../support/random.ts'
 import { memcacheReplyEnd } from '../support/wire/memcache-wire.ts'
 import { printable, replyEnd } from '../support/wire/resp.ts'
 import { type EndOf, Wire } from '../support/wire/wire.ts'
-import { MemcacheOwner } from './memcache-owner.ts'
 import { loadCorpus, mutate } from './mutate.ts'
 
 /** Mutated streams a protocol; the full suite asks for more. */
@@ -46,7 +46,7 @@ const TARGETS: readonly Target[] = [
     protocol: 'redis',
     startServer: () => startRedis(),
     endOf: replyEnd,
-    witness: (index, random, address) => new Owner(`${WITNESS_NAME}-${index}`, random, address),
+    witness: (index, random, address) => new RedisOwner(`${WITNESS_NAME}-${index}`, random, address),
   },
   {
     protocol: 'memcache',

@@ -5,8 +5,9 @@
  */
 
 import { afterAll, describe, expect, test } from 'vitest'
-import { Owner } from '../parity/owner.ts'
 import { type Action, type FakeServer, startFakeServer } from '../support/fakes/fake-server.ts'
+import { MemcacheOwner } from '../support/owner/memcache-owner.ts'
+import { RedisOwner } from '../support/owner/redis-owner.ts'
 import { type Address, stopAll } from '../support/processes/child.ts'
 import { poolYml, serverEntry, startProxy } from '../support/processes/proxy.ts'
 import { startMemcached, startRedis, type TestServer } from '../support/processes/servers.ts'
@@ -15,7 +16,6 @@ import { waitUntil } from '../support/wait.ts'
 import { memcacheReplyEnd } from '../support/wire/memcache-wire.ts'
 import { encode, printable, replyEnd } from '../support/wire/resp.ts'
 import { type EndOf, Wire } from '../support/wire/wire.ts'
-import { MemcacheOwner } from './memcache-owner.ts'
 import { loadCorpus, mutate } from './mutate.ts'
 
 /** Requests to the broken server a protocol; the full suite asks for more. */
@@ -57,7 +57,7 @@ const TARGETS: readonly Target[] = [
     endOf: replyEnd,
     get: key => encode('GET', key),
     miss: '$-1\r\n',
-    witness: (name, random, address) => new Owner(name, random, address),
+    witness: (name, random, address) => new RedisOwner(name, random, address),
   },
   {
     protocol: 'memcache',

@@ -2,13 +2,14 @@
 
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startRelay } from '../support/fakes/relay.ts'
+import { WrongReplyError } from '../support/owner/owner.ts'
+import { RedisOwner } from '../support/owner/redis-owner.ts'
 import { stopAll } from '../support/processes/child.ts'
 import { poolYml, type RunningProxy, SUBJECT, serverEntry, startProxy } from '../support/processes/proxy.ts'
 import { startRedis, type TestServer } from '../support/processes/servers.ts'
 import { Random, runSeed } from '../support/random.ts'
 import { encode } from '../support/wire/resp.ts'
 import { Wire } from '../support/wire/wire.ts'
-import { Owner, WrongReplyError } from './owner.ts'
 
 const CONNECTIONS = 50
 const PIPELINES = 150
@@ -30,7 +31,7 @@ function start(workers: number): Promise<RunningProxy> {
 /** @param label tells the keys of this run from those of others. @returns the number of replies that were checked. */
 async function runOwners(label: string, port: number, connections: number): Promise<number> {
   const owners = Array.from({ length: connections }, (_, index) => {
-    return new Owner(`${label}-client-${index}`, new Random(seed).fork(index), { port })
+    return new RedisOwner(`${label}-client-${index}`, new Random(seed).fork(index), { port })
   })
   const settled = await Promise.allSettled(owners.map(owner => owner.run(PIPELINES)))
   for (const result of settled) if (result.status === 'rejected') throw result.reason

@@ -1,9 +1,9 @@
 /** A relay between the proxy and one server that makes the server look slow, broken or mad, whole replies at a time. */
 
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import type { Random } from '../random.ts'
 import type { EndOf } from '../wire/wire.ts'
-import { listen } from './fake-server.ts'
+import { openRelay } from './relay.ts'
 
 /** What the relay does with the server's replies. */
 export type Fault =
@@ -27,35 +27,34 @@ export class FaultyRelay {
   fault: Fault = NO_FAULT
   /** How many replies were broken, replaced or left out. */
   faults = 0
-  readonly #target: number
   readonly #endOf: EndOf
   readonly #random: Random
-  readonly #server: Server
-  readonly #sockets = new Set<Socket>()
-  #port = 0
+  #relay: Awaited<ReturnType<typeof openRelay>> | null = null
 
-  private constructor(target: number, endOf: EndOf, random: Random) {
-    this.#target = target
+  private constructor(endOf: EndOf, random: Random) {
     this.#endOf = endOf
     this.#random = random
-    this.#server = createServer({ noDelay: true }, client => this.#relay(client))
   }
 
   /** @param target the server's port. @param endOf finds the end of its replies. */
   static async start(target: number, endOf: EndOf, random: Random): Promise<FaultyRelay> {
-    const relay = new FaultyRelay(target, endOf, random)
-    relay.#port = await listen(relay.#server)
-    return relay
+    const faulty = new FaultyRelay(endOf, random)
+    faulty.#relay = await openRelay(
+      target,
+      (client, upstream) => faulty.#pipe(client, upstream),
+      () => faulty.#refuses(),
+    )
+    return faulty
   }
 
   get port(): number {
-    return this.#port
+    return this.#relay!.port
   }
 
   /** Sets the fault; what it does to open connections happens now. */
   begin(fault: Fault): void {
     this.fault = fault
-    if (fault.kind === 'no-descriptors') for (const socket of this.#sockets) socket.destroy()
+    if (fault.kind === 'no-descriptors') for (const socket of this.#relay!.sockets) socket.destroy()
   }
 
   /** No fault from now on. */
@@ -64,29 +63,16 @@ export class FaultyRelay {
   }
 
   stop(): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy()
-    return new Promise(resolve => this.#server.close(() => resolve()))
+    return this.#relay!.stop()
   }
 
-  #relay(client: Socket): void {
-    if (this.fault.kind === 'no-descriptors') {
-      this.faults++
-      client.on('error', () => {})
-      client.resetAndDestroy()
-      return
-    }
-    const upstream = connect({ port: this.#target, host: '127.0.0.1', noDelay: true })
-    for (const [from, to] of [
-      [client, upstream],
-      [upstream, client],
-    ] as const) {
-      this.#sockets.add(from)
-      from.on('error', () => to.destroy())
-      from.on('close', () => {
-        this.#sockets.delete(from)
-        to.destroy()
-      })
-    }
+  #refuses(): boolean {
+    if (this.fault.kind !== 'no-descriptors') return false
+    this.faults++
+    return true
+  }
+
+  #pipe(client: Socket, upstream: Socket): void {
     client.on('data', chunk => upstream.write(chunk))
     const out = new ReplyStream(client)
     let partial: Buffer = Buffer.alloc(0)

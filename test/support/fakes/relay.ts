@@ -9,14 +9,23 @@ export interface Relay {
 }
 
 /**
- * Relays to `target`. @param tamper sees each chunk of the reply stream with the number of reply bytes relayed before on that
- * connection, and may change it in place.
+ * Listens, and opens a connection to `target` for each client; one that ends takes the other along.
+ * @param pipe passes bytes on between the two, by their `data` events.
+ * @param refuses true: the client is reset at once.
  */
-export async function startRelay(target: number, tamper: (chunk: Buffer, offset: number) => void): Promise<Relay> {
+export async function openRelay(
+  target: number,
+  pipe: (client: Socket, upstream: Socket) => void,
+  refuses: () => boolean = () => false,
+): Promise<Relay & { readonly sockets: ReadonlySet<Socket> }> {
   const sockets = new Set<Socket>()
   const server = createServer({ noDelay: true }, client => {
+    if (refuses()) {
+      client.on('error', () => {})
+      client.resetAndDestroy()
+      return
+    }
     const upstream = connect({ port: target, host: '127.0.0.1', noDelay: true })
-    let offset = 0
     for (const [from, to] of [
       [client, upstream],
       [upstream, client],
@@ -28,6 +37,23 @@ export async function startRelay(target: number, tamper: (chunk: Buffer, offset:
         to.destroy()
       })
     }
+    pipe(client, upstream)
+  })
+  const port = await listen(server)
+  const stop = (): Promise<void> => {
+    for (const socket of sockets) socket.destroy()
+    return new Promise(resolve => server.close(() => resolve()))
+  }
+  return { port, sockets, stop }
+}
+
+/**
+ * Relays to `target`. @param tamper sees each chunk of the reply stream with the number of reply bytes relayed before on that
+ * connection, and may change it in place.
+ */
+export function startRelay(target: number, tamper: (chunk: Buffer, offset: number) => void): Promise<Relay> {
+  return openRelay(target, (client, upstream) => {
+    let offset = 0
     client.on('data', chunk => upstream.write(chunk))
     upstream.on('data', chunk => {
       tamper(chunk, offset)
@@ -35,12 +61,6 @@ export async function startRelay(target: number, tamper: (chunk: Buffer, offset:
       client.write(chunk)
     })
   })
-  const port = await listen(server)
-  const stop = (): Promise<void> => {
-    for (const socket of sockets) socket.destroy()
-    return new Promise(resolve => server.close(() => resolve()))
-  }
-  return { port, stop }
 }
 
 /** A fault: inverts the lowest bit of the reply byte at `position` of each connection. */

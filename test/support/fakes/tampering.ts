@@ -1,9 +1,8 @@
 /** A relay between clients and the proxy that does what a broken proxy would do, once, so that the checker can be seen to notice. */
 
-import { connect, createServer, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { encode, replyEnd } from '../wire/resp.ts'
-import { listen } from './fake-server.ts'
-import type { Relay } from './relay.ts'
+import { openRelay, type Relay } from './relay.ts'
 
 /** What is planted, at the first occasion after `AFTER` exchanges of a connection. */
 export type Tampering =
@@ -39,45 +38,23 @@ interface Exchange {
 
 export class TamperingProxy {
   readonly #tampering: Tampering
-  readonly #target: number
-  readonly #sockets = new Set<Socket>()
   /** The reply that waits for another connection's, and where it should have gone. */
   #crossed: { reply: Buffer; give: (reply: Buffer) => void } | null = null
   /** Planted; nothing more is. */
   done = false
 
-  private constructor(target: number, tampering: Tampering) {
-    this.#target = target
+  private constructor(tampering: Tampering) {
     this.#tampering = tampering
   }
 
   static async start(target: number, tampering: Tampering): Promise<Relay & { readonly tamperer: TamperingProxy }> {
-    const tamperer = new TamperingProxy(target, tampering)
-    const server = createServer({ noDelay: true }, client => tamperer.#serve(client))
-    const port = await listen(server)
-    const stop = (): Promise<void> => {
-      for (const socket of tamperer.#sockets) socket.destroy()
-      return new Promise(resolve => server.close(() => resolve()))
-    }
-    return { port, stop, tamperer }
-  }
-
-  #serve(client: Socket): void {
-    const upstream = connect({ port: this.#target, host: '127.0.0.1', noDelay: true })
-    const connection = new TamperedConnection(client, upstream, this)
-    for (const [from, to] of [
-      [client, upstream],
-      [upstream, client],
-    ] as const) {
-      this.#sockets.add(from)
-      from.on('error', () => to.destroy())
-      from.on('close', () => {
-        this.#sockets.delete(from)
-        to.destroy()
-      })
-    }
-    client.on('data', chunk => connection.fromClient(chunk))
-    upstream.on('data', chunk => connection.fromProxy(chunk))
+    const tamperer = new TamperingProxy(tampering)
+    const relay = await openRelay(target, (client, upstream) => {
+      const connection = new TamperedConnection(client, upstream, tamperer)
+      client.on('data', chunk => connection.fromClient(chunk))
+      upstream.on('data', chunk => connection.fromProxy(chunk))
+    })
+    return { ...relay, tamperer }
   }
 
   /** Whether this is the moment. */
