@@ -156,6 +156,8 @@ export class MemcacheProtocol implements ClientProtocol, ServerProtocol {
       return -1
     }
     row[statBase + PoolStat.localRequests]++
+    // An error of the client, as where nutcracker closes the connection; closing counts it too.
+    if (!closes) row[statBase + PoolStat.clientErr]++
     if (parser.suppress !== Suppress.all) answerLocally(client, reply)
     return closes ? -1 : parser.end
   }

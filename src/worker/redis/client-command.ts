@@ -50,9 +50,9 @@ export function clientCommand(
   if (wideCommand(protocol, client, args, parser.end - parser.start)) return
   const known = SUBCOMMANDS.get(name)
   if (known === undefined) {
-    protocol.answer(client, replies.unknownSubcommand('CLIENT', args[1]))
+    protocol.answerRefused(client, replies.unknownSubcommand('CLIENT', args[1]))
   } else if (known[0] >= 0 ? args.length !== known[0] : args.length < -known[0]) {
-    protocol.answer(client, replies.wrongArguments(`CLIENT|${name}`))
+    protocol.answerRefused(client, replies.wrongArguments(`CLIENT|${name}`))
   } else {
     protocol.answer(client, known[1](client, args.slice(2)))
   }
@@ -106,7 +106,7 @@ function trackingInfo(client: Client): Uint8Array {
 function reply(protocol: RedisProtocol, client: Client, args: readonly string[]): void {
   const mode = args.length === 3 ? args[2].toUpperCase() : ''
   if (mode === '') {
-    protocol.answer(client, replies.wrongArguments('CLIENT|REPLY'))
+    protocol.answerRefused(client, replies.wrongArguments('CLIENT|REPLY'))
     return
   }
   const state = stateOf(client)

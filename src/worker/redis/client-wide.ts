@@ -60,6 +60,7 @@ export function wideCommand(
   const [arity, run] = known
   client.pool.row[client.pool.statBase + PoolStat.localRequests]++
   if (arity >= 0 ? args.length !== arity : args.length < -arity) {
+    client.pool.row[client.pool.statBase + PoolStat.clientErr]++
     answerLocally(client, replies.wrongArguments(`CLIENT|${name}`))
     return true
   }

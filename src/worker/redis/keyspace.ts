@@ -118,15 +118,15 @@ export function keyspaceRequest(
   const name = contained ? `${command.name} ${subcommand.toUpperCase()}` : command.name
   const handler = HANDLERS.get(name)
   if (ALWAYS_REFUSED.has(name)) {
-    protocol.answer(client, replies.unsupportedCommand(name.replace(' ', '|')))
+    protocol.answerRefused(client, replies.unsupportedCommand(name.replace(' ', '|')))
   } else if (client.pool.servers.length === 1 && handler !== changesServers && (handler ?? ONE_SERVER.has(name))) {
     protocol.forwardTo(client, parser, buf, protocol.keylessServer)
   } else if (handler !== undefined) {
     handler(protocol, client, parser, buf)
   } else if (ONE_SERVER.has(name)) {
-    protocol.answer(client, replies.unsupportedCommand(name.replace(' ', '|')))
+    protocol.answerRefused(client, replies.unsupportedCommand(name.replace(' ', '|')))
   } else {
-    protocol.answer(client, replies.unknownSubcommand(command.name, subcommand))
+    protocol.answerRefused(client, replies.unknownSubcommand(command.name, subcommand))
   }
 }
 

@@ -59,7 +59,7 @@ export function localRequest(
       protocol.answer(client, time(client))
       return
     default:
-      protocol.answer(client, replies.unsupportedCommand(parser.command.name))
+      protocol.answerRefused(client, replies.unsupportedCommand(parser.command.name))
   }
 }
 
@@ -90,7 +90,7 @@ function aboutServers(protocol: RedisProtocol, client: Client, parser: RespReque
   if (ANY_SERVER.has(name)) protocol.forwardKeyless(client, parser, buf)
   else if (name === 'ACL WHOAMI' && args.length === 2) protocol.answer(client, DEFAULT_USER)
   else
-    protocol.answer(
+    protocol.answerRefused(
       client,
       replies.unsupportedCommand(
         name

@@ -227,8 +227,14 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
         this.answer(client, selectReply(latin1(buf, parser.start + parser.args[2], parser.start + parser.args[3])))
         return
       default:
-        this.answer(client, replies.unsupportedCommand(command.name))
+        this.answerRefused(client, replies.unsupportedCommand(command.name))
     }
+  }
+
+  /** A refused request is an error of its client, as where nutcracker closes the connection: alarms watch `client_err`. */
+  answerRefused(client: Client, reply: Uint8Array): void {
+    this.pool.row[this.pool.statBase + PoolStat.clientErr]++
+    this.answer(client, reply)
   }
 
   /** Answers a request that needs no server. */
@@ -288,15 +294,15 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
         `parsed bad req of c ${client.address} with key length ${bytes} that greater than or equal to maximum redis key length of ${this.longestKey + 1}`,
     )
     if (this.pool.config.strict) client.close(CloseReason.error)
-    else answerLocally(client, replies.keyTooLong(bytes, this.longestKey))
+    else this.answerRefused(client, replies.keyTooLong(bytes, this.longestKey))
   }
 
   /** An unknown command, or a wrong number of arguments, in Redis's words and in its order: before it asks who the client is. */
   refuse(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
     const { command, start, args, argCount } = parser
     this.logUnsupported(client, parser, buf)
-    if (command.action === Action.refuse) this.answer(client, replies.unknownCommand(buf, start, args, argCount))
-    else this.answer(client, replies.wrongArguments(command.name))
+    if (command.action === Action.refuse) this.answerRefused(client, replies.unknownCommand(buf, start, args, argCount))
+    else this.answerRefused(client, replies.wrongArguments(command.name))
   }
 
   logUnsupported(client: Client, parser: RespRequestParser, buf: Uint8Array): void {

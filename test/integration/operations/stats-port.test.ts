@@ -4,7 +4,7 @@ import { hostname } from 'node:os'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { stopAll } from '../../support/processes/child.ts'
 import { poolYml, type RunningProxy, serverEntry, startProxy } from '../../support/processes/proxy.ts'
-import { startRedis, type TestServer } from '../../support/processes/servers.ts'
+import { startMemcached, startRedis, type TestServer } from '../../support/processes/servers.ts'
 import { waitUntil } from '../../support/wait.ts'
 import { encode } from '../../support/wire/resp.ts'
 import { Wire } from '../../support/wire/wire.ts'
@@ -109,6 +109,37 @@ test('clients that leave are counted by how they leave', async () => {
   await waitUntil(async () => (await read()).long.client_connections === 0, 'the clients to be gone')
   const { long } = await read()
   expect([long.client_eof - client_eof, long.client_err - client_err]).toEqual([2, 1])
+})
+
+test('a refused command is an error of its client, whether the connection stays open or not', async () => {
+  const memcached = await startMemcached()
+  const yml =
+    poolYml({ name: 'r', keys: { redis: true }, servers: [serverEntry(servers[0], 'a')] }) +
+    poolYml({ name: 'm', listen: '127.0.0.1:@PORT1@', servers: [serverEntry(memcached, 'a')] })
+  const other = await startProxy({ kind: 'pistachio', yml, workers: 1 })
+  const errorsOf = async (pool: string): Promise<number> =>
+    JSON.parse((await (await Wire.open({ port: other.statsPort })).untilClosed()).toString())[pool].client_err
+  const redis = await Wire.open({ port: other.ports[0] })
+  const refused = [['NOSUCH'], ['GET'], ['CLIENT', 'NOSUCH'], ['CLIENT', 'SETNAME'], ['SHUTDOWN'], ['CONFIG', 'NOSUCH']]
+  for (const [index, request] of refused.entries()) {
+    redis.send(encode(...request))
+    expect(String(await redis.redisReplies(1)), request.join(' ')).toMatch(/^-/)
+    expect(await errorsOf('r'), request.join(' ')).toBe(index + 1)
+  }
+  // An error that the server gives, or that a server would give too, is none of the client's.
+  redis.send(encode('EVAL', 'nonsense', '0'))
+  redis.send(encode('RENAME', 'no such key', 'other'))
+  await redis.redisReplies(2)
+  expect(await errorsOf('r')).toBe(refused.length)
+  redis.send(Buffer.from('*1\r\n!1\r\n'))
+  await redis.untilClosed()
+  await waitUntil(async () => (await errorsOf('r')) === refused.length + 1, 'the closed client to be counted once')
+  const memcache = await Wire.open({ port: other.ports[1] })
+  memcache.send(Buffer.from('nonsense\r\n'))
+  await memcache.until(text => text.includes('ERROR'), 'an error')
+  expect(await errorsOf('m')).toBe(1)
+  memcache.destroy()
+  await other.stop()
 })
 
 test('a request that its server refuses is a forward error', async () => {
