@@ -18,6 +18,7 @@ import { type Options, parseCommandLine } from './command-line/cli.ts'
 import { NUTCRACKER_VERSION } from './command-line/version.ts'
 import { Primary } from './primary.ts'
 import { daemonize, NO_REPORT, type StartReport } from './process/daemon.ts'
+import { inheritedIgnored } from './process/ignored-signals.ts'
 import { checkPidFile, removePidFile, writePidFile } from './process/pid-file.ts'
 import { nameProcess } from './process/process-name.ts'
 import { installSignals } from './process/signals.ts'
@@ -36,6 +37,7 @@ class Process {
   readonly #options: Options
   readonly #log: Logger
   readonly #report: StartReport
+  readonly #ignoredSignals = inheritedIgnored()
   readonly #primary: Primary
   #running = false
   /** Reloads one after the other; a signal during one asks for another. */
@@ -68,6 +70,7 @@ class Process {
     installSignals({
       log: this.#log,
       logFile: this.#options.logFile,
+      ignored: this.#ignoredSignals,
       onReopenLog: () => this.#primary.reopenLogs(),
       onReload: () => this.#onReload(),
       onDrain: () => this.#onDrain(),

@@ -4,6 +4,7 @@
  *     SIGHUP            open the log file again          SIGINT, SIGTERM   drain and end; the second one ends at once
  *     SIGTTIN, SIGTTOU  log level up, down               SIGUSR1           read the configuration again
  *     SIGUSR2           nothing                          (SIGPIPE          ignored by Node)
+ *     SIGQUIT, SIGABRT, SIGSYS, SIGALRM …                a line in the log, then the signal's default: the process dies by it
  *
  * The lines are nutcracker's, which logs them at every level. It has none for SIGTERM, and leaves at once on SIGINT.
  */
@@ -12,10 +13,25 @@ import { constants } from 'node:os'
 import type { Logger } from '../../log/log.ts'
 import { strerror } from '../../shared/strerror.ts'
 
+/** Those that end a process by default and that no fault of the program's own raises (SIGABRT by abort() never gets to its handler). */
+const FATAL: readonly NodeJS.Signals[] = [
+  'SIGQUIT',
+  'SIGABRT',
+  'SIGSYS',
+  'SIGXCPU',
+  'SIGALRM',
+  'SIGVTALRM',
+  'SIGIO',
+  'SIGPWR',
+  'SIGSTKFLT',
+]
+
 export interface SignalOptions {
   readonly log: Logger
   /** Path of the log file as `-o` gave it, '' for stderr. */
   readonly logFile: string
+  /** Signals that the program was started with as ignored: they stay so, but for those that nutcracker handles. */
+  readonly ignored: ReadonlySet<NodeJS.Signals>
   /** SIGHUP, after the primary's own log was reopened: the workers' turn. */
   readonly onReopenLog: () => void
   /** SIGUSR1. */
@@ -51,12 +67,25 @@ export function installSignals(options: SignalOptions): () => void {
     ],
     ['SIGUSR2', () => log.signal(received('SIGUSR2', ''))],
     ['SIGINT', () => end('SIGINT')],
-    ['SIGTERM', () => end('SIGTERM')],
+    ['SIGTERM', options.ignored.has('SIGTERM') ? () => {} : () => end('SIGTERM')],
+    ...fatalHandlers(options),
   ]
   for (const [signal, handler] of handlers) process.on(signal, handler)
   return () => {
     for (const [signal, handler] of handlers) process.off(signal, handler)
   }
+}
+
+function fatalHandlers({ log, ignored }: SignalOptions): (readonly [NodeJS.Signals, () => void])[] {
+  return FATAL.map(signal => {
+    if (ignored.has(signal)) return [signal, () => {}]
+    const die = (): void => {
+      log.signal(received(signal, 'dying'))
+      process.removeAllListeners(signal)
+      process.kill(process.pid, signal)
+    }
+    return [signal, die]
+  })
 }
 
 function reopenLog(options: SignalOptions): void {

@@ -2,13 +2,17 @@
 
 import { existsSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { stopAll } from '../../support/processes/child.ts'
+import { Child, scratchFolder, stopAll } from '../../support/processes/child.ts'
+import { freePort } from '../../support/processes/ports.ts'
 import { poolYml, type RunningProxy, serverEntry, startProxy } from '../../support/processes/proxy.ts'
 import { ask, startRedis, type TestServer } from '../../support/processes/servers.ts'
 import { waitUntil } from '../../support/wait.ts'
 import { encode } from '../../support/wire/resp.ts'
 import { Wire } from '../../support/wire/wire.ts'
+
+const LAUNCHER = fileURLToPath(new URL('../../../bin/pistachio', import.meta.url))
 
 let redis: TestServer
 let proxy: RunningProxy
@@ -111,6 +115,31 @@ function stuckRequests(document: string): number {
   const { pool } = JSON.parse(document)
   return pool.a.in_queue + pool.a.out_queue
 }
+
+test.each(['SIGQUIT', 'SIGABRT', 'SIGALRM', 'SIGXCPU', 'SIGSYS'] as const)(
+  '%s leaves a line and kills',
+  async signal => {
+    proxy.child.signal(signal)
+    expect(await proxy.child.exited).toEqual({ code: null, signal })
+    expect(proxy.log()).toMatch(new RegExp(`^\\[\\.{23}\\] signal \\d+ \\(${signal}\\) received, dying$`, 'm'))
+  },
+)
+
+test('signals that were ignored at the start stay so, but for those that nutcracker handles', async () => {
+  const [folder, port, statsPort] = [scratchFolder(), await freePort(), await freePort()]
+  writeFileSync(join(folder, 'proxy.yml'), poolYml({ listen: `127.0.0.1:${port}`, servers: ['127.0.0.1:1:1'] }))
+  const command = `trap '' TERM QUIT INT; exec ${LAUNCHER} -c proxy.yml -a 127.0.0.1 -s ${statsPort}`
+  const child = new Child('sh', ['-c', command], { folder })
+  await child.listening({ port })
+  child.signal('SIGTERM')
+  child.signal('SIGQUIT')
+  child.signal('SIGUSR2')
+  await waitUntil(() => child.output().includes('(SIGUSR2) received'), 'a later signal')
+  expect(child.output()).not.toMatch(/SIGTERM|SIGQUIT/)
+  child.signal('SIGINT')
+  expect(await child.exited).toEqual({ code: 0, signal: null })
+  await child.stop()
+})
 
 test('SIGUSR1 with a bad file: nothing changes, and the log says where and why', async () => {
   const path = join(proxy.child.folder, 'proxy.yml')

@@ -28,6 +28,7 @@ beforeEach(() => {
   uninstall = installSignals({
     log,
     logFile: path,
+    ignored: new Set(),
     onReopenLog: () => calls.push('reopen'),
     onReload: () => calls.push('reload'),
     onDrain: signal => calls.push(`drain ${signal}`),
