@@ -34,3 +34,16 @@ export interface ReplyParser {
   parse(buf: Uint8Array, start: number, end: number): ParsedCode
   reset(): void
 }
+
+/** Finds the ends of the values in a reply that is a list of a known number of values, as its bytes arrive; it never needs them again. */
+export interface ValueScanner {
+  /** After `step`: the piece it found is the last one of its value. */
+  readonly endsValue: boolean
+  /** Every value has been found. */
+  readonly done: boolean
+  /**
+   * Looks at bytes [at, end) of buf, which follow those of the last call.
+   * @returns the place after the bytes among them that belong to the current value, or -1 when they are malformed.
+   */
+  step(buf: Uint8Array, at: number, end: number): number
+}

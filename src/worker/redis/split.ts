@@ -6,6 +6,7 @@
 
 import { CR, encodeText, findByte, MINUS, readDecimal, ZERO } from '../../bytes/ascii.ts'
 import { MAX_ARGUMENTS, type RespRequestParser } from '../../protocol/redis/request-parser.ts'
+import { BulkScanner } from '../../protocol/redis/value-scanner.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
 import type { Client } from '../client/client.ts'
 import { holdBytes } from '../memory/reply-arena.ts'
@@ -14,6 +15,7 @@ import { answerFailure } from '../request/delivery.ts'
 import { Failure } from '../request/failure.ts'
 import { FanOutGroup } from '../request/fan-out.ts'
 import { type Message, MessageKind, takeMessage } from '../request/message.ts'
+import type { ReplyTarget } from '../request/reply-target.ts'
 import { FragmentGroup, type Joiner, type KeySplit } from '../request/split-request.ts'
 import type { Pool } from '../server/pool.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
@@ -214,21 +216,15 @@ export const gatherJoiner: Joiner = {
   partial: false,
   closesWhenStrict: false,
   accept(group, fragment, buf, start, end) {
-    if (buf[start] !== STAR) return refuse(group, buf, start)
-    const lineEnd = findByte(buf, start, end, CR)
-    const { fragmentIndex } = fragment
-    // One value a key, or the values of other replies would be taken for them.
-    if (readDecimal(buf, start + 1, lineEnd, MAX_ARGUMENTS) !== group.keyCounts[fragmentIndex]) {
-      return refuse(group, buf, start)
-    }
+    const firstValue = firstValueOf(group, fragment, buf, start, end)
+    if (firstValue < 0) return refuse(group, buf, start)
     fragment.keepReply(holdBytes(buf, start, end), end - start)
-    fragment.replyStart += lineEnd + 2 - start
+    fragment.replyStart += firstValue - start
     return true
   },
   write(group, client) {
     const { socket } = client
-    const slab = socket.reserve(HEAD_BYTES)
-    socket.outLength = writeNumber(slab, socket.outLength, STAR, group.keyCount)
+    writeListHead(group, client)
     const { fragments, owners } = group
     for (let key = 0; key < group.keyCount; key++) {
       const fragment = fragments[owners[key]]
@@ -238,6 +234,26 @@ export const gatherJoiner: Joiner = {
     }
     client.noteReply(group.heldBytes)
   },
+  streaming: {
+    firstValue: firstValueOf,
+    newScanner: values => new BulkScanner(values),
+    writeHead: writeListHead,
+    skipValue,
+  },
+}
+
+/** @returns the place of the first value, or -1: there must be one value a key, or those of other replies would be taken for them. */
+function firstValueOf(group: FragmentGroup, fragment: Message, buf: Uint8Array, start: number, end: number): number {
+  if (buf[start] !== STAR) return -1
+  const lineEnd = findByte(buf, start, end, CR)
+  const values = readDecimal(buf, start + 1, lineEnd, MAX_ARGUMENTS)
+  return values === group.keyCounts[fragment.fragmentIndex] ? lineEnd + 2 : -1
+}
+
+function writeListHead(group: FragmentGroup, client: ReplyTarget): void {
+  const { socket } = client
+  const slab = socket.reserve(HEAD_BYTES)
+  socket.outLength = writeNumber(slab, socket.outLength, STAR, group.keyCount)
 }
 
 /** Moves `replyStart` past one value. MGET answers bulks and nulls; what it never answers keeps its bounds, too. */

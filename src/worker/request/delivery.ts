@@ -12,7 +12,7 @@ import { holdBytes, holdOwned } from '../memory/reply-arena.ts'
 import type { FailureCode } from './failure.ts'
 import { giveMessage, type Message, MessageKind, takeMessage } from './message.ts'
 import { CloseReason, type ReplyPool, type ReplyTarget } from './reply-target.ts'
-import { type FragmentGroup, NO_FAILURE } from './split-request.ts'
+import { type FragmentGroup, type GroupStream, NO_FAILURE } from './split-request.ts'
 
 /** From here on a reply whose turn it is goes to the kernel from where it lies: a copy more costs more than a write (GET of 16 KB: 5 % of CPU). */
 const WRITE_THROUGH_BYTES = 8_192
@@ -115,8 +115,10 @@ export function completeGroup(group: FragmentGroup): void {
   fragmentDone(group)
 }
 
-function fragmentDone(group: FragmentGroup): void {
+/** A fragment is answered, or has failed. */
+export function fragmentDone(group: FragmentGroup): void {
   group.waiting--
+  if (group.stream !== null && !goesOn(group, group.stream)) return
   if (group.waiting > 0) return
   const parent = group.parent
   const client = parent.client
@@ -127,6 +129,17 @@ function fragmentDone(group: FragmentGroup): void {
   }
   parent.done = true
   if (client.head === parent) emitReady(client)
+}
+
+/** @returns false when a part of the reply is out that cannot be made whole: its client is closed, and has left the group. */
+function goesOn(group: FragmentGroup, stream: GroupStream): boolean {
+  const { client } = group.parent
+  if (client !== null && stream.begun && group.failed) {
+    client.close(CloseReason.error)
+    return false
+  }
+  stream.advance()
+  return true
 }
 
 /** Gives a message that is in its client's queue a constant reply. */
@@ -157,6 +170,7 @@ export function emitReady(client: ReplyTarget): void {
     leaveClient(message)
     message = client.head
   }
+  if (message !== null && message.kind === MessageKind.parent) message.group!.stream?.advance()
   client.afterReplies()
 }
 
@@ -179,6 +193,10 @@ function emitParent(client: ReplyTarget, parent: Message): void {
       client.socket.append(reply, 0, reply.length)
     }
     if (group.joiner.closesWhenStrict && pool.config.strict) client.closeAfterReplies(CloseReason.error)
+    return
+  }
+  if (group.stream !== null) {
+    group.stream.finish(client)
     return
   }
   if (group.failed) pool.row[pool.statBase + PoolStat.partialReplies]++

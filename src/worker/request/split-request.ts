@@ -6,6 +6,7 @@
  * `KeySplit` is scratch space for one split, used again for the next; `FragmentGroup` lives until the last fragment is answered.
  */
 
+import type { ValueScanner } from '../../protocol/parser.ts'
 import type { FailureCode } from './failure.ts'
 import { giveMessage, type Message } from './message.ts'
 import type { ReplyTarget } from './reply-target.ts'
@@ -25,6 +26,32 @@ export interface Joiner {
   readonly partial: boolean
   /** true: where the pool is `strict`, a failure also closes the client, as nutcracker does after a failed multi-get. */
   readonly closesWhenStrict: boolean
+  /** Set where large replies need not be gathered: they are lists with one value for each key of their fragment. */
+  readonly streaming?: ValueStreaming
+}
+
+/** How a joiner's values go out while others still arrive. See `joined-stream.ts`. */
+export interface ValueStreaming {
+  /**
+   * A fragment's reply has begun: [start, end) of buf is as much as is here of it.
+   * @returns the place of its first value, or -1 when it is to be gathered: no list of so many values as the fragment has keys.
+   */
+  firstValue(group: FragmentGroup, fragment: Message, buf: Uint8Array, start: number, end: number): number
+  newScanner(values: number): ValueScanner
+  /** Writes what stands before the first value of the whole reply. */
+  writeHead(group: FragmentGroup, client: ReplyTarget): void
+  /** Moves `replyStart` of a gathered reply past one value. */
+  skipValue(fragment: Message): void
+}
+
+/** A reply that is put together while its parts arrive. */
+export interface GroupStream {
+  /** A part of it is out. */
+  readonly begun: boolean
+  /** A fragment is answered or has failed, or the parent has come to the head of its client's queue. */
+  advance(): void
+  finish(client: ReplyTarget): void
+  release(): void
 }
 
 /** Reply for the whole request when a fragment failed. */
@@ -50,6 +77,8 @@ export class FragmentGroup {
   failedFragments = 0
   /** Bytes of replies that are kept. */
   heldBytes = 0
+  /** Set once a fragment's reply is too large to be gathered. */
+  stream: GroupStream | null = null
 
   constructor(joiner: Joiner, parent: Message, owners: Uint16Array, keyCount: number) {
     this.joiner = joiner
@@ -70,6 +99,7 @@ export class FragmentGroup {
 
   /** Gives back the fragments that no server connection holds any more. */
   release(): void {
+    this.stream?.release()
     for (const fragment of this.fragments) {
       fragment.group = null
       if (!fragment.queued) giveMessage(fragment)

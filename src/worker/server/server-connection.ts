@@ -15,11 +15,13 @@ import { ServerStat } from '../../shared/stat-fields.ts'
 import { OWNED_CHUNK_BYTES, Socket, type SocketOwner } from '../io/socket.ts'
 import { MESSAGE_BYTES } from '../memory/lent-memory.ts'
 import { Tail } from '../memory/tail.ts'
-import { deliver, deliverFailure, deliverStateLoss, emitReady } from '../request/delivery.ts'
+import { deliver, deliverFailure, deliverStateLoss, emitReady, fragmentDone } from '../request/delivery.ts'
 import { FAILURE_TEXTS, Failure, type FailureCode, failureOf } from '../request/failure.ts'
+import { JoinedStream } from '../request/joined-stream.ts'
 import { giveMessage, type Message, MessageKind } from '../request/message.ts'
 import { CloseReason, type ReplyTarget } from '../request/reply-target.ts'
 import { STREAM_BYTES, UPLOAD_STALL_MS } from '../request/stream-limits.ts'
+import { LargePart } from './large-part.ts'
 import { MAX_WAITING_REQUESTS } from './reconnection.ts'
 import { Drop, ReplyDrop } from './reply-drop.ts'
 import type { RequestStream } from './request-stream.ts'
@@ -93,6 +95,8 @@ export class ServerConnection implements SocketOwner {
   upload: RequestStream | null = null
   /** Bytes still to come of a large reply that goes to its client piece by piece; its message heads the queue. */
   private streamLeft = 0
+  /** A large reply to a fragment that goes to its client by way of the other fragments' values; the fragment heads the queue. */
+  private part: LargePart | null = null
   /** Not read, because the client of the large reply at the head takes it slowly, or awaits other replies first. */
   private paused = false
   /** The large reply at the head lies in the tail, as far as it is here, until its client's earlier requests are answered. */
@@ -328,6 +332,10 @@ export class ServerConnection implements SocketOwner {
       at = this.continueReply(buf, 0, length)
       if (this.state === ConnectionState.closed) return
     }
+    if (this.part !== null) {
+      at = this.continuePart(this.part, buf, at, length)
+      if (at < 0) return
+    }
     while (this.tail !== null && at < length) {
       at += this.tail.fill(buf, at, length, this.parser.need)
       this.parseTail()
@@ -354,6 +362,13 @@ export class ServerConnection implements SocketOwner {
         if (parser.need >= STREAM_BYTES && parser.exact && this.beginReply(parser.need)) {
           this.continueReply(buf, at, end)
           return
+        }
+        if (parser.need >= STREAM_BYTES && !parser.exact) {
+          const first = this.beginPart(buf, at, end)
+          if (first >= 0) {
+            this.continuePart(this.part!, buf, first, end)
+            return
+          }
         }
         if (this.head === null && this.holder === null) {
           // The beginning of a reply that nobody asked for: what comes next must not be taken for its end.
@@ -438,6 +453,79 @@ export class ServerConnection implements SocketOwner {
   }
 
   /**
+   * A large reply to a fragment need not be gathered where its values can go out one by one.
+   * @returns the place of its first value in buf, or -1 when it must be gathered.
+   */
+  private beginPart(buf: Uint8Array, start: number, end: number): number {
+    const fragment = this.head
+    const group = fragment === null ? null : fragment.group
+    // A reply above `max_message_bytes` must be seen as a whole before a part of it is out.
+    if (fragment === null || group === null || fragment.expired || this.server.pool.config.maxMessageBytes > 0)
+      return -1
+    const { streaming } = group.joiner
+    if (streaming === undefined || this.holder !== null || this.upload !== null || group.failed) return -1
+    const first = streaming.firstValue(group, fragment, buf, start, end)
+    if (first < 0) return -1
+    const stream = (group.stream as JoinedStream | null) ?? new JoinedStream(group, streaming)
+    group.stream = stream
+    this.part = new LargePart(fragment, stream, streaming.newScanner(group.keyCounts[fragment.fragmentIndex]))
+    this.patienceMs = SLOW_PATIENCE_MS
+    this.graceMs = GRACE_MS
+    this.parser.reset()
+    stream.open(fragment, this)
+    return first
+  }
+
+  private beginPartOfTail(start: number): boolean {
+    const tail = this.tail!
+    const first = this.beginPart(tail.buf, start, tail.length)
+    if (first < 0) return false
+    this.tail = null
+    this.continuePart(this.part!, tail.buf, first, tail.length)
+    tail.give()
+    return true
+  }
+
+  /** Passes on what is here of a large part. @returns the place after it, or -1 when the connection is closed. */
+  private continuePart(part: LargePart, buf: Uint8Array, start: number, end: number): number {
+    const { fragment, stream } = part
+    const stop = part.take(buf, start, end)
+    if (stop < 0) this.fail(Failure.invalid)
+    // A failed fragment may have closed its client, and the client other connections.
+    if (this.state === ConnectionState.closed) return -1
+    if (!part.done) {
+      const client = stream.receiver
+      if (client !== null) this.pauseForTurn(part, client)
+      return stop
+    }
+    this.part = null
+    this.unlinkHead(fragment)
+    this.server.unpark(this)
+    this.server.health.countSuccess()
+    this.tally.addReply(part.bytes)
+    fragmentDone(fragment.group!)
+    if (this.state === ConnectionState.closed) return -1
+    if (this.head === null && stop === end) this.idle()
+    return stop
+  }
+
+  /** The client is slow, or other fragments' values come first: where no other client waits on this connection, the server waits. */
+  private pauseForTurn({ fragment, stream }: LargePart, client: ReplyTarget): void {
+    if (stream.isTurnOf(fragment)) {
+      if (client.socket.pendingBytes >= PAUSE_BYTES) this.holdBack(client)
+    } else if (stream.keptBytesOf(fragment) >= PAUSE_BYTES) {
+      const alone = this.isAlone(client) && this.server.park(this)
+      if (alone) {
+        this.stopReading()
+        if (fragment.serverNext !== null) client.holdNext()
+      } else if (this.graceMs > 0) {
+        this.stopReading()
+        this.graceEndsMs = this.server.pool.context.turn.nowMs + this.graceMs
+      }
+    }
+  }
+
+  /**
    * The client does not take its large reply as fast as it comes. Where nobody else waits on this connection, it waits for the client. Else
    * it waits for a moment, and is then read on for the others, until the client has its hard limit waiting.
    */
@@ -482,7 +570,7 @@ export class ServerConnection implements SocketOwner {
   /** Nobody but this client awaits anything on this connection. */
   private isAlone(client: ReplyTarget): boolean {
     for (let message = this.head; message !== null; message = message.serverNext) {
-      const other = message.group === null ? receiverOf(message) : message.group.parent.client
+      const other = receiverOf(message)
       if (other !== null && other !== client) return false
     }
     return true
@@ -524,9 +612,10 @@ export class ServerConnection implements SocketOwner {
       this.resume()
       return
     }
-    const ready = this.awaitsTurn
-      ? client === null || client.head === this.head
-      : this.patienceEndsMs > 0 && client !== null && client.socket.unwrittenBytes * 2 <= client.hardLimitBytes
+    let ready = false
+    if (this.awaitsTurn) ready = client === null || client.head === this.head
+    else if (client === null) ready = true
+    else if (this.patienceEndsMs > 0) ready = client.socket.unwrittenBytes * 2 <= client.hardLimitBytes
     if (ready) {
       if (client?.source === this) client.source = null
       this.resume()
@@ -577,6 +666,7 @@ export class ServerConnection implements SocketOwner {
         else if (this.refuses(parser.need, tail.length - at)) this.refuseTail(at)
         else if (!this.paused && parser.need >= STREAM_BYTES && parser.exact && this.beginReply(parser.need))
           this.continueTail(at)
+        else if (parser.need >= STREAM_BYTES && !parser.exact && this.beginPartOfTail(at)) return
         else if (at > 0) tail.skip(at)
         return
       }
@@ -688,7 +778,7 @@ export class ServerConnection implements SocketOwner {
       this.checkPause(nowMs)
     }
     if (timeoutMs === 0) return
-    const passing = this.streamLeft > 0 || this.paused || this.gathersLarge
+    const passing = this.streamLeft > 0 || this.part !== null || this.paused || this.gathersLarge
     if (passing && !this.paused && nowMs - this.progressMs >= timeoutMs) {
       this.fail(Failure.timedOut)
       return
@@ -831,6 +921,7 @@ export class ServerConnection implements SocketOwner {
     this.upload = null
     // A part of a large reply is out: its client can only be closed.
     if (this.streamLeft > 0) receiverOf(this.head!)?.close(CloseReason.error)
+    this.part = null
     this.tally.close()
     this.socket.close()
     if (this.waitingSinceMs >= 0) server.reconnection.forget(this)
@@ -866,5 +957,6 @@ export class ServerConnection implements SocketOwner {
 
 /** Who gets the reply to a forwarded request; null = nobody any more. */
 function receiverOf(message: Message): ReplyTarget | null {
-  return message.expired ? null : message.client
+  if (message.expired) return null
+  return message.group === null ? message.client : message.group.parent.client
 }

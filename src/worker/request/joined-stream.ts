@@ -1,0 +1,183 @@
+/**
+ * The reply to a split request that is too large to be gathered: its values go to the client in the order of the keys while the servers
+ * still send them. Data plane; made by the first server connection that has a large part of it.
+ *
+ *     server 0 ─▶ a ……… c ………        the next value: straight to the client
+ *     server 1 ─▶ b ……… d ………        values before their turn: kept, or left with the server (`server-connection.ts`)
+ *
+ * It begins when the parent heads its client's queue and every fragment has a reply that is a list of values. From then on a failure can only
+ * close the client, because a part of the reply is out.
+ */
+
+import { type HoldChunk, holdBytes, releaseHold } from '../memory/reply-arena.ts'
+import type { Message } from './message.ts'
+import type { ReplySource, ReplyTarget } from './reply-target.ts'
+import type { FragmentGroup, GroupStream, ValueStreaming } from './split-request.ts'
+import { STREAM_BYTES } from './stream-limits.ts'
+
+/** From here on bytes go to the kernel from where they lie, as a single reply's do. */
+const WRITE_THROUGH_BYTES = 8_192
+
+/** Bytes [start, end) of a value that came before its turn. */
+interface Piece {
+  readonly chunk: HoldChunk
+  readonly start: number
+  readonly end: number
+  /** The value's last one. */
+  readonly endsValue: boolean
+}
+
+/** A fragment whose reply is arriving. */
+interface Part {
+  readonly source: ReplySource
+  /** Pieces [sent, pieces.length) still wait. */
+  readonly pieces: Piece[]
+  sent: number
+  keptBytes: number
+}
+
+export class JoinedStream implements GroupStream {
+  begun = false
+  private readonly group: FragmentGroup
+  private readonly streaming: ValueStreaming
+  /** By fragment; null = its reply was, or will be, gathered. */
+  private readonly parts: (Part | null)[]
+  /** Keys before this one have gone out. */
+  private nextKey = 0
+  private sentBytes = 0
+
+  constructor(group: FragmentGroup, streaming: ValueStreaming) {
+    this.group = group
+    this.streaming = streaming
+    this.parts = group.fragments.map(() => null)
+  }
+
+  /** The reply to a fragment begins to arrive. @param source is resumed when it may be read on. */
+  open(fragment: Message, source: ReplySource): void {
+    this.parts[fragment.fragmentIndex] = { source, pieces: [], sent: 0, keptBytes: 0 }
+    this.advance()
+  }
+
+  /** Who still waits for the reply; null = the client is gone, or the request has failed: what comes is dropped. */
+  get receiver(): ReplyTarget | null {
+    return this.group.failed ? null : this.group.parent.client
+  }
+
+  /** The next value is this fragment's. */
+  isTurnOf(fragment: Message): boolean {
+    return this.begun && this.group.owners[this.nextKey] === fragment.fragmentIndex
+  }
+
+  /** Bytes of the fragment that wait for their turn. */
+  keptBytesOf(fragment: Message): number {
+    return this.parts[fragment.fragmentIndex]!.keptBytes
+  }
+
+  /** Takes bytes [start, end) of the fragment's current value. They are valid during the call. */
+  put(fragment: Message, buf: Uint8Array, start: number, end: number, endsValue: boolean): void {
+    const client = this.receiver
+    if (client === null) return
+    if (!this.isTurnOf(fragment)) {
+      this.keep(this.parts[fragment.fragmentIndex]!, client, buf, start, end, endsValue)
+      return
+    }
+    this.sentBytes += end - start
+    if (end - start >= WRITE_THROUGH_BYTES) client.socket.writeThrough(buf, start, end)
+    else client.socket.append(buf, start, end)
+    if (!endsValue) return
+    this.nextKey++
+    this.advance()
+  }
+
+  private keep(part: Part, client: ReplyTarget, buf: Uint8Array, start: number, end: number, endsValue: boolean): void {
+    const bytes = end - start
+    const chunk = holdBytes(buf, start, end)
+    part.pieces.push({ chunk, start: chunk.used - bytes, end: chunk.used, endsValue })
+    part.keptBytes += bytes
+    this.group.heldBytes += bytes
+    client.heldBytes += bytes
+  }
+
+  /** Sends what may go out by now, and lets the server whose value comes next go on. */
+  advance(): void {
+    const client = this.receiver
+    if (client === null) {
+      for (const part of this.parts) part?.source.resume()
+      return
+    }
+    if (!this.begun && !this.begin(client)) return
+    const { owners, keyCount } = this.group
+    const sentBefore = this.sentBytes
+    while (this.nextKey < keyCount && this.sendValue(owners[this.nextKey], client)) this.nextKey++
+    // What was kept goes out at once: the client may have that much waiting.
+    if (this.sentBytes > sentBefore) client.noteReply(this.sentBytes)
+    if (this.nextKey < keyCount) this.parts[owners[this.nextKey]]?.source.resume()
+  }
+
+  private begin(client: ReplyTarget): boolean {
+    const { group, parts } = this
+    if (client.head !== group.parent) return false
+    for (const [i, fragment] of group.fragments.entries()) {
+      if (parts[i] === null && fragment.reply === null) return false
+    }
+    this.begun = true
+    client.beginStream(STREAM_BYTES + group.heldBytes)
+    this.streaming.writeHead(group, client)
+    return true
+  }
+
+  /** Sends what is here of the fragment's next value. @returns true when it was all. */
+  private sendValue(fragmentIndex: number, client: ReplyTarget): boolean {
+    const part = this.parts[fragmentIndex]
+    if (part === null) {
+      const fragment = this.group.fragments[fragmentIndex]
+      const from = fragment.replyStart
+      this.streaming.skipValue(fragment)
+      this.sentBytes += fragment.replyStart - from
+      client.socket.append(fragment.reply!, from, fragment.replyStart)
+      return true
+    }
+    while (part.sent < part.pieces.length) {
+      const piece = part.pieces[part.sent]
+      part.sent++
+      this.sendPiece(part, piece, client)
+      if (piece.endsValue) return true
+    }
+    part.pieces.length = 0
+    part.sent = 0
+    return false
+  }
+
+  private sendPiece(part: Part, piece: Piece, client: ReplyTarget): void {
+    const { chunk, start, end } = piece
+    const bytes = end - start
+    part.keptBytes -= bytes
+    this.group.heldBytes -= bytes
+    client.heldBytes -= bytes
+    this.sentBytes += bytes
+    if (chunk.single) client.socket.appendOwned(chunk.buf, start, end)
+    else client.socket.append(chunk.buf, start, end)
+    releaseHold(chunk)
+  }
+
+  /** All fragments are in, none failed, and the parent heads the queue: the rest goes out. */
+  finish(client: ReplyTarget): void {
+    const { group } = this
+    // The caller has taken all that was kept out of the client's account already.
+    client.heldBytes += group.heldBytes
+    this.advance()
+    client.heldBytes -= group.heldBytes
+    client.noteReply(this.sentBytes)
+    client.endStream()
+  }
+
+  /** Gives back what was kept. */
+  release(): void {
+    for (const part of this.parts) {
+      if (part === null) continue
+      for (let i = part.sent; i < part.pieces.length; i++) releaseHold(part.pieces[i].chunk)
+      part.pieces.length = 0
+      part.sent = 0
+    }
+  }
+}
