@@ -134,7 +134,8 @@ describe.skipIf(skipped !== '')('the Debian package', { retry: 0 }, () => {
     try {
       await waitUntil(() => said.startsWith('served\n'), 'the clients to be served')
       root.must('dpkg', '-i', root.bring(second))
-      await waitUntil(() => mainPid() !== old, 'the new process to be the main one', 45_000)
+      expect(mainPid()).not.toBe(old)
+      await waitUntil(() => root.run('test', '-d', `/proc/${old}`).status === 1, 'the old process to end', 45_000)
     } finally {
       clients.kill('SIGTERM')
       await once(clients, 'close')
