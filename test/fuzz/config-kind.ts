@@ -5,7 +5,7 @@
 
 import { readFileSync } from 'node:fs'
 import { diffConfigs } from '../../src/config/diff.ts'
-import { DIRECTIVES, isSetting } from '../../src/config/directives.ts'
+import { DIRECTIVES, isSetting, type NumberDirective } from '../../src/config/directives.ts'
 import { type ConfigResult, parseConfig } from '../../src/config/load.ts'
 import { fillTable, shapeOf, tableInput } from '../../src/routing/ring-table.ts'
 import type { PoolConfig } from '../../src/shared/config.ts'
@@ -77,7 +77,7 @@ function checkPool(bytes: Buffer, pool: PoolConfig): void {
     const value = pool[directive.field]
     const isGood =
       directive.type === 'number'
-        ? Number.isInteger(value) && value !== null && Number(value) >= directive.min && Number(value) <= directive.max
+        ? isInRange(directive, value)
         : directive.type === 'bool'
           ? typeof value === 'boolean'
           : directive.type === 'name'
@@ -100,4 +100,8 @@ function checkPool(bytes: Buffer, pool: PoolConfig): void {
 
 function fail(bytes: Buffer, what: string): never {
   throw new Fault('config', `${printable(bytes, 300)} ${what}`)
+}
+
+function isInRange({ default: automatic, min, max }: NumberDirective, value: unknown): boolean {
+  return value === automatic || (Number.isInteger(value) && Number(value) >= min && Number(value) <= max)
 }
