@@ -15,6 +15,21 @@ const BOOTSTRAP_TIMEOUT_MS = 300_000
 const BOOT_TIMEOUT_MS = 60_000
 const COMMAND_TIMEOUT_MS = 120_000
 
+/** Where hierarchies of cgroups are mounted: systemd's own, the hybrid form's second one, or the only one. */
+const CGROUPS = ['/sys/fs/cgroup/systemd', '/sys/fs/cgroup/unified', '/sys/fs/cgroup']
+
+/** Runs first, so that the cgroups that systemd makes lie below one that can be removed. */
+const ENTER = `
+name=$1
+shift
+for hierarchy in ${CGROUPS.join(' ')}; do
+  if [ -f "$hierarchy/cgroup.procs" ] && mkdir "$hierarchy/$name"; then
+    echo $$ > "$hierarchy/$name/cgroup.procs"
+  fi
+done
+exec "$@"
+`
+
 /** Runs in the new namespaces. systemd wants its cgroups, and of /dev only what a container gives it. */
 const BOOT = `
 set -e
@@ -98,7 +113,8 @@ export class DebianRoot {
     const script = join(this.#folder, 'boot.sh')
     writeFileSync(script, BOOT)
     const namespaces = ['--pid', '--mount', '--uts', '--ipc', '--net', '--cgroup', '--fork', '--kill-child']
-    this.#unshare = spawn('setpriv', ['--pdeathsig', 'KILL', 'unshare', ...namespaces, 'sh', script, this.path], {
+    const unshare = ['setpriv', '--pdeathsig', 'KILL', 'unshare', ...namespaces, 'sh', script, this.path]
+    this.#unshare = spawn('sh', ['-c', ENTER, 'enter', basename(this.#folder), ...unshare], {
       stdio: ['ignore', 'ignore', 'inherit'],
     })
     const pid = this.#unshare.pid!
@@ -153,6 +169,11 @@ export class DebianRoot {
       const ended = new Promise(resolve => child.once('exit', resolve))
       process.kill(this.#init, 'SIGKILL')
       await ended
+      for (const hierarchy of CGROUPS) {
+        const group = join(hierarchy, basename(this.#folder))
+        // Only rmdir removes a cgroup, the innermost first.
+        spawnSync('find', [group, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', ';'], { stdio: 'ignore' })
+      }
     }
     rmSync(this.#folder, { recursive: true, force: true })
   }
