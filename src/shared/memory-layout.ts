@@ -8,6 +8,7 @@
  *     ├ health       Int32[8] + Float64[4] a server  state, failures, retry time            Atomics, any thread
  *     ├ pool heads   Int32[8] a pool                 table epoch, live servers              Atomics; epoch only by the primary
  *     ├ script marks Int32[2048] a pool             what is known of its scripts            Atomics, any thread (`script-marks.ts`)
+ *     ├ subscribes   Int32[16] a pool and worker    subscriptions begun, settled            Atomics; single writer
  *     └ tables       two halves a pool               points, serverOfPoint, buckets                see below
  *
  * A pool's routing table is published in two halves; the current one is half `epoch & 1`. No thread ever waits for another: a reader keeps a
@@ -44,8 +45,11 @@ export const Control = {
  */
 export const LISTENERS_A_WORKER = 8
 
-/** Int32 indexes into a worker's block. `clients` = clients held plus those on their way; `turns` grows by one a loop turn with work. */
-export const WorkerSlot = { clients: 0, turns: 1, state: 2 } as const
+/**
+ * Int32 indexes into a worker's block. `clients` = clients held plus those on their way; `turns` grows by one a loop turn with work. `asked`,
+ * `answered`: questions of other workers (`worker/io/poll-barrier.ts`), on a cache line of their own; they wrap.
+ */
+export const WorkerSlot = { clients: 0, turns: 1, state: 2, asked: 16, answered: 17 } as const
 export const WorkerState = { starting: 0, running: 1, draining: 2, gone: 3 } as const
 
 /**
@@ -63,6 +67,9 @@ export const HealthTime = { retryAtMs: 0, ejectedAtMs: 1, lostAtMs: 2, lossLogge
  * written or was written last; only routing looks at it.
  */
 export const PoolHead = { epoch: 0, liveServers: 1, building: 2 } as const
+
+/** Int32 indexes into a worker's counters of one pool's subscriptions (`worker/redis/publish-order.ts`). They wrap. */
+export const Subscribes = { begun: 0, settled: 1 } as const
 
 /**
  * Int32 indexes into the head of a table half. `checksum`: CRC-32C of everything in the half behind it. `pointCount` 0: no server is live.
@@ -85,6 +92,8 @@ const WORKER_INTS = 32
 const HEALTH_INTS = 8
 const HEALTH_DOUBLES = 4
 const POOL_HEAD_INTS = 8
+/** A cache line: each has a writer of its own. */
+const SUBSCRIBES_INTS = 16
 const ROW_STEP_DOUBLES = 16
 
 /**
@@ -113,6 +122,7 @@ export class SharedLayout {
   readonly #healthAt: number
   readonly #healthTimesAt: number
   readonly #poolHeadsAt: number
+  readonly #subscribesAt: number
   readonly #scriptMarksAt: number
   readonly #tablesAt: number[] = []
   readonly #serverCount: number
@@ -136,7 +146,8 @@ export class SharedLayout {
     this.#healthTimesAt = align128(this.#healthAt + servers * HEALTH_INTS * 4)
     this.#poolHeadsAt = align128(this.#healthTimesAt + servers * HEALTH_DOUBLES * 8)
     this.#scriptMarksAt = align128(this.#poolHeadsAt + pools.length * POOL_HEAD_INTS * 4)
-    let at = this.#scriptMarksAt + pools.length * SCRIPT_MARKS_INTS * 4
+    this.#subscribesAt = align128(this.#scriptMarksAt + pools.length * SCRIPT_MARKS_INTS * 4)
+    let at = align128(this.#subscribesAt + pools.length * workers * SUBSCRIBES_INTS * 4)
     for (const pool of pools) {
       this.#tablesAt.push(at)
       at += 2 * tableHalfBytes(pool)
@@ -188,6 +199,12 @@ export class SharedLayout {
   /** For `ScriptMarks`. */
   scriptMarks(shared: SharedArrayBuffer, pool: number): Int32Array {
     return new Int32Array(shared, this.#scriptMarksAt + pool * SCRIPT_MARKS_INTS * 4, SCRIPT_MARKS_INTS)
+  }
+
+  /** A worker's counters of a pool's subscriptions (`Subscribes`). */
+  subscribes(shared: SharedArrayBuffer, pool: number, worker: number): Int32Array {
+    const at = this.#subscribesAt + (pool * this.workers + worker) * SUBSCRIBES_INTS * 4
+    return new Int32Array(shared, at, SUBSCRIBES_INTS)
   }
 
   /** @param half 0 or 1. */

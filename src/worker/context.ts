@@ -11,6 +11,7 @@ import { ProcessStat } from '../shared/stat-fields.ts'
 import { ClientWatches, IDLE_CHECK_MS } from './client/client-watches.ts'
 import { Drain } from './client/drain.ts'
 import type { PoolClients } from './client/pool-clients.ts'
+import { PollBarrier } from './io/poll-barrier.ts'
 import { Questions } from './io/questions.ts'
 import { Timer } from './io/timer.ts'
 import { Turn } from './io/turn.ts'
@@ -48,6 +49,7 @@ export class Context implements WorkerScope {
   private retired: PoolClients[] = []
   /** This worker's statistics row of the current generation. */
   row: Float64Array = new Float64Array(2)
+  readonly barrier: PollBarrier
   /** This worker's block (`WorkerSlot`). */
   slot: Int32Array = new Int32Array(4)
   /** Every worker's block. */
@@ -73,6 +75,7 @@ export class Context implements WorkerScope {
     this.log = options.log
     this.limitedLog = new LimitedLog(options.log, 'this worker')
     this.post = options.post
+    this.barrier = new PollBarrier(options.workerIndex)
     this.memory = new MemoryGuard(this, options.memoryLimitBytes)
     this.questions = new Questions({ workers: this.workers, post: this.post, beginTurn: () => this.turn.begin() })
     this.turn.hooks = this
@@ -186,6 +189,7 @@ export class Context implements WorkerScope {
     this.row = layout.row(next.shared, this.workerIndex + 1)
     this.slots = Array.from({ length: this.workers }, (_, worker) => layout.worker(next.shared, worker))
     this.slot = this.slots[this.workerIndex]
+    this.barrier.attach(this.slots)
     this.control = layout.control(next.shared)
     if (this.generation >= 0) {
       this.row[ProcessStat.currConnections] += oldRow[ProcessStat.currConnections]

@@ -3,6 +3,7 @@
 import type { LimitedLog } from '../../log/limited-log.ts'
 import type { Logger } from '../../log/log.ts'
 import type { FromWorker } from '../../shared/messages.ts'
+import type { PollBarrier } from './poll-barrier.ts'
 import type { Questions } from './questions.ts'
 import type { Timer } from './timer.ts'
 import type { Turn } from './turn.ts'
@@ -20,6 +21,8 @@ export interface Publishable {
 export interface WorkerScope {
   readonly turn: Turn
   readonly timer: Timer
+  /** Whether other workers have read what had come. */
+  readonly barrier: PollBarrier
   readonly workerIndex: number
   readonly workers: number
   readonly mbufBytes: number

@@ -40,7 +40,7 @@ export function pubsubRequest(
   switch (parser.command.name) {
     case 'PUBLISH':
     case 'SPUBLISH':
-      protocol.forward(client, parser, buf, 1)
+      if (!protocol.publishOrder.holdsBack(client)) protocol.forward(client, parser, buf, 1)
       return
     case 'PUBSUB':
       askAll(protocol, client, parser, buf)
@@ -94,13 +94,15 @@ export function subscriberRequest(
 
 /** (Un)subscribes to each name in turn, one confirmation each. */
 function change(client: Client, parser: RespRequestParser, buf: Uint8Array, topic: number, subscribes: boolean): void {
-  if (client.pending > 0) {
-    client.postpone(true)
-    return
-  }
   const session = sessionOf(client)
   session.subscriptions ??= new Subscriptions(session)
   const { subscriptions } = session
+  const postponed = client.pending > 0
+  if (subscribes) subscriptions.arrived(postponed)
+  if (postponed) {
+    client.postpone(true)
+    return
+  }
   const { args, argCount, start } = parser
   for (let arg = 1; arg < argCount; arg++) {
     const name = latin1(buf, start + args[arg * 2], start + args[arg * 2 + 1])
@@ -112,6 +114,7 @@ function change(client: Client, parser: RespRequestParser, buf: Uint8Array, topi
     for (const name of names) subscriptions.unsubscribe(topic, name)
     if (names.length === 0) subscriptions.unsubscribe(topic, null)
   }
+  subscriptions.confirmed(0)
   subscriptions.endIfUnused()
   settle(client, client.authenticated)
   client.holdNext()

@@ -30,6 +30,7 @@ import { inlineRequest } from './inline-request.ts'
 import { keyspaceRequest } from './keyspace.ts'
 import { argumentAsBulk, localRequest } from './local.ts'
 import { multiKeyRequest, scriptRequest } from './multikey.ts'
+import { PublishOrder } from './publish-order.ts'
 import { pubsubRequest } from './pubsub.ts'
 import { unansweredRequest } from './reply-mode.ts'
 import type { RequestWatch, WatchOwner } from './request-watch.ts'
@@ -66,6 +67,7 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
   readonly scripts: ScriptBook
   /** Scripts and functions that its clients loaded. */
   readonly loading: ScriptLoading
+  readonly publishOrder: PublishOrder
   /** Takes the rewritten form of inline requests apart. */
   readonly inlineParser: RespRequestParser = new RespRequestParser()
 
@@ -73,6 +75,7 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
     this.pool = pool
     this.scripts = new ScriptBook(pool)
     this.loading = new ScriptLoading(pool)
+    this.publishOrder = new PublishOrder(pool)
   }
 
   newRequestParser(): RequestParser {

@@ -20,6 +20,8 @@ import { FragmentGroup, type Joiner } from '../request/split-request.ts'
 import type { Server } from '../server/server.ts'
 import { type ConnectionHolder, ConnectionState, type ServerConnection } from '../server/server-connection.ts'
 import { AbsentServers } from './absent-servers.ts'
+import type { PublishOrder } from './publish-order.ts'
+import type { RedisProtocol } from './redis-protocol.ts'
 import { type RedisSession, refuseConnection } from './session.ts'
 import { Topic } from './state.ts'
 import { Internal, queueInternal, wireRequest } from './wire-request.ts'
@@ -52,11 +54,35 @@ export class Subscriptions implements ConnectionHolder {
   /** The last request's confirmations are still to come, unless the client has nothing under way. */
   private confirming = false
   private ended = false
+  /** Number of the request that is being confirmed, or came last, for `PublishOrder`; 0 = none. */
+  private arrival = 0
+  /** Another request has come, and is postponed. */
+  private awaitsNext = false
+  /** Names whose confirmation is still to come. */
+  private unconfirmed = 0
   private readonly absent: AbsentServers = new AbsentServers(server => this.returned(server))
   private readonly joiner: Joiner = new ConfirmJoiner(this)
 
   constructor(session: RedisSession) {
     this.session = session
+  }
+
+  private get order(): PublishOrder {
+    return (this.session.client.pool.protocol as RedisProtocol).publishOrder
+  }
+
+  /** A request to subscribe has come. @param postponed it comes again. */
+  arrived(postponed: boolean): void {
+    this.awaitsNext = postponed
+    if (this.arrival === 0) this.arrival = this.order.begin()
+  }
+
+  /** This many names are confirmed: publishes that came since then go on when none is left. */
+  confirmed(names: number): void {
+    this.unconfirmed -= names
+    if (this.arrival === 0 || this.unconfirmed > 0 || this.awaitsNext) return
+    this.order.settle(this.arrival)
+    this.arrival = 0
   }
 
   /** What it is subscribed to, of all kinds. */
@@ -147,6 +173,7 @@ export class Subscriptions implements ConnectionHolder {
       return
     }
     this.confirming = true
+    this.unconfirmed++
     const parent = takeMessage(client, MessageKind.parent)
     const group = new FragmentGroup(this.joiner, parent, NO_OWNERS, 0)
     parent.group = group
@@ -270,6 +297,7 @@ export class Subscriptions implements ConnectionHolder {
   /** The client is gone, or has said RESET. */
   leave(): void {
     this.ended = true
+    if (this.arrival > 0) this.order.settle(this.arrival)
     this.absent.clear()
     for (const connection of [...this.connections.values()]) connection.close(Failure.closed)
   }
@@ -302,6 +330,7 @@ class ConfirmJoiner implements Joiner {
   write(group: FragmentGroup, client: ReplyTarget): void {
     const { reply, replyEnd } = group.parent
     client.socket.append(reply!, 0, replyEnd)
+    this.subscriptions.confirmed(1)
   }
 
   /** A server was lost meanwhile: it is subscribed to when it is back. */
