@@ -23,7 +23,7 @@ import { CloseReason, type ReplyTarget } from '../request/reply-target.ts'
 import { STREAM_BYTES, UPLOAD_STALL_MS } from '../request/stream-limits.ts'
 import { LargePart } from './large-part.ts'
 import { MAX_WAITING_REQUESTS } from './reconnection.ts'
-import { Drop, ReplyDrop } from './reply-drop.ts'
+import { ReplyRest, Rest } from './reply-rest.ts'
 import type { RequestStream } from './request-stream.ts'
 import type { Server } from './server.ts'
 import { isLocal } from './server-health.ts'
@@ -97,6 +97,9 @@ export class ServerConnection implements SocketOwner {
   private streamLeft = 0
   /** A large reply to a fragment that goes to its client by way of the other fragments' values; the fragment heads the queue. */
   private part: LargePart | null = null
+  /** A large list that goes to its client piece by piece; its message heads the queue. */
+  private list: ReplyRest | null = null
+  private listBytes = 0
   /** Not read, because the client of the large reply at the head takes it slowly, or awaits other replies first. */
   private paused = false
   /** The large reply at the head lies in the tail, as far as it is here, until its client's earlier requests are answered. */
@@ -116,7 +119,7 @@ export class ServerConnection implements SocketOwner {
   /** Its last reply is at hand while `ServerProtocol.inspect` looks at it. */
   parser: ReplyParser
   /** The rest of a reply that was too large, and is answered. */
-  private drop: ReplyDrop | null = null
+  private drop: ReplyRest | null = null
   /** What the protocol keeps of what is queued here; null until it does. */
   protocolState: object | null = null
   private tail: Tail | null = null
@@ -323,7 +326,7 @@ export class ServerConnection implements SocketOwner {
     let at = 0
     if (this.drop !== null) {
       at = this.drop.take(buf, 0, length)
-      if (at === Drop.malformed) this.fail(Failure.invalid)
+      if (at === Rest.malformed) this.fail(Failure.invalid)
       if (at < 0) return
       this.drop = null
       if (at === length && this.head === null) this.idle()
@@ -334,6 +337,10 @@ export class ServerConnection implements SocketOwner {
     }
     if (this.part !== null) {
       at = this.continuePart(this.part, buf, at, length)
+      if (at < 0) return
+    }
+    if (this.list !== null) {
+      at = this.continueList(this.list, buf, at, length)
       if (at < 0) return
     }
     while (this.tail !== null && at < length) {
@@ -369,6 +376,7 @@ export class ServerConnection implements SocketOwner {
             this.continuePart(this.part!, buf, first, end)
             return
           }
+          if (this.beginList(buf, at, end)) return
         }
         if (this.head === null && this.holder === null) {
           // The beginning of a reply that nobody asked for: what comes next must not be taken for its end.
@@ -437,6 +445,13 @@ export class ServerConnection implements SocketOwner {
       this.fail(Failure.invalid)
       return stop
     }
+    this.finishStream(message, client)
+    if (this.head === null && this.state === ConnectionState.up) this.idle()
+    return stop
+  }
+
+  /** All of the large reply at the head has passed. @param client null = it was dropped. */
+  private finishStream(message: Message, client: ReplyTarget | null): void {
     this.unlinkHead(message)
     this.server.unpark(this)
     if (!message.expired) this.server.health.countSuccess()
@@ -448,8 +463,6 @@ export class ServerConnection implements SocketOwner {
     } else if (message.client === null) {
       giveMessage(message)
     }
-    if (this.head === null && this.state === ConnectionState.up) this.idle()
-    return stop
   }
 
   /**
@@ -476,14 +489,65 @@ export class ServerConnection implements SocketOwner {
     return first
   }
 
-  private beginPartOfTail(start: number): boolean {
+  /** The tail begins, at `start` of it, with a large reply whose size is not known yet. @returns false when it must be gathered. */
+  private passTail(start: number): boolean {
     const tail = this.tail!
     const first = this.beginPart(tail.buf, start, tail.length)
-    if (first < 0) return false
+    if (first < 0 && !this.beginList(tail.buf, start, tail.length)) return false
     this.tail = null
-    this.continuePart(this.part!, tail.buf, first, tail.length)
+    if (first >= 0) this.continuePart(this.part!, tail.buf, first, tail.length)
     tail.give()
     return true
+  }
+
+  /**
+   * A large list goes to its client piece by piece if nothing is due before it.
+   * @param start where the reply begins; as much as is here of it goes out.
+   * @returns false when it must be gathered.
+   */
+  private beginList(buf: Uint8Array, start: number, end: number): boolean {
+    const message = this.head
+    if (message === null || message.kind !== MessageKind.forward || message.tag !== 0) return false
+    if (this.holder !== null || this.upload !== null || this.server.pool.config.maxMessageBytes > 0) return false
+    const client = receiverOf(message)
+    if (client !== null && client.head !== message) return false
+    this.patienceMs = SLOW_PATIENCE_MS
+    this.graceMs = GRACE_MS
+    client?.beginStream(this.parser.need)
+    this.list = new ReplyRest(this.parser, buf, start, end)
+    this.parser = this.server.pool.protocol.newReplyParser(this.resp3)
+    this.listBytes = 0
+    this.passList(client, buf, start, end)
+    if (client !== null && client.socket.pendingBytes >= PAUSE_BYTES) this.holdBack(client)
+    return true
+  }
+
+  private passList(client: ReplyTarget | null, buf: Uint8Array, start: number, end: number): void {
+    this.listBytes += end - start
+    if (client !== null) client.socket.writeThrough(buf, start, end)
+  }
+
+  /** Passes on what is here of a large list. @returns the place after it, or -1 when the connection is closed. */
+  private continueList(list: ReplyRest, buf: Uint8Array, start: number, end: number): number {
+    const message = this.head!
+    const client = receiverOf(message)
+    const place = list.take(buf, start, end)
+    if (place === Rest.malformed || (place > 0 && buf[place - 1] !== LF)) {
+      this.fail(Failure.invalid)
+      return -1
+    }
+    const stop = place < 0 ? end : place
+    this.passList(client, buf, start, stop)
+    if (place < 0) {
+      if (client !== null && client.socket.pendingBytes >= PAUSE_BYTES) this.holdBack(client)
+      return stop
+    }
+    this.list = null
+    if (client !== null) this.tally.addReply(this.listBytes)
+    this.finishStream(message, client)
+    if (this.state === ConnectionState.closed) return -1
+    if (this.head === null && stop === end) this.idle()
+    return stop
   }
 
   /** Passes on what is here of a large part. @returns the place after it, or -1 when the connection is closed. */
@@ -636,7 +700,7 @@ export class ServerConnection implements SocketOwner {
   /** The request at the head gets an error in place of the reply that begins at `start`; what is still to come of that is dropped. */
   private refuseRest(buf: Uint8Array, start: number, end: number): void {
     const { parser, server } = this
-    this.drop = new ReplyDrop(parser, buf, start, end)
+    this.drop = new ReplyRest(parser, buf, start, end)
     this.parser = server.pool.protocol.newReplyParser(this.resp3)
     this.refuse(Math.max(parser.need, end - start))
   }
@@ -666,7 +730,7 @@ export class ServerConnection implements SocketOwner {
         else if (this.refuses(parser.need, tail.length - at)) this.refuseTail(at)
         else if (!this.paused && parser.need >= STREAM_BYTES && parser.exact && this.beginReply(parser.need))
           this.continueTail(at)
-        else if (parser.need >= STREAM_BYTES && !parser.exact && this.beginPartOfTail(at)) return
+        else if (parser.need >= STREAM_BYTES && !parser.exact && this.passTail(at)) return
         else if (at > 0) tail.skip(at)
         return
       }
@@ -778,7 +842,7 @@ export class ServerConnection implements SocketOwner {
       this.checkPause(nowMs)
     }
     if (timeoutMs === 0) return
-    const passing = this.streamLeft > 0 || this.part !== null || this.paused || this.gathersLarge
+    const passing = this.passes || this.paused || this.gathersLarge
     if (passing && !this.paused && nowMs - this.progressMs >= timeoutMs) {
       this.fail(Failure.timedOut)
       return
@@ -809,6 +873,11 @@ export class ServerConnection implements SocketOwner {
       server.health.countLoss(`no answer for ${timeoutMs} ms`)
     }
     if (this.requests === 0 || stalledMs >= timeoutMs * STALL_TIMEOUTS) this.close(Failure.timedOut)
+  }
+
+  /** A large reply is passing through. */
+  private get passes(): boolean {
+    return this.streamLeft > 0 || this.part !== null || this.list !== null
   }
 
   /** A large reply is arriving that cannot pass through: it goes to memory. */
@@ -920,8 +989,10 @@ export class ServerConnection implements SocketOwner {
     const { upload } = this
     this.upload = null
     // A part of a large reply is out: its client can only be closed.
-    if (this.streamLeft > 0) receiverOf(this.head!)?.close(CloseReason.error)
+    if (this.streamLeft > 0 || this.list !== null) receiverOf(this.head!)?.close(CloseReason.error)
     this.part = null
+    this.list?.close()
+    this.list = null
     this.tally.close()
     this.socket.close()
     if (this.waitingSinceMs >= 0) server.reconnection.forget(this)

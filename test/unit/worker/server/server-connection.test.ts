@@ -433,6 +433,89 @@ describe('large replies', () => {
   })
 })
 
+describe('large lists', () => {
+  const VALUE = bulk('v'.repeat(400_000))
+  const LIST = `*4\r\n${VALUE}*2\r\n:1\r\n${VALUE}$-1\r\n*3\r\n+a\r\n${bulk('')}${VALUE}`
+  const OF_SMALL = `*100000\r\n${bulk('small').repeat(100_000)}`
+
+  test.each([
+    ['of large values', LIST],
+    ['of many small values', OF_SMALL],
+  ])('%s pass through, and what comes behind is paired', async (_name, list) => {
+    await start({ answer: request => (request[0] === 'LRANGE' ? list : answerWithKey(request)) })
+    const wire = await harness.wire()
+    for (let i = 0; i < 3; i++) {
+      wire.send(Buffer.concat([encode('LRANGE', 'a', 0, -1), encode('GET', 'b'), encode('LRANGE', 'c', 0, -1)]))
+      expect(await texts(wire, 3)).toEqual([list, bulk('value-of-b'), list])
+    }
+    expect(harness.serverStat(0, 'responses')).toBe(9)
+    expect(harness.server.peers.length).toBe(1)
+  })
+
+  test.each([99_991, 262_144])('in pieces of %i bytes', async size => {
+    await start({ answer: silent })
+    const wire = await harness.wire()
+    wire.send(Buffer.concat([encode('LRANGE', 'a', 0, -1), encode('GET', 'b')]))
+    await harness.server.received(2)
+    const stream = Buffer.from(LIST + bulk('b'), 'latin1')
+    for (let at = 0; at < stream.length; at += size) {
+      const piece = stream.subarray(at, at + size)
+      const read = harness.connectionTo(0).socket.bytesRead
+      harness.server.peer.send(piece)
+      await waitUntil(() => harness.connectionTo(0).socket.bytesRead === read + piece.length, 'the piece to be read')
+    }
+    expect(await texts(wire, 2)).toEqual([LIST, bulk('b')])
+  })
+
+  test('that their client reads slowly stay with the server', async () => {
+    const large = `*2\r\n${bulk('x'.repeat(20_000_000))}${bulk('y'.repeat(20_000_000))}`
+    await start({ answer: request => (request[0] === 'LRANGE' ? large : answerWithKey(request)) })
+    const wire = await harness.wire()
+    const other = await harness.wire()
+    wire.socket.pause()
+    wire.send(encode('LRANGE', 'a', 0, -1))
+    await waitUntil(
+      () => [...harness.clients.members].some(client => client.source !== null),
+      'the server to be paused',
+    )
+    expect(Math.max(...[...harness.clients.members].map(client => client.memoryBytes))).toBeLessThan(3_000_000)
+    other.send(encode('GET', 'b'))
+    expect(await texts(other, 1)).toEqual([bulk('value-of-b')])
+    wire.socket.resume()
+    expect((await wire.redisReplies(1))[0]!.length).toBe(large.length)
+  })
+
+  test.each([
+    ['ends', (peer: { socket: { end(): void } }) => void peer.socket.end()],
+    ['sends what is no value', (peer: { send(text: string): void }) => peer.send('?\r\n')],
+  ])('whose server %s in the middle end the client', async (_name, act) => {
+    await start({ answer: silent })
+    const wire = await harness.wire()
+    wire.send(Buffer.concat([encode('LRANGE', 'a', 0, -1), encode('GET', 'b')]))
+    await harness.server.received(2)
+    harness.server.peer.send(`*3\r\n${VALUE}`)
+    await waitUntil(() => wire.received.length > 300_000, 'a part of the reply')
+    act(harness.server.peer)
+    expect((await wire.untilClosed()).indexOf('ERR')).toBe(-1)
+  })
+
+  test('whose client leaves in the middle are read to their end for the others', async () => {
+    await start({ answer: silent })
+    const [wire, other] = [await harness.wire(), await harness.wire()]
+    wire.send(encode('LRANGE', 'a', 0, -1))
+    await harness.server.received(1)
+    other.send(encode('GET', 'b'))
+    await harness.server.received(2)
+    harness.server.peer.send(LIST.slice(0, 500_000))
+    await waitUntil(() => wire.received.length > 300_000, 'a part of the reply')
+    wire.reset()
+    await waitUntil(() => harness.poolStat('client_connections') === 1, 'the client to be gone')
+    harness.server.peer.send(LIST.slice(500_000) + bulk('b'))
+    expect(await texts(other, 1)).toEqual([bulk('b')])
+    expect(harness.server.peers.length).toBe(1)
+  })
+})
+
 describe('a client that takes a large reply slowly', () => {
   const LARGE = bulk('x'.repeat(30_000_000))
   const KEPT_BYTES = 4_000_000

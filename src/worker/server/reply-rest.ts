@@ -1,6 +1,7 @@
 /**
- * The rest of a reply that nobody gets, because it is larger than `max_message_bytes`: it is read to its end, and nothing of it is kept but a
- * line that is not whole. Data plane; `server-connection.ts` has one while it needs it.
+ * Finds the end of a reply whose bytes are not kept: they are dropped, because the reply is larger than `max_message_bytes`, or have gone to
+ * the client, because it is a large list. Of the bytes only a line that is not whole is kept. Data plane; a server connection has one while
+ * such a reply arrives.
  *
  *     VALUE a 0 1000000\r\n │ 1,000,002 bytes pass uncounted │ VALUE b 0 …        the parser sees lines only
  */
@@ -10,9 +11,9 @@ import { Parsed } from '../../protocol/parser.ts'
 import { Tail } from '../memory/tail.ts'
 
 /** Results of `take` beside the place after the reply. */
-export const Drop = { goesOn: -1, malformed: -2 } as const
+export const Rest = { goesOn: -1, malformed: -2 } as const
 
-export class ReplyDrop {
+export class ReplyRest {
   private readonly parser: ReplyParser
   /** Bytes of the reply that are gone. */
   private passedBytes = 0
@@ -20,13 +21,13 @@ export class ReplyDrop {
   private valueLeft = 0
   private tail: Tail | null = null
 
-  /** @param parser in the middle of the reply; the drop's own from now on. Its bytes so far are [start, end) of buf. */
+  /** @param parser in the middle of the reply; this object's own from now on. Its bytes so far are [start, end) of buf. */
   constructor(parser: ReplyParser, buf: Uint8Array, start: number, end: number) {
     this.parser = parser
     this.leave(buf, start, end)
   }
 
-  /** Takes the next bytes, [start, end) of buf. @returns the place after the reply, or one of `Drop`. */
+  /** Takes the next bytes, [start, end) of buf. @returns the place after the reply, or one of `Rest`. */
   take(buf: Uint8Array, start: number, end: number): number {
     let at = start
     if (this.valueLeft > 0) {
@@ -34,7 +35,7 @@ export class ReplyDrop {
       this.valueLeft -= count
       this.passedBytes += count
       at += count
-      if (this.valueLeft > 0) return Drop.goesOn
+      if (this.valueLeft > 0) return Rest.goesOn
       if (this.parser.skipValue()) return at
     }
     const { tail } = this
@@ -50,10 +51,10 @@ export class ReplyDrop {
   private scan(buf: Uint8Array, start: number, end: number): number {
     // The reply's first byte lies before the buffer, by as much as has gone.
     const code = this.parser.parse(buf, start - this.passedBytes, end)
-    if (code === Parsed.error) return Drop.malformed
+    if (code === Parsed.error) return Rest.malformed
     if (code === Parsed.complete) return this.parser.end
     this.leave(buf, start, end)
-    return Drop.goesOn
+    return Rest.goesOn
   }
 
   /** The parser has stopped within a value, which may go, or a line, which stays. */
