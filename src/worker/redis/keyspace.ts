@@ -10,6 +10,7 @@ import type { LoadedKind } from '../../shared/messages.ts'
 import type { Client } from '../client/client.ts'
 import type { Joiner } from '../request/split-request.ts'
 import { AnyJoiner, argumentTexts, broadcast, LeastJoiner, Reach, SameJoiner } from './broadcast.ts'
+import { configSetRefusal } from './config-set.ts'
 import {
   ConfigJoiner,
   LatencyHistoryJoiner,
@@ -40,7 +41,11 @@ const anyServer: Handler = (protocol, client, parser, buf) => protocol.forwardKe
 
 /** CONFIG SET and its like: only where the pool allows it. */
 const changesServers: Handler = (protocol, client, parser, buf) => {
-  if (!client.pool.config.configSet) protocol.answer(client, replies.CONFIG_SET_REFUSED)
+  const { pool } = client
+  const refusal = pool.config.configSet
+    ? configSetRefusal(pool, argumentTexts(parser, buf))
+    : replies.CONFIG_SET_REFUSED
+  if (refusal !== null) protocol.answer(client, refusal)
   else broadcast(client, parser, buf, statusJoiner, Reach.all)
 }
 

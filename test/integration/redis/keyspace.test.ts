@@ -4,9 +4,11 @@ import { Redis } from 'ioredis'
 import { createClient } from 'redis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { stopAll } from '../../support/processes/child.ts'
-import { ask } from '../../support/processes/servers.ts'
+import { poolYml, serverEntry, startProxy } from '../../support/processes/proxy.ts'
+import { ask, startRedis } from '../../support/processes/servers.ts'
 import { closeTalks, keysByServer, type RedisPool, startRedisPool, type Talk } from '../../support/wire/redis-pool.ts'
-import { decode } from '../../support/wire/resp.ts'
+import { decode, encode } from '../../support/wire/resp.ts'
+import { Wire } from '../../support/wire/wire.ts'
 
 const KEYS = 3_000
 
@@ -210,6 +212,35 @@ describe('over all servers', () => {
     expect(await other.say('CONFIG', 'SET', 'maxmemory', '1gb')).toBe('+OK\r\n')
     expect(await other.say('CONFIG', 'GET', 'maxmemory')).toBe('*2\r\n$9\r\nmaxmemory\r\n$10\r\n1073741824\r\n')
     expect(await other.say('CONFIG', 'SET', 'nonsense', '1')).toMatch(/^-ERR Unknown option/)
+    for (const pairs of [
+      ['requirepass', 'x'],
+      ['maxmemory', '2gb', 'REQUIREPASS', 'x'],
+      ['port', '1'],
+      ['bind', '10.0.0.1'],
+      ['maxclients', '10'],
+    ]) {
+      expect(await other.say('CONFIG', 'SET', ...pairs)).toMatch(
+        /^-ERR CONFIG SET \w+ through this pool would cut it off/,
+      )
+    }
+    expect(await other.say('CONFIG', 'SET', 'requirepass', '')).toBe('+OK\r\n')
+    expect(await other.say('CONFIG', 'SET', 'maxclients', '5000')).toBe('+OK\r\n')
+    expect(await other.say('CONFIG', 'GET', 'maxmemory')).toBe('*2\r\n$9\r\nmaxmemory\r\n$10\r\n1073741824\r\n')
+  })
+
+  test('CONFIG SET of a pool with one server is looked at as well', async () => {
+    const server = await startRedis()
+    const yml = poolYml({ keys: { redis: true, config_set: true }, servers: [serverEntry(server, 's')] })
+    const proxy = await startProxy({ kind: 'pistachio', yml })
+    const wire = await Wire.open({ port: proxy.ports[0]! })
+    wire.send(encode('CONFIG', 'SET', 'requirepass', 'x'))
+    expect(`${(await wire.redisReplies(1))[0]}`).toMatch(
+      /^-ERR CONFIG SET requirepass .* it is not the pool's redis_auth/,
+    )
+    wire.send(Buffer.concat([encode('MULTI'), encode('CONFIG', 'SET', 'requirepass', 'x'), encode('EXEC')]))
+    await wire.redisReplies(3)
+    expect(`${(await ask(server, ['CONFIG', 'GET', 'requirepass']))[0]}`).toBe('*2\r\n$11\r\nrequirepass\r\n$0\r\n\r\n')
+    wire.destroy()
   })
 
   test.each(['MEMORY STATS', 'FUNCTION STATS', 'SCRIPT DEBUG NO'])(
