@@ -1,8 +1,7 @@
 /** Inline requests: a line of words, as a person types it in telnet. Data plane, but rare: it makes strings. */
 
-import { CR, encodeText, LF, SPACE } from '../../bytes/ascii.ts'
-
-const COLON = 58
+import { CR, encodeText, LF } from '../../bytes/ascii.ts'
+import { latin1 } from '../../bytes/text.ts'
 
 /**
  * Rewrites the line [start, end) of buf as a RESP request. Words are split as Redis splits them (sdssplitargs): spaces, "…" with
@@ -21,19 +20,18 @@ export function splitInline(buf: Uint8Array, start: number, end: number): Uint8A
   return encodeText(text)
 }
 
-const HTTP_WORDS: readonly Uint8Array[] = [encodeText('POST'), encodeText('HOST:')]
+/** Words that Redis itself looks for (`securityWarningCommand`): the line begins with one of them. */
+const HTTP_WORD = /^(?:POST|HOST:)[\0- ]/i
+/** Method, target and version. `SET key HTTP/1.1` is no such line: a target is a path, a URL, `*`, or a host and port to CONNECT to. */
+const HTTP_LINE = /^(?:[!#-'*+.^-z|~\w-]+ +(?:\/|\*|\w[\w+.-]*:\/\/)\S*|CONNECT +\S+) +HTTP\/\d/
 
 /**
  * Whether the line [start, end) of buf is a web browser's: what would follow as the body of its request must not be executed. Redis looks
- * for the same two words (`securityWarningCommand`).
+ * for two words only, and executes what follows other methods.
  */
 export function isHttp(buf: Uint8Array, start: number, end: number): boolean {
-  return HTTP_WORDS.some(word => {
-    const wordEnd = start + word.length
-    if (wordEnd >= end || buf[wordEnd] > SPACE) return false
-    // Upper case, where it is a letter; ':' stays what it is.
-    return word.every((byte, i) => buf[start + i] === byte || (byte !== COLON && buf[start + i] === byte + 32))
-  })
+  const line = latin1(buf, start, end)
+  return HTTP_WORD.test(line) || HTTP_LINE.test(line)
 }
 
 function isSpace(char: string): boolean {

@@ -24,6 +24,8 @@ export const UNAUTHENTICATED_BULK_BYTES = 16_384
 const MAX_LENGTH_LINE = 64
 /** Offsets are below 2^31; what lies behind it in one read is not looked at. Redis closes a client at half of it (`client-query-buffer-limit`). */
 export const MAX_REQUEST_BYTES = 0x7ff0_0000
+/** First byte of a TLS connection: a record of type handshake. */
+const TLS_HANDSHAKE = 0x16
 /** Redis's limit on an inline request (PROTO_INLINE_MAX_SIZE). */
 export const MAX_INLINE_BYTES = 65_536
 
@@ -38,6 +40,8 @@ export const FrameError = {
   requestTooLong: 6,
   unauthenticatedCount: 7,
   unauthenticatedBulk: 8,
+  /** A TLS handshake. */
+  tls: 9,
 } as const
 
 const State = { count: 0, length: 1, data: 2 } as const
@@ -286,6 +290,7 @@ export class RespRequestParser {
   }
 
   private parseInline(buf: Uint8Array, start: number, end: number): ParsedCode {
+    if (buf[start] === TLS_HANDSHAKE) return this.fail(FrameError.tls)
     const lineFeed = buf.indexOf(LF, start + this.scanned)
     if (lineFeed < 0 || lineFeed >= end) {
       if (end - start > MAX_INLINE_BYTES) return this.fail(FrameError.inlineTooLong)

@@ -1,10 +1,10 @@
-/** Inline requests: a line as a person types it, or what another protocol's client sends first. Data plane. */
+/** What is not in the form of a client library's request: a line that a person types, other protocols, broken frames. Data plane. */
 
 import type { RequestParser } from '../../protocol/parser.ts'
 import { Parsed } from '../../protocol/parser.ts'
 import { isHttp, splitInline } from '../../protocol/redis/inline.ts'
 import * as replies from '../../protocol/redis/replies.ts'
-import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
+import { FrameError, type RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { Client } from '../client/client.ts'
 import { answerLocally } from '../request/delivery.ts'
 import { CloseReason } from '../request/reply-target.ts'
@@ -46,4 +46,21 @@ export function inlineRequest(
   if (inlineParser.parse(rewritten, 0, rewritten.length) === Parsed.complete) {
     handler.request(client, inlineParser, rewritten)
   }
+}
+
+/** Answers a frame that cannot be read. @returns -1: the client is closed after the replies due. */
+export function malformedRequest({ config, limitedLog }: Pool, client: Client, parser: RespRequestParser): number {
+  const isTls = parser.error === FrameError.tls
+  if (isTls) {
+    limitedLog.notice(
+      'TLS on a plain listener',
+      () => `c ${client.address} of pool '${config.name}' closed: it speaks TLS, which this listener does not`,
+    )
+  } else if (!config.strict) {
+    limitedLog.info('protocol error', () => `protocol error of c ${client.address} of pool '${config.name}'`)
+  }
+  if (config.strict) client.close(CloseReason.error)
+  // A TLS client takes any reply for a broken handshake.
+  else if (!isTls) answerLocally(client, replies.frameError(parser.error, parser.errorByte))
+  return -1
 }

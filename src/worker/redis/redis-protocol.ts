@@ -26,7 +26,7 @@ import { blockingRequest } from './blocking.ts'
 import { forwardToAny } from './broadcast.ts'
 import { greet, inspectInternal, probe } from './greeting.ts'
 import { helloRequest } from './hello.ts'
-import { inlineRequest } from './inline-request.ts'
+import { inlineRequest, malformedRequest } from './inline-request.ts'
 import { keyspaceRequest } from './keyspace.ts'
 import { argumentAsBulk, localRequest } from './local.ts'
 import { multiKeyRequest, scriptRequest } from './multikey.ts'
@@ -319,15 +319,7 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
   }
 
   malformed(client: Client, requestParser: RequestParser): number {
-    const parser = requestParser as RespRequestParser
-    if (this.pool.config.strict) {
-      client.close(CloseReason.error)
-      return -1
-    }
-    const { config, limitedLog } = this.pool
-    limitedLog.info('protocol error', () => `protocol error of c ${client.address} of pool '${config.name}'`)
-    answerLocally(client, replies.frameError(parser.error, parser.errorByte))
-    return -1
+    return malformedRequest(this.pool, client, requestParser as RespRequestParser)
   }
 
   inspect(connection: ServerConnection, message: Message, buf: Uint8Array, start: number, end: number): number {

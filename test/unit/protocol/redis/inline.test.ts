@@ -73,12 +73,21 @@ test('lines of random bytes are split or refused, and nothing else', () => {
 })
 
 describe('a web browser', () => {
-  test.each(['POST / HTTP/1.1\r\n', 'post /\r\n', 'Host: localhost:22121\r\n', 'host:\r\n', 'HOST:\tx\n'])(
-    '%j',
-    line => {
-      expect(isHttp(latin1(`x${line}`), 1, 1 + line.length)).toBe(true)
-    },
-  )
+  test.each([
+    'POST / HTTP/1.1\r\n',
+    'post /\r\n',
+    'Host: localhost:22121\r\n',
+    'host:\r\n',
+    'HOST:\tx\n',
+    'GET / HTTP/1.1\r\n',
+    'PUT /a?b HTTP/1.0\n',
+    'OPTIONS * HTTP/1.1\r\n',
+    'M-SEARCH http://a/b HTTP/1.1\r\n',
+    'CONNECT a:6379 HTTP/1.1\r\n',
+    'PRI * HTTP/2.0\r\n',
+  ])('%j', line => {
+    expect(isHttp(latin1(`x${line}`), 1, 1 + line.length)).toBe(true)
+  })
 
   test.each([
     'POSTS a\r\n',
@@ -89,6 +98,9 @@ describe('a web browser', () => {
     'POST',
     '\r\n',
     ' POST /\r\n',
+    'SET key HTTP/1.1\r\n',
+    'GET /path\r\n',
+    'SET /path value HTTP/1.1\r\n',
   ])('not %j', line => {
     expect(isHttp(latin1(line), 0, line.length)).toBe(false)
   })

@@ -57,9 +57,9 @@ describe('frame errors', () => {
   })
 
   test('each has its own words', () => {
-    expect(new Set(Object.values(FrameError).map(error => text(replies.frameError(error, 65)))).size).toBe(
-      Object.keys(FrameError).length - 1,
-    )
+    // A TLS client gets none.
+    const told = Object.values(FrameError).filter(error => error !== FrameError.none && error !== FrameError.tls)
+    expect(new Set(told.map(error => text(replies.frameError(error, 65)))).size).toBe(told.length)
   })
 })
 

@@ -342,11 +342,19 @@ describe('the end', () => {
     expect(harness.server.requests.length).toBe(1)
   })
 
-  test('a web browser that is led here executes nothing', async () => {
+  test('a TLS client is closed without a reply, and the log says what it speaks', async () => {
+    await start()
+    const wire = await harness.wire()
+    wire.send(Buffer.from('\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', 'latin1'))
+    expect(String(await wire.untilClosed())).toBe('')
+    expect(harness.logs.messages().join()).toContain('it speaks TLS')
+  })
+
+  test.each(['POST', 'PATCH', 'GET'])('a web browser that is led here by %s executes nothing', async method => {
     await start()
     const wire = await harness.wire()
     const body = 'SET a b\r\nFLUSHALL\r\n'
-    wire.send(Buffer.from(`POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: ${body.length}\r\n\r\n${body}`))
+    wire.send(Buffer.from(`${method} / HTTP/1.0\r\nContent-Length: ${body.length}\r\n\r\n${body}`))
     expect(String(await wire.untilClosed())).toBe('')
     await waitUntil(() => harness.clients.members.size === 0, 'the browser to be gone')
     const other = await harness.wire()
