@@ -41,7 +41,7 @@ export const Action = {
   forward: 1,
   /** Split by server when it has more than one key; values gathered by key. */
   gatherValues: 2,
-  /** To the server of the key `placeholder`, as nutcracker does. */
+  /** To any server: the one of the key `placeholder`, as nutcracker does, and another one where that cannot answer. */
   forwardKeyless: 3,
   /** To every server; one status for all. */
   broadcastStatus: 4,
@@ -67,6 +67,8 @@ export interface Command {
   /** Set of `ReplyKind` that the flag `q` suppresses (memcached 1.6.18). */
   readonly quiet: number
   readonly nutcracker: boolean
+  /** Why the proxy does not serve it, as its reply; null for commands that it serves or does not know. */
+  readonly refusal: Uint8Array | null
   readonly bytes: Uint8Array
 }
 
@@ -77,28 +79,41 @@ const STATS_KINDS = STATUS_KINDS | kindSet(ReplyKind.stats, ReplyKind.end, Reply
 const DONE_KINDS = kindSet(ReplyKind.metaDone, ReplyKind.ok)
 
 function classic(name: string, form: FormCode, action: ActionCode, min: number, max: number): Row {
-  return { name, form, action, min, max, replies: CLASSIC_KINDS, quiet: 0, nutcracker: true }
+  return { name, form, action, min, max, replies: CLASSIC_KINDS, quiet: 0, nutcracker: true, refusal: null }
 }
 
 /** Like `classic`, for what nutcracker does not know. */
 function added(name: string, form: FormCode, action: ActionCode, min: number, max: number, replies: number): Row {
-  return { name, form, action, min, max, replies, quiet: 0, nutcracker: false }
+  return { name, form, action, min, max, replies, quiet: 0, nutcracker: false, refusal: null }
 }
 
 function meta(name: string, form: FormCode, min: number, quiet: number): Row {
-  return { name, form, action: Action.forward, min, max: -1, replies: META_KINDS, quiet, nutcracker: false }
+  return {
+    name,
+    form,
+    action: Action.forward,
+    min,
+    max: -1,
+    replies: META_KINDS,
+    quiet,
+    nutcracker: false,
+    refusal: null,
+  }
 }
 
-/** Known to memcached and refused: they concern one server's insides, or turn the connection into a stream. */
-function refused(name: string): Row {
-  return added(name, Form.plain, Action.refuse, 0, -1, ERROR_KINDS)
+/** Known to memcached and not served. @param why for the reply. */
+function refused(name: string, why: string): Row {
+  const refusal = encodeText(`SERVER_ERROR ${name} is not served by this proxy: ${why}\r\n`)
+  return { ...added(name, Form.plain, Action.refuse, 0, -1, ERROR_KINDS), refusal }
 }
+
+const ONE_SERVER = 'it concerns a single server'
 
 const ROWS: readonly Row[] = [
   classic('get', Form.keys, Action.gatherValues, 1, -1),
   classic('gets', Form.keys, Action.gatherValues, 1, -1),
-  added('gat', Form.touchKeys, Action.gatherValues, 2, -1, CLASSIC_KINDS),
-  added('gats', Form.touchKeys, Action.gatherValues, 2, -1, CLASSIC_KINDS),
+  added('gat', Form.touchKeys, Action.gatherValues, 1, -1, CLASSIC_KINDS),
+  added('gats', Form.touchKeys, Action.gatherValues, 1, -1, CLASSIC_KINDS),
   classic('set', Form.store, Action.forward, 4, 5),
   classic('add', Form.store, Action.forward, 4, 5),
   classic('replace', Form.store, Action.forward, 4, 5),
@@ -120,20 +135,24 @@ const ROWS: readonly Row[] = [
   added('flush_all', Form.admin, Action.broadcastStatus, 0, 2, STATUS_KINDS),
   added('verbosity', Form.admin, Action.broadcastStatus, 1, 2, STATUS_KINDS),
   added('stats', Form.plain, Action.broadcastStats, 0, -1, STATS_KINDS),
-  refused('shutdown'),
-  refused('slabs'),
-  refused('lru'),
-  refused('lru_crawler'),
-  refused('watch'),
-  refused('cache_memlimit'),
-  refused('refresh_certs'),
-  refused('extstore'),
+  added('cache_memlimit', Form.admin, Action.broadcastStatus, 1, 2, STATUS_KINDS),
+  refused('shutdown', 'it would end a server'),
+  refused('slabs', ONE_SERVER),
+  refused('lru', ONE_SERVER),
+  refused('lru_crawler', ONE_SERVER),
+  refused('watch', 'it needs a connection to a server of its own'),
+  refused('refresh_certs', ONE_SERVER),
+  refused('extstore', ONE_SERVER),
 ]
 
 export const COMMANDS: readonly Command[] = ROWS.map((row, index) => ({ ...row, index, bytes: encodeText(row.name) }))
 
 /** What `lookupCommand` returns for a name that is not in the table. */
-export const UNKNOWN_COMMAND: Command = { ...refused(''), index: COMMANDS.length, bytes: encodeText('') }
+export const UNKNOWN_COMMAND: Command = {
+  ...added('', Form.plain, Action.refuse, 0, -1, ERROR_KINDS),
+  index: COMMANDS.length,
+  bytes: encodeText(''),
+}
 
 const TABLE_SIZE = 256
 

@@ -20,6 +20,9 @@ export const RequestError = {
   binaryProtocol: 11,
   tls: 12,
   keyTooLong: 13,
+  /** Known to memcached, and not served: `Command.refusal` is the reply. */
+  notServed: 14,
+  http: 15,
 } as const
 export type RequestErrorCode = (typeof RequestError)[keyof typeof RequestError]
 
@@ -55,9 +58,11 @@ export const REFUSALS: readonly Refusal[] = [
   closing('CLIENT_ERROR line too long\r\n', 'command line too long'),
   closing(BAD_LINE_TEXT, 'data block of unknown length'),
   closing(ERROR_TEXT, 'data block of unknown length'),
-  closing('', 'memcached binary protocol, which this pool does not speak (use the ASCII protocol)'),
-  closing('', 'TLS, which this listener does not speak'),
+  closing('', 'it speaks the binary protocol, which this pool does not (use the ASCII protocol)'),
+  closing('', 'it speaks TLS, which this listener does not'),
   answer(BAD_LINE_TEXT),
+  answer(ERROR_TEXT),
+  closing('', 'possible attack: it speaks HTTP'),
 ]
 
 export const NOOP: Uint8Array = encodeText('MN\r\n')

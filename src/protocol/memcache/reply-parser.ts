@@ -56,6 +56,9 @@ const WORDS: readonly Word[] = [
   word('ERROR:', ReplyKind.error, true),
   word('CLIENT_ERROR', ReplyKind.clientError, true),
   word('SERVER_ERROR', ReplyKind.serverError, true),
+  // To `cache_memlimit`.
+  word('MEMLIMIT_TOO_SMALL', ReplyKind.clientError, true),
+  word('MEMLIMIT_ADJUST_FAILED', ReplyKind.serverError, true),
   word('OK', ReplyKind.ok, true),
   word('RESET', ReplyKind.reset),
   word('STAT', ReplyKind.stats, true),

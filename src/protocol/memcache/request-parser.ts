@@ -15,6 +15,7 @@
 import { CR, encodeText, equalsText, findByte, LF, MINUS, NINE, readDecimal, SPACE, ZERO } from '../../bytes/ascii.ts'
 import { Parsed, type ParsedCode } from '../parser.ts'
 import { decodeBase64 } from './base64.ts'
+import { BINARY_HEADER_BYTES } from './binary-refusal.ts'
 import { Action, type Command, Form, lookupCommand, UNKNOWN_COMMAND } from './commands.ts'
 import { RequestError, type RequestErrorCode } from './replies.ts'
 
@@ -41,6 +42,8 @@ export type SuppressCode = (typeof Suppress)[keyof typeof Suppress]
 const NOREPLY = encodeText('noreply')
 const UINT64_MAX = encodeText('18446744073709551615')
 const INT64_MAX = encodeText('9223372036854775807')
+
+const HTTP = encodeText('HTTP/')
 
 const BINARY_MAGIC = 0x80
 const TLS_HANDSHAKE = 0x16
@@ -112,7 +115,13 @@ export class MemcacheRequestParser {
         if (lineEnd > end) return this.waitLine(buf, start, end)
       } else if (start < end) {
         const first = buf[start]
-        if (first === BINARY_MAGIC) return this.fail(RequestError.binaryProtocol)
+        if (first === BINARY_MAGIC) {
+          // The refusal repeats a part of the request's header.
+          if (end - start >= BINARY_HEADER_BYTES) return this.fail(RequestError.binaryProtocol)
+          this.need = BINARY_HEADER_BYTES
+          this.safe = start
+          return Parsed.incomplete
+        }
         if (first === TLS_HANDSHAKE) return this.fail(RequestError.tls)
       }
       this.error = RequestError.none
@@ -341,8 +350,17 @@ export class MemcacheRequestParser {
 
   private readAdmin(buf: Uint8Array, start: number, form: number): void {
     if (form === Form.admin && this.tokenCount > 1) this.readNoreply(buf, start)
-    if (this.command === UNKNOWN_COMMAND || this.command.action === Action.refuse) this.refuse(RequestError.unknown)
+    if (this.command.action !== Action.refuse) return
+    if (this.command.refusal !== null) this.refuse(RequestError.notServed)
+    else this.refuse(isHttp(buf, start, this.tokens, this.tokenCount) ? RequestError.http : RequestError.unknown)
   }
+}
+
+/** The first line of an HTTP request, of whatever method: its last word is the version. memcached looks for the same. */
+function isHttp(buf: Uint8Array, start: number, tokens: Int32Array, count: number): boolean {
+  const last = start + tokens[count * 2 - 2]
+  const end = start + tokens[count * 2 - 1]
+  return count > 1 && end - last > HTTP.length && equalsText(buf, last, last + HTTP.length, HTTP)
 }
 
 /** A line of keys may be of any length: memcached takes long lines of `get` and `gets`, and the others are split. */

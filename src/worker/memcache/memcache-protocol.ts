@@ -9,6 +9,7 @@
 
 import { encodeText, equalsText } from '../../bytes/ascii.ts'
 import { decodeBase64 } from '../../protocol/memcache/base64.ts'
+import { binaryRefusal } from '../../protocol/memcache/binary-refusal.ts'
 import { Action, type Command, Form } from '../../protocol/memcache/commands.ts'
 import * as replies from '../../protocol/memcache/replies.ts'
 import { ReplyKind } from '../../protocol/memcache/reply-kind.ts'
@@ -27,7 +28,7 @@ import type { Pool } from '../server/pool.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import { type ServerProtocol, Verdict } from '../server/server-protocol.ts'
 import { getsOf } from './gets.ts'
-import { broadcast, splitKeys } from './split.ts'
+import { broadcast, forwardToAny, splitKeys } from './split.ts'
 import { commandOf, noteKind, sendRequest, suppressOf, tagOf } from './tag.ts'
 
 /** Key of commands that have none, as nutcracker routes them. */
@@ -76,7 +77,8 @@ export class MemcacheProtocol implements ClientProtocol, ServerProtocol {
     }
     switch (parser.command.action) {
       case Action.gatherValues:
-        if (parser.keyCount > 1) splitKeys(client, parser, buf)
+        if (parser.keyCount === 0) this.answer(client, replies.END)
+        else if (parser.keyCount > 1) splitKeys(client, parser, buf)
         else if (parser.firstKey > 1 || strict) this.forward(client, parser, buf, this.serverOfKey(parser, buf))
         else this.get(client, parser, buf)
         return
@@ -84,11 +86,10 @@ export class MemcacheProtocol implements ClientProtocol, ServerProtocol {
         this.forward(client, parser, buf, this.serverOfKey(parser, buf))
         return
       case Action.forwardKeyless:
-        this.forward(client, parser, buf, this.pool.router.route(PLACEHOLDER, 0, PLACEHOLDER.length))
+        this.forwardKeyless(client, parser, buf)
         return
       case Action.barrier:
-        this.pool.row[this.pool.statBase + PoolStat.localRequests]++
-        answerLocally(client, replies.NOOP)
+        this.answer(client, replies.NOOP)
         return
       case Action.quit:
         client.closeAfterReplies(CloseReason.eof)
@@ -129,6 +130,19 @@ export class MemcacheProtocol implements ClientProtocol, ServerProtocol {
     sendRequest(client, parser, buf, connection, message)
   }
 
+  /** Answers a request that needs no server. */
+  private answer(client: Client, reply: Uint8Array): void {
+    this.pool.row[this.pool.statBase + PoolStat.localRequests]++
+    answerLocally(client, reply)
+  }
+
+  private forwardKeyless(client: Client, parser: MemcacheRequestParser, buf: Uint8Array): void {
+    const { servers, router, config } = this.pool
+    const server = router.route(PLACEHOLDER, 0, PLACEHOLDER.length)
+    if (servers.length === 1 || config.strict) this.forward(client, parser, buf, server)
+    else forwardToAny(client, parser, buf, server)
+  }
+
   /** `get` or `gets` of one key. */
   private get(client: Client, parser: MemcacheRequestParser, buf: Uint8Array): void {
     const { start, tokens, command } = parser
@@ -158,7 +172,9 @@ export class MemcacheProtocol implements ClientProtocol, ServerProtocol {
     row[statBase + PoolStat.localRequests]++
     // An error of the client, as where nutcracker closes the connection; closing counts it too.
     if (!closes) row[statBase + PoolStat.clientErr]++
-    if (parser.suppress !== Suppress.all) answerLocally(client, reply)
+    if (parser.error === replies.RequestError.binaryProtocol) answerLocally(client, binaryRefusal(buf, parser.start))
+    else if (parser.error === replies.RequestError.notServed) answerLocally(client, parser.command.refusal!)
+    else if (parser.suppress !== Suppress.all) answerLocally(client, reply)
     return closes ? -1 : parser.end
   }
 

@@ -15,6 +15,7 @@ import { MAX_LINE_BYTES, type MemcacheRequestParser, Suppress } from '../../prot
 import { mergeStats, type StatsReply } from '../../protocol/memcache/stats-merge.ts'
 import { valueEnd } from '../../protocol/memcache/values.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
+import { type AnyServerGroup, askAnyServer } from '../client/any-server.ts'
 import type { Client } from '../client/client.ts'
 import { OWNED_CHUNK_BYTES, type Socket } from '../io/socket.ts'
 import { holdBytes } from '../memory/reply-arena.ts'
@@ -231,7 +232,7 @@ const strictValuesJoiner: Joiner = {
   write: writeValues,
 }
 
-/** `flush_all`, `verbosity`: done when every server has done it. */
+/** `flush_all`, `verbosity`, `cache_memlimit`: done when every server has done it. */
 const okJoiner: Joiner = {
   partial: false,
   closesWhenStrict: false,
@@ -254,6 +255,11 @@ const statsJoiner: Joiner = {
   },
   write(group, client) {
     const { argument, serverNames } = group as StatsGroup
+    if (serverNames.length === 1) {
+      const { reply, replyStart, replyEnd } = group.fragments[0]
+      client.socket.append(reply!, replyStart, replyEnd)
+      return
+    }
     const lists: StatsReply[] = []
     for (const [index, fragment] of group.fragments.entries()) {
       const { reply, replyStart, replyEnd } = fragment
@@ -268,6 +274,33 @@ const statsJoiner: Joiner = {
     const text = Buffer.from(mergeStats(argument, lists), 'latin1')
     client.socket.append(text, 0, text.length)
   },
+}
+
+/** The first reply of any server: `version`. */
+const anyJoiner: Joiner = {
+  partial: false,
+  closesWhenStrict: false,
+  accept(group, fragment, buf, start, end) {
+    keepFragment(fragment, buf, start, end)
+    ;(group as AnyServerGroup).answered()
+    return true
+  },
+  write(group, client) {
+    const answered = group.fragments.find(fragment => fragment.reply !== null)!
+    client.socket.append(answered.reply!, answered.replyStart, answered.replyEnd)
+  },
+}
+
+/** Sends a request without a key to the first server that answers, `preferred` first (-1 = no server is live). */
+export function forwardToAny(client: Client, parser: MemcacheRequestParser, buf: Uint8Array, preferred: number): void {
+  const request = Uint8Array.prototype.slice.call(buf, parser.start + parser.head, parser.end)
+  const tag = tagOf(parser)
+  askAnyServer(client, preferred, anyJoiner, (connection, fragment) => {
+    fragment.tag = tag
+    getsOf(connection).close()
+    connection.enqueue(fragment, request.length)
+    connection.socket.append(request, 0, request.length)
+  })
 }
 
 function latin1(buf: Uint8Array, start: number, end: number): string {

@@ -64,6 +64,8 @@ const EXCHANGES: readonly string[] = [
   'verbosity 0~verbosity 0 noreply~verbosity x~verbosity~verbosity 1 2 3~',
   'stats reset~stats sizes~stats nonsense~stats detail on~stats detail off~stats detail~',
   'GET a~foo~~get1 a~',
+  'gat 10~gats 10~gat~gats~gat x~gat x a~',
+  'cache_memlimit 512~cache_memlimit 512 noreply~cache_memlimit 1~cache_memlimit x~cache_memlimit~cache_memlimit 1 2 3~',
   'get a\nget b\n',
   'flush_all 0~flush_all noreply~flush_all 0 noreply~flush_all x~flush_all 1 2 3~get a b~',
   'flush_all -1~flush_all~',
@@ -83,10 +85,22 @@ const DIFFERENT: Readonly<Record<string, string>> = {
   'ms k~y~': 'CLIENT_ERROR bad command line format~',
   // memcached reads a line up to a NUL only.
   'get a\0b~': 'CLIENT_ERROR bad command line format~MN~',
-  'gat 10~': 'ERROR~MN~',
   'md k b~': 'CLIENT_ERROR error decoding key~MN~',
-  'shutdown~slabs automove 0~lru mode flat~lru_crawler disable~watch~cache_memlimit 64~refresh_certs~extstore x y~':
-    'ERROR~ERROR~ERROR~ERROR~ERROR~ERROR~ERROR~ERROR~MN~',
+  'shutdown~': `${notServed('shutdown', 'it would end a server')}MN~`,
+  'watch~': `${notServed('watch', 'it needs a connection to a server of its own')}MN~`,
+  'slabs automove 0~lru mode flat~lru_crawler metadump all~refresh_certs~extstore x y~': `${[
+    'slabs',
+    'lru',
+    'lru_crawler',
+    'refresh_certs',
+    'extstore',
+  ]
+    .map(name => notServed(name, 'it concerns a single server'))
+    .join('')}MN~`,
+}
+
+function notServed(name: string, why: string): string {
+  return `SERVER_ERROR ${name} is not served by this proxy: ${why}~`
 }
 
 function bytes(text: string): Buffer {

@@ -396,15 +396,81 @@ describe('gets of one moment share a line', () => {
 })
 
 describe('other protocols', () => {
-  test.each([
-    ['binary protocol', '\x80\x00\x00\x00', 'binary protocol'],
-    ['TLS', '\x16\x03\x01\x02\x00\x01', 'TLS'],
-  ])('%s is logged and closed', async (_, hello, logged) => {
+  /** Of `get k` in the binary protocol: opcode 0, opaque 0x01020304. */
+  const BINARY_GET = Buffer.from('80000001000000000000000101020304000000000000000' + '06b', 'hex')
+
+  test('a request of the binary protocol has a binary error, and is logged and closed', async () => {
     const proxy = await startPool([await freePort()])
     const wire = await Wire.open({ port: proxy.ports[0]! })
-    wire.send(bytes(hello))
-    expect(tilde(await wire.untilClosed())).toBe('')
-    await waitUntil(() => proxy.log().includes(logged), `a log line with '${logged}'`)
+    // Cut within the header.
+    wire.send(BINARY_GET.subarray(0, 10))
+    wire.send(BINARY_GET.subarray(10))
+    const reply = await wire.untilClosed()
+    expect(reply.toString('hex', 0, 8)).toBe('8100000000000081')
+    expect(reply.readUInt32BE(8)).toBe(reply.length - 24)
+    expect(reply.toString('hex', 12, 24)).toBe('010203040000000000000000')
+    expect(reply.toString('latin1', 24)).toMatch(/binary protocol/)
+    await waitUntil(() => proxy.log().includes('speaks the binary protocol'), 'a log line')
     wire.destroy()
+  })
+
+  test('TLS is logged and closed', async () => {
+    const proxy = await startPool([await freePort()])
+    const wire = await Wire.open({ port: proxy.ports[0]! })
+    wire.send(bytes('\x16\x03\x01\x02\x00\x01'))
+    expect(tilde(await wire.untilClosed())).toBe('')
+    await waitUntil(() => proxy.log().includes('it speaks TLS'), 'a log line')
+    wire.destroy()
+  })
+
+  test.each(['POST', 'GET', 'PUT', 'OPTIONS', 'BREW'])(
+    'HTTP by %s is closed, and its body is not executed',
+    async method => {
+      const server = await startMemcached()
+      const proxy = await startPool([server.port])
+      const wire = await Wire.open({ port: proxy.ports[0]! })
+      wire.send(bytes(`set before 0 0 1~x~${method} / HTTP/1.1~Host: x~~set p 0 0 1~x~`))
+      expect(tilde(await wire.untilClosed())).toBe('STORED~')
+      expect(await ask(server.port, 'get p~', 'END~')).toBe('END~')
+      await waitUntil(() => proxy.log().includes('it speaks HTTP'), 'a log line')
+      wire.destroy()
+    },
+  )
+})
+
+describe('a pool of one server', () => {
+  test('has the plain names of statistics and settings', async () => {
+    const server = await startMemcached()
+    const proxy = await startPool([server.port])
+    const port = proxy.ports[0]!
+    for (const what of ['settings', 'conns', 'items', 'slabs']) {
+      const names = (reply: string): string => reply.replace(/(STAT \S+)[^~]*/g, '$1').replace(/STAT \d+:[^~]*~/g, '')
+      const direct = names(await ask(server.port, `stats ${what}~`, 'END~'))
+      expect(names(await ask(port, `stats ${what}~`, 'END~'))).toBe(direct)
+    }
+    expect(await ask(port, 'stats settings~', 'END~')).toMatch(/^STAT maxbytes \d+~/)
+    expect(await ask(port, 'stats nonsense~')).toMatch(/^(RESET|ERROR|END)/)
+  })
+})
+
+describe('without some servers', () => {
+  test('any live server answers version', async () => {
+    const servers = await Promise.all([startMemcached(), startMemcached()])
+    const proxy = await startPool(servers.map(server => server.port))
+    const port = proxy.ports[0]!
+    const version = await ask(port, 'version~')
+    expect(version).toMatch(/^VERSION /)
+    for (const server of servers) {
+      await server.child.stop('SIGKILL')
+      const wire = await Wire.open({ port })
+      wire.send(bytes('version~mn~version~'))
+      const isLast = server === servers.at(-1)
+      const failed = 'SERVER_ERROR Connection refused~'
+      const expected = isLast ? `${failed}MN~${failed}` : `${version}MN~${version}`
+      expect(
+        tilde(await wire.until(text => text.replaceAll('\r\n', '~').length >= expected.length, 'the replies')),
+      ).toBe(expected)
+      wire.destroy()
+    }
   })
 })
