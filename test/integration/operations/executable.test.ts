@@ -16,7 +16,7 @@ import { Wire } from '../../support/wire/wire.ts'
 
 /** From the start to the first reply, on a machine that has nothing else to do. */
 const FIRST_REPLY_MS = 250
-const MOST_STARTS = 20
+const MOST_STARTS = 10
 const LAUNCHER = fileURLToPath(new URL('../../../bin/pistachio', import.meta.url))
 
 let executable: Executable
