@@ -8,6 +8,7 @@ import {
   CROSS_SERVER_NAMES,
   DISTRIBUTION_NAMES,
   HASH_NAMES,
+  MULTI_NAMES,
   type PoolConfig,
   SERVER_LOSS_NAMES,
   UNDECLARED_KEYS_NAMES,
@@ -344,6 +345,15 @@ const ours = [
     default: 'refuse',
     own: true,
     help: 'Reads over keys of several servers (SINTER, SUNION, ZUNION, PFCOUNT …): `-CROSSSLOT`, or gathered, which is not atomic.',
+  },
+  {
+    key: 'multi',
+    type: 'name',
+    field: 'multi',
+    names: MULTI_NAMES,
+    default: 'atomic',
+    own: true,
+    help: 'A MULTI whose keys several servers have, without WATCH: `-CROSSSLOT`, or one MULTI each server, which is not atomic over them.',
   },
   {
     key: 'undeclared_keys',

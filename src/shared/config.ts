@@ -27,6 +27,9 @@ export type DistributionName = (typeof DISTRIBUTION_NAMES)[number]
 export const CROSS_SERVER_NAMES = ['refuse', 'gather'] as const
 export type CrossServerName = (typeof CROSS_SERVER_NAMES)[number]
 
+export const MULTI_NAMES = ['atomic', 'split'] as const
+export type MultiName = (typeof MULTI_NAMES)[number]
+
 export const SERVER_LOSS_NAMES = ['error', 'close'] as const
 export type ServerLossName = (typeof SERVER_LOSS_NAMES)[number]
 export const UNDECLARED_KEYS_NAMES = ['warn', 'refuse', 'allow'] as const
@@ -115,6 +118,8 @@ export interface PoolConfig {
   readonly ejectKeepRing: boolean
   /** What a client has in place of a reply when its server fails: an error, or the end of its connection. */
   readonly serverLoss: ServerLossName
+  /** What becomes of a MULTI whose keys several servers have. */
+  readonly multi: MultiName
   /** Requests wait this long for a server that is lost, from its loss on, ms; 0 = they fail at once. */
   readonly serverLossWaitMs: number
   /** Most requests of one client without a reply; reading pauses at the mark. */

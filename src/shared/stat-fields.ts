@@ -37,6 +37,7 @@ export const POOL_FIELDS = [
   field('client_stalled', 'counter', '# clients closed in the middle of a request that did not go on', true),
   field('client_server_lost', 'counter', '# clients disconnected because a server failed', true),
   field('undeclared_keys', 'counter', '# scripts received whose text uses keys that it does not declare', true),
+  field('cross_server_refused', 'counter', '# requests refused because several servers have their keys', true),
   field('script_publishes', 'counter', '# scripts received whose text publishes to a channel of another server', true),
 ] as const
 
@@ -79,7 +80,8 @@ export const PoolStat = {
   clientStalled: 12,
   clientServerLost: 13,
   undeclaredKeys: 14,
-  scriptPublishes: 15,
+  crossServerRefused: 15,
+  scriptPublishes: 16,
 } as const
 
 /** Offset of a server field from the server's base in a row. */

@@ -39,6 +39,7 @@ function poolSettings(random: Random, protocol: ProtocolName, faulty: boolean): 
     serverConnections: usually(random, 1, [2, 3]),
     strict: random.chance(0.1),
     crossServer: random.pick(['refuse', 'gather']),
+    multi: random.pick(['atomic', 'split']),
     maxMessageBytes: usually(random, 0, [400_000, 450_000], 0.1),
     clientMaxPending: usually(random, 1_024, [1, 2, 8]),
     clientQueueBytes: usually(random, 1 << 20, [4_096, 65_536]),

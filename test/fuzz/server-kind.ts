@@ -126,6 +126,7 @@ export class ServerKind implements Kind {
       serverConnections: usually(random, 1, [2, 3]),
       strict: random.chance(0.05),
       crossServer: random.pick(['refuse', 'gather']),
+      multi: random.pick(['atomic', 'split']),
       clientMaxPending: usually(random, 1_024, [1, 4]),
       clientQueueBytes: usually(random, 1 << 20, [4_096]),
       redisAuth: this.protocol === 'redis' ? usually(random, '', [PASSWORD], 0.2) : '',

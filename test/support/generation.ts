@@ -45,6 +45,7 @@ export function poolOf(name: string, overrides: Partial<PoolConfig> = {}): PoolC
     pingBeforeAuth: false,
     ejectKeepRing: false,
     serverLoss: 'error',
+    multi: 'atomic',
     serverLossWaitMs: 0,
     crossServer: 'refuse',
     undeclaredKeys: 'warn',

@@ -14,7 +14,6 @@ export const NOT_AN_INTEGER = encodeText('-ERR value is not an integer or out of
 export const NO_CLUSTER = encodeText('-ERR This instance has cluster support disabled\r\n')
 export const DB_OUT_OF_RANGE = encodeText('-ERR DB index is out of range\r\n')
 export const QUEUE_FULL = encodeText('-ERR server queue is full\r\n')
-export const CROSS_SERVER = encodeText("-CROSSSLOT Keys in request don't hash to the same server\r\n")
 export const SCRIPT_WITHOUT_KEYS = encodeText(
   '-ERR a script without keys could use those of any server, and runs on one: name its keys, or use a pool of one server\r\n',
 )

@@ -1,35 +1,16 @@
-/** CLIENT and its subcommands. Data plane. Those about clients of all workers: `client-wide.ts`. */
+/**
+ * CLIENT and its subcommands. Data plane. What a connection is told and tells of itself: `client-own.ts`. Those
+ * about clients of all workers: `client-wide.ts`.
+ */
 
-import { encodeText } from '../../bytes/ascii.ts'
 import * as replies from '../../protocol/redis/replies.ts'
-import { ReplyWriter } from '../../protocol/redis/reply-writer.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { Client } from '../client/client.ts'
 import { argumentTexts } from './broadcast.ts'
+import { ownArity, ownClientReply } from './client-own.ts'
 import { wideCommand } from './client-wide.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
-import { isClientText, NAME_REFUSED, ReplyMode, settle, stateOf } from './state.ts'
-
-const NO_CACHING = encodeText(
-  '-ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled\r\n',
-)
-
-/** A subcommand. `args` begin after its name. */
-type Subcommand = (client: Client, args: readonly string[]) => Uint8Array
-
-/** With their arity: arguments with CLIENT and the subcommand, negative = at least. */
-const SUBCOMMANDS: ReadonlyMap<string, readonly [arity: number, run: Subcommand]> = new Map([
-  ['ID', [2, client => integer(stateOf(client).id)]],
-  ['GETNAME', [2, getName]],
-  ['SETNAME', [3, setName]],
-  ['SETINFO', [4, setInfo]],
-  ['NO-EVICT', [3, onOff]],
-  ['NO-TOUCH', [3, onOff]],
-  ['GETREDIR', [2, () => integer(-1)]],
-  ['TRACKING', [-3, tracking]],
-  ['TRACKINGINFO', [2, trackingInfo]],
-  ['CACHING', [3, () => NO_CACHING]],
-] as const)
+import { ReplyMode, settle, stateOf } from './state.ts'
 
 export function clientCommand(
   protocol: RedisProtocol,
@@ -48,59 +29,14 @@ export function clientCommand(
     return
   }
   if (wideCommand(protocol, client, args, parser.end - parser.start)) return
-  const known = SUBCOMMANDS.get(name)
-  if (known === undefined) {
+  const arity = ownArity(name)
+  if (arity === undefined) {
     protocol.answerRefused(client, replies.unknownSubcommand('CLIENT', args[1]))
-  } else if (known[0] >= 0 ? args.length !== known[0] : args.length < -known[0]) {
+  } else if (arity >= 0 ? args.length !== arity : args.length < -arity) {
     protocol.answerRefused(client, replies.wrongArguments(`CLIENT|${name}`))
   } else {
-    protocol.answer(client, known[1](client, args.slice(2)))
+    protocol.answer(client, ownClientReply(client, args))
   }
-}
-
-function integer(value: number): Uint8Array {
-  return encodeText(`:${value}\r\n`)
-}
-
-function getName(client: Client): Uint8Array {
-  const writer = new ReplyWriter(client.resp3)
-  const { name } = stateOf(client)
-  return (name === '' ? writer.null() : writer.bulk(name)).bytes()
-}
-
-function setName(client: Client, [name]: readonly string[]): Uint8Array {
-  if (!isClientText(name)) return NAME_REFUSED
-  stateOf(client).name = name
-  return replies.OK
-}
-
-function setInfo(client: Client, [attribute, value]: readonly string[]): Uint8Array {
-  const state = stateOf(client)
-  const name = attribute.toUpperCase()
-  if (name !== 'LIB-NAME' && name !== 'LIB-VER') {
-    return replies.errorLine(`Unrecognized option '${attribute.replace(/[\r\n]/g, ' ')}'`)
-  }
-  if (!isClientText(value)) {
-    return replies.errorLine(`${name.toLowerCase()} cannot contain spaces, newlines or special characters.`)
-  }
-  if (name === 'LIB-NAME') state.library = value
-  else state.libraryVersion = value
-  return replies.OK
-}
-
-/** A hint for the server's memory, which the proxy's connections do not pass on. */
-function onOff(_client: Client, [value]: readonly string[]): Uint8Array {
-  return /^(on|off)$/i.test(value) ? replies.OK : replies.SYNTAX_ERROR
-}
-
-function tracking(_client: Client, [value]: readonly string[]): Uint8Array {
-  if (value.toUpperCase() === 'OFF') return replies.OK
-  return value.toUpperCase() === 'ON' ? replies.unsupportedCommand('CLIENT|TRACKING') : replies.SYNTAX_ERROR
-}
-
-function trackingInfo(client: Client): Uint8Array {
-  const writer = new ReplyWriter(client.resp3).map(3).bulk('flags').set(1).bulk('off')
-  return writer.bulk('redirect').integer(-1).bulk('prefixes').array(0).bytes()
 }
 
 function reply(protocol: RedisProtocol, client: Client, args: readonly string[]): void {

@@ -45,6 +45,8 @@ export interface CurrentRequest {
   /** As Redis shows it: `client|list`. */
   readonly command: string
   readonly bytes: number
+  /** Takes the reply where it is part of another one (EXEC's); null = it is the request's own. */
+  readonly give: ((reply: Uint8Array) => void) | null
 }
 
 /** One client as a line without its end. @param version of the servers: no field that they do not have is shown. */

@@ -64,19 +64,34 @@ export function wideCommand(
     answerLocally(client, replies.wrongArguments(`CLIENT|${name}`))
     return true
   }
-  const current = { client, command: `client|${name.toLowerCase()}`, bytes: requestBytes }
+  const current = { client, command: `client|${name.toLowerCase()}`, bytes: requestBytes, give: null }
   const reply = run(owner, current, args.slice(2))
   if (reply !== null) answerLocally(client, reply)
   return true
 }
 
+/** The arity of a CLIENT subcommand that is handled here; undefined = it is not. @param name upper case. */
+export function wideArity(name: string): number | undefined {
+  return COMMANDS.get(name)?.[0]
+}
+
+/** Runs such a command within EXEC. The version of the servers is known. @param give takes the reply, at once or later. */
+export function runWide(
+  owner: VersionOwner,
+  client: Client,
+  args: readonly string[],
+  give: (reply: Uint8Array) => void,
+): void {
+  const [, run] = COMMANDS.get(args[1].toUpperCase())!
+  const reply = run(owner, { client, command: 'exec', bytes: 0, give }, args.slice(2))
+  if (reply !== null) give(reply)
+}
+
 function info(owner: VersionOwner, current: CurrentRequest): null {
   const { client } = current
   withVersion(owner, client, version => {
-    answerLocally(
-      client,
-      new ReplyWriter(client.resp3).verbatim(`${describeClient(client, version, current)}\n`).bytes(),
-    )
+    const give = current.give ?? ((reply: Uint8Array): void => answerLocally(client, reply))
+    give(new ReplyWriter(client.resp3).verbatim(`${describeClient(client, version, current)}\n`).bytes())
   })
   return null
 }

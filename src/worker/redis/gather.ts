@@ -10,15 +10,15 @@
 
 import { encodeText } from '../../bytes/ascii.ts'
 import { HllCode, HllUnion } from '../../protocol/redis/hyperloglog.ts'
-import { CROSS_SERVER } from '../../protocol/redis/replies.ts'
+
 import { isTexts, ReplyError, type ReplyValue, readReply } from '../../protocol/redis/reply-value.ts'
 import type { ReplyWriter } from '../../protocol/redis/reply-writer.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { Client } from '../client/client.ts'
-import { answerLocally } from '../request/delivery.ts'
 import type { Message } from '../request/message.ts'
 import type { FragmentGroup } from '../request/split-request.ts'
 import { argumentTexts, CollectingJoiner, refuseReply, sendFragments } from './broadcast.ts'
+import { refuseCrossServer, shownKey } from './cross-server.ts'
 import { readScoredOptions, ScoresJoiner } from './join/scores.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
 import { wireRequest } from './wire-request.ts'
@@ -90,8 +90,15 @@ function interCard(
   options: readonly string[],
 ): void {
   const limit = readLimit(options)
-  if (limit < 0) answerLocally(client, CROSS_SERVER)
+  if (limit < 0) refuseKeys(client, 'SINTERCARD', keys, servers)
   else readSets(client, 'SINTER', keys, servers, new InterJoiner(true, limit))
+}
+
+/** The options are none that several servers' replies can be joined by: the servers must be one. */
+function refuseKeys(client: Client, command: string, keys: readonly string[], servers: readonly number[]): void {
+  const other = servers.findIndex(server => server !== servers[0])
+  const [first, second] = [keys[0], keys[other]].map(key => shownKey(Buffer.from(key, 'latin1'), 0, key.length))
+  refuseCrossServer(client, command, first, second)
 }
 
 /** `[LIMIT n]`. @returns 0 = none, -1 = something else. */
@@ -112,7 +119,7 @@ function scored(
   const limit = command === 'ZINTERCARD' ? readLimit(options) : 0
   const read = readScoredOptions(command, keys.length, command === 'ZINTERCARD' ? [] : options)
   if (read === null || limit < 0) {
-    answerLocally(client, CROSS_SERVER)
+    refuseKeys(client, command, keys, servers)
     return
   }
   const joiner = new ScoresJoiner(command, read, limit, protocol.serverVersion)

@@ -10,8 +10,12 @@ import type { Message } from '../request/message.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import { Verdict } from '../server/server-protocol.ts'
 import { noteId } from './connection-id.ts'
-import type { RedisProtocol } from './redis-protocol.ts'
 import { Internal, queueInternal, wireRequest } from './wire-request.ts'
+
+/** What learns that a server has no RESP3: the pool's protocol. */
+interface Resp3Refuser {
+  refusesResp3: boolean
+}
 
 const LOADING = /^-(LOADING|MASTERDOWN) /
 const PING = wireRequest('PING')
@@ -61,7 +65,7 @@ export function inspectInternal(
   if (message.tag !== Internal.hello || !/^(?:ERR unknown command|NOPROTO)/.test(text))
     return Verdict.drop
     // A server before Redis 6. Replies of the older protocol would not be what clients of the newer one expect; the server is in order, though.
-  ;(protocol as RedisProtocol).refusesResp3 = true
+  ;(protocol as unknown as Resp3Refuser).refusesResp3 = true
   connection.close(Failure.invalid)
   return Verdict.broken
 }

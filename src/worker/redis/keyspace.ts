@@ -111,6 +111,20 @@ const CONTAINERS = new Set(['CONFIG', 'FUNCTION', 'LATENCY', 'MEMORY', 'SCRIPT',
 /** Subcommands of which several servers have several answers. */
 const ONE_SERVER = new Set(['FUNCTION STATS', 'LATENCY HISTOGRAM', 'MEMORY STATS'])
 
+/** @returns why even a pool of one server does not pass on a request; null = it does. */
+export function refusedOnOneServer(client: Client, parser: RespRequestParser, buf: Uint8Array): Uint8Array | null {
+  const name = nameOf(parser, buf)
+  if (ALWAYS_REFUSED.has(name)) return replies.unsupportedCommand(name.replace(' ', '|'))
+  return HANDLERS.get(name) === changesServers && !client.pool.config.configSet ? replies.CONFIG_SET_REFUSED : null
+}
+
+/** The command; of a container, with its subcommand in upper case. */
+function nameOf(parser: RespRequestParser, buf: Uint8Array): string {
+  const { command, start, args } = parser
+  if (!CONTAINERS.has(command.name)) return command.name
+  return `${command.name} ${latin1(buf, start + args[2], start + args[3]).toUpperCase()}`
+}
+
 export function keyspaceRequest(
   protocol: RedisProtocol,
   client: Client,
@@ -118,9 +132,7 @@ export function keyspaceRequest(
   buf: Uint8Array,
 ): void {
   const { command, start, args } = parser
-  const contained = CONTAINERS.has(command.name)
-  const subcommand = contained ? latin1(buf, start + args[2], start + args[3]) : ''
-  const name = contained ? `${command.name} ${subcommand.toUpperCase()}` : command.name
+  const name = nameOf(parser, buf)
   const handler = HANDLERS.get(name)
   if (ALWAYS_REFUSED.has(name)) {
     protocol.answerRefused(client, replies.unsupportedCommand(name.replace(' ', '|')))
@@ -131,7 +143,10 @@ export function keyspaceRequest(
   } else if (ONE_SERVER.has(name)) {
     protocol.answerRefused(client, replies.unsupportedCommand(name.replace(' ', '|')))
   } else {
-    protocol.answerRefused(client, replies.unknownSubcommand(command.name, subcommand))
+    protocol.answerRefused(
+      client,
+      replies.unknownSubcommand(command.name, latin1(buf, start + args[2], start + args[3])),
+    )
   }
 }
 

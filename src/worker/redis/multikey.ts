@@ -8,11 +8,12 @@
 import { findByte } from '../../bytes/ascii.ts'
 import { Action } from '../../protocol/redis/commands.ts'
 import { wordAt } from '../../protocol/redis/key-positions.ts'
-import { CROSS_SERVER, sortDenied } from '../../protocol/redis/replies.ts'
+import { sortDenied } from '../../protocol/redis/replies.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { Client } from '../client/client.ts'
 import { answerFailure, answerLocally } from '../request/delivery.ts'
 import { Failure } from '../request/failure.ts'
+import { refuseCrossServer, shownKey } from './cross-server.ts'
 import { gatherRequest } from './gather.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
 
@@ -87,7 +88,13 @@ export function serverOfKeys(
     }
     const owner = router.route(buf, keyStart, keyEnd)
     if (i > 0 && owner !== server) {
-      answerLocally(client, CROSS_SERVER)
+      const [first, second] = [positions.args[0] * 2, positions.args[i] * 2]
+      refuseCrossServer(
+        client,
+        parser.command.name,
+        shownKey(buf, start + args[first], start + args[first + 1]),
+        shownKey(buf, start + args[second], start + args[second + 1]),
+      )
       return NO_SERVER
     }
     server = owner

@@ -4,6 +4,7 @@
  */
 
 import type { ClientFilter, WorkerAnswer, WorkerQuestion } from '../../shared/questions.ts'
+import type { Client } from '../client/client.ts'
 import { awaitReply, lateReply } from '../client/late-reply.ts'
 import type { PoolClients } from '../client/pool-clients.ts'
 import { CloseReason } from '../request/reply-target.ts'
@@ -56,8 +57,7 @@ export function askWorkers(
 ): void {
   const { client } = current
   const { pool } = client
-  const message = awaitReply(client)
-  client.holdNext()
+  const give = current.give ?? giverOf(client)
   const own = answerForPool(client.poolClients, question, current)
   const asked = pool.context.questions.ask(question, (answers, complete) => {
     if (!complete) {
@@ -67,7 +67,13 @@ export function askWorkers(
         () => `a worker did not answer '${question.kind}' of pool '${name}'`,
       )
     }
-    lateReply(message, combine([own, ...answers]))
+    give(combine([own, ...answers]))
   })
-  if (!asked) lateReply(message, refusal)
+  if (!asked) give(refusal)
+}
+
+function giverOf(client: Client): (reply: Uint8Array) => void {
+  const message = awaitReply(client)
+  client.holdNext()
+  return reply => lateReply(message, reply)
 }

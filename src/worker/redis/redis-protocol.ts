@@ -3,7 +3,7 @@
  * What nutcracker does with each command: `test/vectors/redis-commands.json`; where we depart: `docs/compatibility.md`.
  */
 
-import { encodeText } from '../../bytes/ascii.ts'
+import { encodeText, MINUS } from '../../bytes/ascii.ts'
 import { latin1 } from '../../bytes/text.ts'
 import type { ReplyParser, RequestParser } from '../../protocol/parser.ts'
 import { Action, fitsArity } from '../../protocol/redis/commands.ts'
@@ -33,7 +33,7 @@ import { multiKeyRequest, scriptRequest } from './multikey.ts'
 import { PublishOrder } from './publish-order.ts'
 import { pubsubRequest } from './pubsub.ts'
 import { unansweredRequest } from './reply-mode.ts'
-import type { RequestWatch, WatchOwner } from './request-watch.ts'
+import { type RequestWatch, type WatchOwner, watchedRequest } from './request-watch.ts'
 import { ScriptLoading } from './script-loading.ts'
 import { ScriptBook } from './scripts.ts'
 import { sessionRequest } from './session.ts'
@@ -41,6 +41,7 @@ import { gatherJoiner, splitKeys, statusJoiner, sumJoiner } from './split.ts'
 import { knownState, settle } from './state.ts'
 import { fitsStrict, strictRequest } from './strict.ts'
 import { transactionRequest } from './transaction.ts'
+import { Transaction } from './transaction-state.ts'
 import { Internal } from './wire-request.ts'
 
 /** nutcracker's longest routing key: an mbuf less its header (48 bytes) and one. */
@@ -130,24 +131,12 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
       strictRequest(client, parser, buf)
       return
     }
-    if (client.poolClients.watched) this.watchedRequest(client, parser, buf)
+    if (client.poolClients.watched) watchedRequest(this, client, parser, buf)
     else this.statedRequest(client, parser, buf)
   }
 
-  /** A pause may hold the request back; MONITOR shows it, unless it is put off and comes again. */
-  private watchedRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
-    const watch = this.watch!
-    const { command } = parser
-    const isKnown = command.action !== Action.refuse && fitsArity(command, parser.argCount)
-    if (isKnown && watch.pause.holdsBack(client, command)) return
-    const maySay = client.authenticated || command.action === Action.auth || command.action === Action.hello
-    const line = isKnown && maySay ? watch.lineOf(client, parser, buf) : ''
-    this.statedRequest(client, parser, buf)
-    if (line !== '' && !client.isPostponed) watch.feed.add(line)
-  }
-
   /** A client with CLIENT REPLY OFF or SKIP has no reply. */
-  private statedRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  statedRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
     const state = knownState(client)
     if (state !== null && !state.ordinary && unansweredRequest(this, client, parser, buf)) return
     this.answeredRequest(client, parser, buf)
@@ -323,6 +312,7 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
   }
 
   inspect(connection: ServerConnection, message: Message, buf: Uint8Array, start: number, end: number): number {
+    if (buf[start] === MINUS && connection.holder instanceof Transaction) connection.holder.refusedByServer = true
     if (message.kind === MessageKind.internal) {
       if (message.tag !== Internal.load) return inspectInternal(connection, message, buf, start, end)
       this.loading.answered(connection, buf, start, end)

@@ -3,6 +3,7 @@
  * object at work and its clients keep their fast path; while one is, `PoolClients.watched` closes it for all of them.
  */
 
+import { Action, fitsArity } from '../../protocol/redis/commands.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { WorkerAnswer, WorkerQuestion } from '../../shared/questions.ts'
 import type { Client } from '../client/client.ts'
@@ -15,6 +16,8 @@ import { isRefusedToMonitor, settle } from './state.ts'
 /** Has the pool's watch: its protocol. */
 export interface WatchOwner {
   watch: RequestWatch | null
+  /** Handles a request that nothing holds back. */
+  statedRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void
 }
 
 export class RequestWatch {
@@ -103,7 +106,14 @@ export function watchOf(clients: PoolClients): RequestWatch {
   return owner.watch
 }
 
-/** The pool's watch, or null where nothing was ever watched. */
-export function knownWatch(clients: PoolClients): RequestWatch | null {
-  return (clients.protocol as unknown as WatchOwner).watch
+/** A request of a pool that is watched. A pause may hold it back; MONITOR shows it, unless it is put off and comes again. */
+export function watchedRequest(owner: WatchOwner, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  const watch = owner.watch!
+  const { command } = parser
+  const isKnown = command.action !== Action.refuse && fitsArity(command, parser.argCount)
+  if (isKnown && watch.pause.holdsBack(client, command)) return
+  const maySay = client.authenticated || command.action === Action.auth || command.action === Action.hello
+  const line = isKnown && maySay ? watch.lineOf(client, parser, buf) : ''
+  owner.statedRequest(client, parser, buf)
+  if (line !== '' && !client.isPostponed) watch.feed.add(line)
 }

@@ -24,7 +24,8 @@ import { subscriberRequest } from './pubsub.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
 import { isRefusedToMonitor, type SessionState, settle } from './state.ts'
 import type { Subscriptions } from './subscriptions.ts'
-import { queueRequest, type Transaction } from './transaction.ts'
+import { queueRequest } from './transaction-queue.ts'
+import type { Transaction } from './transaction-state.ts'
 
 const NO_KEYS_HERE = errorLine("Replica can't interact with the keyspace")
 const NO_CONNECTION = errorLine('too many clients have a connection to this server of their own')
@@ -88,11 +89,12 @@ export class RedisSession implements ClientSession, SessionState, ConnectionWait
   /**
    * A connection of its own to a server, for the request at hand.
    * @param serverIndex what the router said; -1 = no server is live.
+   * @param overtakes replies of the client's earlier requests may still be to come.
    * @returns null when there is none: the request is postponed (`client.isPostponed`), or the client has had its error.
    */
-  take(serverIndex: number, holder: ConnectionHolder): ServerConnection | null {
+  take(serverIndex: number, holder: ConnectionHolder, overtakes = false): ServerConnection | null {
     const { client } = this
-    if (client.pending > 0) {
+    if (client.pending > 0 && !overtakes) {
       client.postpone(true)
       return null
     }

@@ -1,5 +1,6 @@
 /**
  * MULTI, EXEC, DISCARD, WATCH, UNWATCH: a transaction runs on one server, that of its first key, on a connection of its own. Data plane.
+ * With `multi: split`, and without WATCH, keys of further servers begin a MULTI there as well.
  *
  *     MULTI        PING          SET k v                GET k        EXEC
  *     +OK, ours    +QUEUED,      k's server: MULTI,     forwarded    forwarded; once answered, the connection goes back
@@ -10,89 +11,30 @@
  */
 
 import { encodeText } from '../../bytes/ascii.ts'
-import { Action, Flag, fitsArity } from '../../protocol/redis/commands.ts'
-import { CROSS_SERVER, errorLine, OK } from '../../protocol/redis/replies.ts'
+import { errorLine, OK } from '../../protocol/redis/replies.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { Client } from '../client/client.ts'
-import { answerLocally, answerStateLoss } from '../request/delivery.ts'
-import { Failure } from '../request/failure.ts'
-import { MessageKind, takeMessage } from '../request/message.ts'
-import { isFull } from '../server/pool.ts'
-import type { ConnectionHolder, ServerConnection } from '../server/server-connection.ts'
-import { sameText } from './auth.ts'
-import { deniedOnOneServer, NO_SERVER, serverOfKeys } from './multikey.ts'
-import { mayWrite } from './pause.ts'
+import { answerStateLoss } from '../request/delivery.ts'
+import { refuseCrossServer } from './cross-server.ts'
+import { ownReply, sendExec } from './exec-request.ts'
+import type { ExecPlace } from './join/exec.ts'
+import { NO_SERVER, serverOfKeys } from './multikey.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
 import { RETURNING, type RedisSession, sessionOf } from './session.ts'
 import { settle } from './state.ts'
+import { begin, forwardOn, keyOf } from './transaction-queue.ts'
+import { NONE, Transaction } from './transaction-state.ts'
 import { Internal, queueInternal, wireRequest } from './wire-request.ts'
 
-/** What a transaction may say before its first key, bytes. */
-const MAX_KEPT_BYTES = 1_048_576
-
-const QUEUED = encodeText('+QUEUED\r\n')
 const EMPTY = encodeText('*0\r\n')
 const NESTED = errorLine('MULTI calls can not be nested')
 const WATCH_INSIDE = errorLine('WATCH inside MULTI is not allowed')
 const NO_EXEC = errorLine('EXEC without MULTI')
 const NO_DISCARD = errorLine('DISCARD without MULTI')
 const ABORTED = encodeText('-EXECABORT Transaction discarded because of previous errors.\r\n')
-const LONG_BEFORE_KEY = errorLine('the transaction says too much before its first key')
 
-const MULTI = wireRequest('MULTI')
 const DISCARD = wireRequest('DISCARD')
 const UNWATCH = wireRequest('UNWATCH')
-
-/** `serverOf` for a request without keys. */
-const ANY_SERVER = -2
-
-export class Transaction implements ConnectionHolder {
-  readonly listens = false
-  readonly stateful = true
-  readonly session: RedisSession
-  /** MULTI was said. */
-  open = false
-  /** A request was refused, or the connection lost: EXEC runs nothing. */
-  aborted = false
-  /** Its server's, from WATCH or the first key on. */
-  connection: ServerConnection | null = null
-  /** The server knows of MULTI. */
-  begun = false
-  /** Requests before the first key, as the server takes them. */
-  kept: Uint8Array[] = []
-  keptBytes = 0
-  /** Requests that the client was told are queued. */
-  requests = 0
-  watchedKeys = 0
-  mayWrite = false
-
-  constructor(session: RedisSession) {
-    this.session = session
-  }
-
-  takesPush(): boolean {
-    return false
-  }
-
-  connectionIdle(): void {}
-
-  /** What was watched or queued is lost with it, and no reply of MULTI's could say so. */
-  connectionLost(): void {
-    this.aborted = true
-    if (this.connection === null) return
-    this.connection = null
-    const { client } = this.session
-    // Nothing was under way: no request's failure has told the client.
-    if (!client.ending) answerStateLoss(client, Failure.closed)
-  }
-
-  /** The client is gone, or has said RESET: the server discards on its own. */
-  leave(): void {
-    const { connection } = this
-    this.connection = null
-    connection?.close(Failure.closed)
-  }
-}
 
 /** MULTI, EXEC, DISCARD, WATCH, UNWATCH, and within a transaction nothing else comes here. */
 export function transactionRequest(
@@ -136,169 +78,6 @@ function transactionOf(session: RedisSession): Transaction {
   return session.transaction
 }
 
-/**
- * A request while a transaction is open.
- * @returns false when it is not the transaction's: it ends it, or is refused as always.
- */
-export function queueRequest(
-  protocol: RedisProtocol,
-  client: Client,
-  transaction: Transaction,
-  parser: RespRequestParser,
-  buf: Uint8Array,
-): boolean {
-  const { command, argCount } = parser
-  if (!fitsArity(command, argCount) || command.action === Action.refuse || command.action === Action.deny) {
-    transaction.aborted = true
-    return false
-  }
-  if (command.action === Action.quit || command.name === 'RESET') return false
-  if (command.action === Action.transaction && command.name !== 'UNWATCH') return false
-  if (command.action === Action.select) {
-    queue(protocol, client, transaction, ANY_SERVER, selected(client, parser, buf))
-    return true
-  }
-  if (mayWrite(command)) transaction.mayWrite = true
-  const server = serverOf(protocol, client, parser, buf)
-  if (server === NO_SERVER) transaction.aborted = true
-  else queue(protocol, client, transaction, server, buf.subarray(parser.start, parser.end))
-  return true
-}
-
-/** The pool's database 0 may be another one on the servers, and has no neighbours. */
-function selected(client: Client, parser: RespRequestParser, buf: Uint8Array): Buffer {
-  return wireRequest('SELECT', sameText(parser, buf, 1, '0') ? String(client.pool.config.redisDb) : '-1')
-}
-
-/** @returns the index of the request's server, ANY_SERVER, or NO_SERVER when the client has had an error. */
-function serverOf(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): number {
-  const { command, start, args, argCount } = parser
-  const { action, name } = command
-  if (name === 'PUBLISH' || name === 'SPUBLISH') {
-    const owner = client.pool.router.route(buf, start + args[2], start + args[3])
-    if (owner < 0) answerStateLoss(client, Failure.refused)
-    return owner
-  }
-  if (!isTransactional(client, action, name, command.flags)) {
-    protocol.answer(client, errorLine(`'${name.toLowerCase()}' is not possible in a transaction through a proxy`))
-    return NO_SERVER
-  }
-  const { positions } = protocol
-  if (!positions.find(command, buf, start, args, argCount) || positions.count === 0) {
-    if (!deniedOnOneServer(client, parser, buf, NO_SERVER)) return ANY_SERVER
-    return NO_SERVER
-  }
-  const server = serverOfKeys(client, parser, buf, answerStateLoss)
-  return server === NO_SERVER || deniedOnOneServer(client, parser, buf, server) ? NO_SERVER : server
-}
-
-/** Whether one server's answer is the pool's. */
-function isTransactional(client: Client, action: number, name: string, flags: number): boolean {
-  const oneServer = client.pool.servers.length === 1
-  switch (action) {
-    case Action.forward:
-    case Action.multiKey:
-    case Action.gatherSets:
-    case Action.sumKeys:
-    case Action.gatherKeys:
-    case Action.splitPairs:
-    case Action.forwardScript:
-    case Action.ping:
-    case Action.transaction:
-      return true
-    case Action.blocking:
-      // WAIT is about what one connection wrote.
-      return name !== 'WAIT' && name !== 'WAITAOF'
-    case Action.forwardKeyless:
-      return name === 'LOLWUT'
-    case Action.local:
-      return name === 'ECHO' || name === 'TIME'
-    case Action.keyspace:
-      return oneServer && (flags & (Flag.read | Flag.write)) !== 0
-    default:
-      return false
-  }
-}
-
-function queue(
-  protocol: RedisProtocol,
-  client: Client,
-  transaction: Transaction,
-  server: number,
-  request: Uint8Array,
-): void {
-  if (transaction.aborted) {
-    // Redis says so too, once the transaction is lost.
-    protocol.answer(client, QUEUED)
-    return
-  }
-  if (transaction.connection === null && server === ANY_SERVER) {
-    keep(protocol, client, transaction, request)
-    return
-  }
-  if (transaction.connection !== null && server !== ANY_SERVER) {
-    if (client.pool.servers[server] !== transaction.connection.server) {
-      transaction.aborted = true
-      protocol.answer(client, CROSS_SERVER)
-      return
-    }
-  }
-  if (!begin(client, transaction, server)) return
-  transaction.requests++
-  send(client, transaction, request)
-}
-
-function keep(protocol: RedisProtocol, client: Client, transaction: Transaction, request: Uint8Array): void {
-  transaction.keptBytes += request.length
-  if (transaction.keptBytes > MAX_KEPT_BYTES) {
-    transaction.aborted = true
-    protocol.answer(client, LONG_BEFORE_KEY)
-    return
-  }
-  transaction.kept.push(Uint8Array.prototype.slice.call(request))
-  transaction.requests++
-  protocol.answer(client, QUEUED)
-}
-
-/** Tells the server of the transaction. @returns false when there is no connection: the request is postponed, or has its error. */
-function begin(client: Client, transaction: Transaction, server: number): boolean {
-  if (transaction.begun) return true
-  if (client.pending > 0) {
-    // Also with a connection from WATCH: what the client wrote since then is not there yet.
-    client.postpone(true)
-    return false
-  }
-  transaction.connection ??= transaction.session.take(server, transaction)
-  const { connection } = transaction
-  if (connection === null) {
-    if (!client.isPostponed) transaction.aborted = true
-    return false
-  }
-  transaction.begun = true
-  queueInternal(connection, Internal.vital, MULTI)
-  for (const request of transaction.kept) queueInternal(connection, Internal.quiet, request)
-  transaction.kept = []
-  return true
-}
-
-/** Sends a request whose reply is the client's. */
-function send(client: Client, transaction: Transaction, request: Uint8Array): void {
-  const connection = transaction.connection!
-  if (isFull(connection, client.pool.config)) {
-    transaction.aborted = true
-    answerLocally(client, client.pool.protocol.queueFull)
-    return
-  }
-  forwardOn(client, connection, request)
-}
-
-function forwardOn(client: Client, connection: ServerConnection, request: Uint8Array): void {
-  const message = takeMessage(client, MessageKind.forward)
-  client.push(message)
-  connection.enqueue(message, request.length)
-  connection.socket.append(request, 0, request.length)
-}
-
 function execute(
   protocol: RedisProtocol,
   client: Client,
@@ -310,8 +89,12 @@ function execute(
     discard(protocol, client, transaction, ABORTED)
     return
   }
+  if (transaction.places !== null && !isPrepared(transaction.places)) {
+    client.postpone(false)
+    return
+  }
   if (transaction.connection === null && transaction.kept.length === 0) {
-    protocol.answer(client, EMPTY)
+    protocol.answer(client, transaction.places === null ? EMPTY : ownReply(transaction.places))
     end(client)
     return
   }
@@ -319,28 +102,63 @@ function execute(
     if (!client.isPostponed) end(client)
     return
   }
-  const connection = transaction.connection!
-  forwardOn(client, connection, buf.subarray(parser.start, parser.end))
+  if (transaction.places === null) {
+    forwardOn(client, transaction.connection!, buf.subarray(parser.start, parser.end))
+  } else if (!executeParts(protocol, client, transaction, transaction.places)) {
+    return
+  }
   giveBack(transaction)
   client.holdNext()
   end(client)
 }
 
+/** Whether everything is known that the proxy itself answers. */
+function isPrepared(places: readonly ExecPlace[]): boolean {
+  let prepared = true
+  for (const place of places) if (typeof place !== 'number' && !place.prepare()) prepared = false
+  return prepared
+}
+
+/** @returns false when EXEC is postponed, or the transaction is discarded. */
+function executeParts(
+  protocol: RedisProtocol,
+  client: Client,
+  transaction: Transaction,
+  places: readonly ExecPlace[],
+): boolean {
+  if (transaction.others.length > 0) {
+    if (client.pending > 0) {
+      // A server that has refused a request runs nothing: then no other may run its part.
+      client.postpone(true)
+      return false
+    }
+    if (transaction.refusedByServer) {
+      discard(protocol, client, transaction, ABORTED)
+      return false
+    }
+  }
+  sendExec(client, [transaction.connection!, ...transaction.others], places)
+  return true
+}
+
 /** Runs nothing. */
 function discard(protocol: RedisProtocol, client: Client, transaction: Transaction, reply: Uint8Array): void {
-  const { connection } = transaction
+  const { connection, others } = transaction
   if (connection !== null) {
     queueInternal(connection, Internal.vital, transaction.begun ? DISCARD : UNWATCH)
+    for (const other of others) queueInternal(other, Internal.vital, DISCARD)
     giveBack(transaction)
   }
   protocol.answer(client, reply)
   end(client)
 }
 
-/** The connection goes back once what was sent is answered. */
+/** The connections go back once what was sent is answered. */
 function giveBack(transaction: Transaction): void {
   transaction.connection!.holder = RETURNING
   transaction.connection = null
+  for (const other of transaction.others) other.holder = RETURNING
+  transaction.others = NONE
 }
 
 function end(client: Client): void {
@@ -372,9 +190,10 @@ function watch(
       return
     }
   } else if (transaction.connection.server !== client.pool.servers[server]) {
-    protocol.answer(client, CROSS_SERVER)
+    refuseCrossServer(client, 'WATCH', transaction.firstKey, keyOf(protocol, parser, buf))
     return
   }
+  if (transaction.firstKey === '') transaction.firstKey = keyOf(protocol, parser, buf)
   transaction.watchedKeys += protocol.positions.count
   forwardOn(client, transaction.connection, buf.subarray(start, requestEnd))
   client.holdNext()

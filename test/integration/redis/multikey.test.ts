@@ -8,7 +8,9 @@ import { closeTalks, keysByServer, type RedisPool, startRedisPool, Talk } from '
 import { decode, type RespArgument, type RespValue } from '../../support/wire/resp.ts'
 import { Wire } from '../../support/wire/wire.ts'
 
-const CROSS = "-CROSSSLOT Keys in request don't hash to the same server\r\n"
+const CROSS = expect.stringMatching(
+  /^-CROSSSLOT Keys in request don't hash to the same server: '.+' and '.+', hash_tag is \{\}\r\n$/,
+)
 
 const seed = runSeed()
 let refusing: RedisPool
@@ -42,7 +44,7 @@ describe('keys of several servers', () => {
     const talk = await refusing.talk()
     await talk.say('MSET', a, '1', b, '2')
     const request = text.split(' ').map(word => (word === 'a' ? a : word === 'b' ? b : word))
-    expect(await talk.say(...request)).toBe(CROSS)
+    expect(await talk.say(...request)).toEqual(CROSS)
     expect(await talk.say('MGET', a, b)).toBe('*2\r\n$1\r\n1\r\n$1\r\n2\r\n')
   })
 
@@ -202,13 +204,13 @@ describe('with cross_server: gather', () => {
 
   test('does not gather what writes', async () => {
     const talk = await gathering.talk()
-    expect(await talk.say('SUNIONSTORE', keys[0]![0]!, keys[1]![0]!)).toBe(CROSS)
+    expect(await talk.say('SUNIONSTORE', keys[0]![0]!, keys[1]![0]!)).toEqual(CROSS)
   })
 
   test('refuses options that it does not understand', async () => {
     const talk = await gathering.talk()
-    expect(await talk.say('ZUNION', '2', keys[0]![0]!, keys[1]![0]!, 'WEIGHTS', '0x1', '1')).toBe(CROSS)
-    expect(await talk.say('SINTERCARD', '2', keys[0]![0]!, keys[1]![0]!, 'LIMIT', '-1')).toBe(CROSS)
+    expect(await talk.say('ZUNION', '2', keys[0]![0]!, keys[1]![0]!, 'WEIGHTS', '0x1', '1')).toEqual(CROSS)
+    expect(await talk.say('SINTERCARD', '2', keys[0]![0]!, keys[1]![0]!, 'LIMIT', '-1')).toEqual(CROSS)
   })
 
   test('fails as a whole when a server fails', async () => {

@@ -1,0 +1,40 @@
+/** Where one value of a reply ends, for those that take a complete reply apart without reading it. Data plane. RESP2 and RESP3. */
+
+const CR = 13
+const MINUS = 45
+const ZERO = 48
+
+const BANG = 33
+const DOLLAR = 36
+const PERCENT = 37
+const STAR = 42
+const EQUALS = 61
+const GREATER = 62
+const PIPE = 124
+const TILDE = 126
+
+/**
+ * The end of the value that begins at `at`, its elements included.
+ * @param end of the reply; the value may be cut short by it, and then ends there.
+ */
+export function valueEnd(buf: Uint8Array, at: number, end: number): number {
+  let p = at
+  for (let values = 1; values > 0 && p < end; values--) {
+    const type = buf[p]
+    const isNull = buf[p + 1] === MINUS
+    let number = 0
+    for (p++; p < end && buf[p] !== CR; p++) number = number * 10 + buf[p] - ZERO
+    p += 2
+    if (type === DOLLAR || type === EQUALS || type === BANG) {
+      if (!isNull) p += number + 2
+    } else if (type === STAR || type === TILDE || type === GREATER) {
+      if (!isNull) values += number
+    } else if (type === PERCENT) {
+      values += number * 2
+    } else if (type === PIPE) {
+      // Attributes come before the value that they are about.
+      values += number * 2 + 1
+    }
+  }
+  return Math.min(p, end)
+}
