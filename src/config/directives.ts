@@ -338,6 +338,18 @@ const ours = [
     help: 'From the loss of a server on, its requests wait this long for its return, in order, before they fail. 0: they fail at once.',
   },
   {
+    key: 'databases',
+    type: 'number',
+    field: 'databases',
+    unit: 'databases',
+    min: 1,
+    // Far more than any server is set to have; the kinds of connections, two for each, stay small integers.
+    max: 65536,
+    default: 16,
+    own: true,
+    help: 'Databases that clients may SELECT, as in `redis.conf`. 1, its default with `redis_db` or `strict`: database 0 only.',
+  },
+  {
     key: 'cross_server',
     type: 'name',
     field: 'crossServer',

@@ -184,11 +184,25 @@ function finishPool(draft: PoolDraft): PoolConfig {
   }
   return Object.freeze({
     ...settings,
+    databases: finishDatabases(draft, settings),
     serverFailureLimit: Math.max(1, settings.serverFailureLimit),
     name: draft.name,
     listen: Object.freeze(draft.listen),
     servers: finishServers(draft),
   })
+}
+
+/** A `strict` pool has no SELECT, and a pool with `redis_db` shows clients that one as its database 0. */
+function finishDatabases(draft: PoolDraft, { databases, strict, redisDb, redis }: PoolSettings): number {
+  const at = draft.seen.get('databases')
+  if (!redis || databases === 1 || (!strict && redisDb === 0)) return databases
+  if (at === undefined) return 1
+  const other = strict ? 'strict' : 'redis_db'
+  throw new ConfigError(
+    [`conf: directive "databases:" cannot be above 1 with "${other}"`],
+    at,
+    `directive "databases" cannot be above 1 with "${other}"; write 1, or remove one of the two lines`,
+  )
 }
 
 function missing(draft: PoolDraft, key: string, example: string): string {

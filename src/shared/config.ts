@@ -112,6 +112,8 @@ export interface PoolConfig {
   readonly crossServer: CrossServerName
   /** What becomes of scripts whose text uses keys that it does not declare, in a pool of several servers. */
   readonly undeclaredKeys: UndeclaredKeysName
+  /** Databases of a Redis pool that clients may SELECT, from 0 on. 1 where the pool is strict or has a `redisDb`. */
+  readonly databases: number
   /** CONFIG SET, RESETSTAT and REWRITE go to all servers. */
   readonly configSet: boolean
   /** true: an ejected server's keys answer an error at once and the ring stays as it is. */

@@ -50,6 +50,7 @@ export function poolOf(name: string, overrides: Partial<PoolConfig> = {}): PoolC
     crossServer: 'refuse',
     undeclaredKeys: 'warn',
     configSet: false,
+    databases: 16,
     clientMaxPending: 1024,
     clientQueueBytes: 1 << 20,
     serverQueueBytes: 1 << 26,

@@ -85,7 +85,6 @@ LRANGE 4 r 1
 LREM 4 w 1
 LSET 4 w 1
 LTRIM 4 w 1
-MOVE 3 w 1
 OBJECT -2 r 2
 PERSIST 2 w 1
 PEXPIRE -3 w 1
@@ -185,7 +184,6 @@ TS.ADD TS.ALTER TS.CREATE TS.DECRBY TS.DEL TS.GET TS.INCRBY TS.INFO TS.RANGE TS.
 export const MULTI_KEY = `
 BITOP -4 w 2:-1:1
 CMS.MERGE -4 w 1+n2
-COPY -3 w 1:2:1
 GEORADIUS -6 w 1+store
 GEORADIUSBYMEMBER -5 w 1+store
 GEOSEARCHSTORE -8 w 1:2:1
@@ -316,7 +314,15 @@ SUNSUBSCRIBE -1 ps 1:-1:1
 UNSUBSCRIBE -1 ps -
 `
 
-/** Known, and not for clients of a proxy: they act on one server, on replication, on other databases, or on every client's traffic. */
+/** With a database among their arguments, in `databases.ts`. */
+export const DATABASE = `
+COPY -3 w 1:2:1
+MOVE 3 w 1
+SELECT 2 - -
+SWAPDB 3 w -
+`
+
+/** Known, and not for clients of a proxy: they act on one server, on replication, or on every client's traffic. */
 export const DENIED = `
 BGREWRITEAOF 1 as -
 BGSAVE -1 as -
@@ -332,7 +338,6 @@ RESTORE-ASKING -4 w 1
 SAVE 1 asm -
 SHUTDOWN -1 asm -
 SLAVEOF 3 as -
-SWAPDB 3 w -
 SYNC 1 asm -
 `
 

@@ -27,7 +27,8 @@ export const Action = {
   ping: 7,
   quit: 8,
   auth: 9,
-  select: 10,
+  /** Selects or names a database. */
+  database: 10,
   /** Whole to the server of all its keys; they must be on one. */
   multiKey: 11,
   /** Whole to the server of all its keys, or put together from several servers where the pool allows it. */
@@ -191,6 +192,7 @@ export const COMMANDS: readonly Command[] = [
   ...commands(Action.transaction, data.TRANSACTION),
   ...commands(Action.blocking, data.BLOCKING),
   ...commands(Action.pubsub, data.PUBSUB),
+  ...commands(Action.database, data.DATABASE),
   ...commands(Action.deny, data.DENIED),
   command('DEL', Action.sumKeys, -2, 'w', '1:-1:1'),
   command('UNLINK', Action.sumKeys, -2, 'w', '1:-1:1'),
@@ -203,7 +205,6 @@ export const COMMANDS: readonly Command[] = [
   command('QUIT', Action.quit, -1, 's', '-'),
   command('AUTH', Action.auth, -2, 's', '-'),
   command('HELLO', Action.hello, -1, 's', '-'),
-  command('SELECT', Action.select, 2, '-', '-'),
 ]
 
 const TABLE_SIZE = 2048

@@ -19,6 +19,7 @@ import { FAILURE_TEXTS, type FailureCode } from '../request/failure.ts'
 import { type Message, MessageKind, takeMessage } from '../request/message.ts'
 import { CloseReason, type ReplySource, type ReplyTarget } from '../request/reply-target.ts'
 import { STREAM_BYTES } from '../request/stream-limits.ts'
+import { databaseOf } from '../server/connection-kind.ts'
 import type { Pool } from '../server/pool.ts'
 import { type ClientLimits, STREAM_ROOM_BYTES } from './client-limits.ts'
 import type { ClientSession } from './client-protocol.ts'
@@ -81,6 +82,8 @@ export class Client implements SocketOwner, ReplyTarget {
   ordinary = false
   /** The client speaks RESP3. */
   resp3 = false
+  /** The server connections that serve it, see `server/connection-kind.ts`: it follows `resp3` and the database. */
+  connectionKind = 0
   /** What the client has told the protocol of itself; null until it does. */
   protocolState: object | null = null
   /** What it has under way beyond single requests; null until it does. */
@@ -192,6 +195,11 @@ export class Client implements SocketOwner, ReplyTarget {
 
   get keepsLargeReplies(): boolean {
     return this.writesFirst
+  }
+
+  /** The database that it has selected. */
+  get database(): number {
+    return databaseOf(this.connectionKind)
   }
 
   private updateWindow(): void {

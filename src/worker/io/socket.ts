@@ -122,7 +122,7 @@ export class Socket {
   writing = false
   dirty = false
   reading = false
-  /** false while a connect is under way: output gathers. */
+  /** false while a connect is under way, and after `writeAhead`: output gathers. */
   writable = false
   closed = false
   /** The kernel took the last write whole: the next one may be tried without a copy. A refused try costs an exception. */
@@ -265,6 +265,26 @@ export class Socket {
       this.flowing = at === end
     }
     if (at < end) this.append(buf, at, end)
+  }
+
+  /**
+   * Writes buf at once, ahead of the output that has gathered. That, and what is appended from now on, waits for `openOutput`: the peer's answer
+   * decides whether it may be sent. The socket is connected and no write of it is under way. The buffer is the socket's from now on.
+   */
+  writeAhead(buf: Uint8Array): void {
+    if (this.closed) return
+    this.writable = false
+    const request = this.takeRequest()
+    const status = this.handle!.writeBuffer(request, buf)
+    if (status !== 0) this.failLater(status)
+    else if (streamState[lastWriteWasAsync] !== 0) this.wait(request, buf, NO_SLABS, buf.length)
+  }
+
+  /** Ends the wait that `writeAhead` began. */
+  openOutput(): void {
+    if (this.closed) return
+    this.writable = true
+    if (this.pendingBytes > 0) this.markDirty()
   }
 
   /** Room for `bytes` (at most a slab) at `outLength` of `slab`; the caller writes there and advances `outLength`. */

@@ -55,7 +55,7 @@ function identify(connection: ServerConnection): void {
 /** By another connection: the server does not read the one that waits. @param reason TIMEOUT or ERROR. */
 function unblockAtServer(waiting: ServerConnection, reason: string): void {
   withId(waiting, id => {
-    const connection = waiting.server.connection(false)
+    const connection = waiting.server.connection()
     queueInternal(connection, Internal.quiet, wireRequest('CLIENT', 'UNBLOCK', String(id), reason))
   })
 }

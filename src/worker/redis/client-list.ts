@@ -74,7 +74,7 @@ function fieldsOf(client: Client, current: CurrentRequest | null): [string, stri
     ['age', secondsBetween(client.openedMs, turn.nowMs)],
     ['idle', secondsBetween(client.activeMs, turn.nowMs)],
     ['flags', flagsOf(client, session)],
-    ['db', 0],
+    ['db', client.database],
     ['sub', session?.subscriptionsOf(Topic.channel) ?? 0],
     ['psub', session?.subscriptionsOf(Topic.pattern) ?? 0],
     ['ssub', session?.subscriptionsOf(Topic.shard) ?? 0],

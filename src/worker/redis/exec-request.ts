@@ -11,8 +11,13 @@ import { ExecJoiner, type ExecPlace } from './join/exec.ts'
 const EXEC = encodeText('*1\r\n$4\r\nEXEC\r\n')
 const NO_OWNERS = new Uint16Array(0)
 
-/** Sends EXEC on every connection of `parts`; the index there is the part in `places`. */
-export function sendExec(client: Client, parts: readonly ServerConnection[], places: readonly ExecPlace[]): void {
+/** Sends EXEC on every connection of `parts`; the index there is the part in `places`. @param tag of the messages. */
+export function sendExec(
+  client: Client,
+  parts: readonly ServerConnection[],
+  places: readonly ExecPlace[],
+  tag: number,
+): void {
   const { pool } = client
   const parent = takeMessage(client, MessageKind.parent)
   const group = new FragmentGroup(new ExecJoiner(places, parts.length), parent, NO_OWNERS, 0)
@@ -24,6 +29,7 @@ export function sendExec(client: Client, parts: readonly ServerConnection[], pla
     const fragment = takeMessage(null, MessageKind.fragment)
     fragment.group = group
     fragment.fragmentIndex = part
+    fragment.tag = tag
     group.fragments.push(fragment)
     connection.enqueue(fragment, EXEC.length)
     connection.socket.append(EXEC, 0, EXEC.length)

@@ -8,6 +8,7 @@ import { WRONG_PASS } from '../../protocol/redis/replies.ts'
 import { ReplyWriter } from '../../protocol/redis/reply-writer.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { Client } from '../client/client.ts'
+import { connectionKind } from '../server/connection-kind.ts'
 import { isUser } from './auth.ts'
 import { argumentTexts } from './broadcast.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
@@ -105,6 +106,7 @@ function greeting(
 ): Uint8Array {
   if (resp3 && (protocol.refusesResp3 || Number.parseInt(version, 10) < RESP3_VERSION)) return NOPROTO
   client.resp3 = resp3
+  client.connectionKind = connectionKind(client.database, resp3)
   settle(client, client.authenticated)
   const state = stateOf(client)
   if (name !== null) state.name = name

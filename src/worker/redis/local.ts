@@ -112,12 +112,13 @@ function time(client: Client): Uint8Array {
 
 /** As a new connection, but for what Redis keeps: the library's name, CLIENT ID. */
 function reset(protocol: RedisProtocol, client: Client): void {
-  if (client.pending > 0 && (client.resp3 || client.session !== null)) {
-    // What is under way was asked in RESP3, or is on connections that end here.
+  if (client.pending > 0 && (client.connectionKind > 0 || client.session !== null)) {
+    // What is in flight was asked in RESP3 or in another database, or is on connections that end here.
     client.postpone(true)
     return
   }
   client.resp3 = false
+  client.connectionKind = 0
   resetSession(client)
   knownState(client)?.reset()
   settle(client, protocol.pool.config.redisAuth === '')

@@ -24,6 +24,8 @@ import { type ServerProtocol, Verdict } from '../server/server-protocol.ts'
 import { authenticate } from './auth.ts'
 import { blockingRequest } from './blocking.ts'
 import { forwardToAny } from './broadcast.ts'
+import { DatabaseLimit } from './database-limit.ts'
+import { databaseRequest, leaveLostDatabase, noteExecuted, requestInState } from './databases.ts'
 import { greet, inspectInternal, probe } from './greeting.ts'
 import { helloRequest } from './hello.ts'
 import { inlineRequest, malformedRequest } from './inline-request.ts'
@@ -42,7 +44,6 @@ import { knownState, settle } from './state.ts'
 import { fitsStrict, strictRequest } from './strict.ts'
 import { transactionRequest } from './transaction.ts'
 import { Transaction } from './transaction-state.ts'
-import { Internal } from './wire-request.ts'
 
 /** nutcracker's longest routing key: an mbuf less its header (48 bytes) and one. */
 const MBUF_OVERHEAD_BYTES = 49
@@ -64,6 +65,8 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
   serverVersion = ''
   /** Made for the first pause or MONITOR. */
   watch: RequestWatch | null = null
+  /** What the servers say of the pool's databases. */
+  readonly databaseLimit: DatabaseLimit
   readonly pool: Pool
   readonly scripts: ScriptBook
   /** Scripts and functions that its clients loaded. */
@@ -77,6 +80,7 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
     this.scripts = new ScriptBook(pool)
     this.loading = new ScriptLoading(pool)
     this.publishOrder = new PublishOrder(pool)
+    this.databaseLimit = new DatabaseLimit(pool)
   }
 
   newRequestParser(): RequestParser {
@@ -91,6 +95,7 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
 
   configured(client: Client): void {
     if (this.pool.config.redisAuth === '') settle(client, true)
+    leaveLostDatabase(client)
   }
 
   request(client: Client, requestParser: RequestParser, buf: Uint8Array): void {
@@ -138,8 +143,8 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
   /** A client with CLIENT REPLY OFF or SKIP has no reply. */
   statedRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
     const state = knownState(client)
-    if (state !== null && !state.ordinary && unansweredRequest(this, client, parser, buf)) return
-    this.answeredRequest(client, parser, buf)
+    if (state === null || state.ordinary) this.answeredRequest(client, parser, buf)
+    else if (state.answers || !unansweredRequest(this, client, parser, buf)) requestInState(this, client, parser, buf)
   }
 
   answeredRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
@@ -215,8 +220,8 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
         else if (args === 1) this.answer(client, argumentAsBulk(parser, buf, 1))
         else this.refuse(client, parser, buf)
         return
-      case Action.select:
-        this.answer(client, selectReply(latin1(buf, parser.start + parser.args[2], parser.start + parser.args[3])))
+      case Action.database:
+        databaseRequest(this, client, parser, buf)
         return
       default:
         this.answerRefused(client, replies.unsupportedCommand(command.name))
@@ -313,11 +318,8 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
 
   inspect(connection: ServerConnection, message: Message, buf: Uint8Array, start: number, end: number): number {
     if (buf[start] === MINUS && connection.holder instanceof Transaction) connection.holder.refusedByServer = true
-    if (message.kind === MessageKind.internal) {
-      if (message.tag !== Internal.load) return inspectInternal(connection, message, buf, start, end)
-      this.loading.answered(connection, buf, start, end)
-      return Verdict.drop
-    }
+    if (message.kind === MessageKind.internal) return inspectInternal(connection, message, buf, start, end)
+    if (message.tag !== 0) noteExecuted(message, buf, start)
     if (!isServerDown(buf, start, end)) return Verdict.pass
     return this.pool.config.strict ? Verdict.broken : Verdict.passAndCount
   }
@@ -330,12 +332,6 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
   probe(connection: ServerConnection): void {
     probe(connection)
   }
-}
-
-/** A pool is database 0. */
-function selectReply(database: string): Uint8Array {
-  if (database === '0') return replies.OK
-  return /^-?[1-9]\d{0,9}$/.test(database) ? replies.DB_OUT_OF_RANGE : replies.NOT_AN_INTEGER
 }
 
 /** `-OOM`, `-BUSY` or `-LOADING` as the first word: nutcracker's transient failures. */

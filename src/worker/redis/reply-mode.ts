@@ -12,10 +12,11 @@ import type { Client } from '../client/client.ts'
 import { dropBehind } from '../client/lost-server.ts'
 import { MessageKind, takeMessage } from '../request/message.ts'
 import { CloseReason } from '../request/reply-target.ts'
+import { requestInState } from './databases.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
 import { knownState, ReplyMode, sessionStateOf, settle } from './state.ts'
 
-/** Handles a request of a client whose `RedisState` is not `ordinary`. @returns false when it is to be answered as always. */
+/** Handles a request of a client that CLIENT REPLY has told to go without replies. @returns false when it is to be answered as always. */
 export function unansweredRequest(
   protocol: RedisProtocol,
   client: Client,
@@ -39,9 +40,14 @@ export function unansweredRequest(
     client.closeAfterReplies(CloseReason.error)
     return true
   }
+  if (command.name === 'SELECT' && client.pending > 0) {
+    // It waits for the replies before it, and below it would wait for its own place in the queue.
+    client.postpone(true)
+    return true
+  }
   const before = client.last
   client.push(takeMessage(client, MessageKind.local))
-  protocol.answeredRequest(client, parser, buf)
+  requestInState(protocol, client, parser, buf)
   endSkip(client)
   if (!client.closed) {
     dropBehind(client, before)

@@ -44,7 +44,7 @@ export class RequestWatch {
   lineOf(client: Client, parser: RespRequestParser, buf: Uint8Array): string {
     if (!this.feed.active || isRefusedToMonitor(client, parser.command)) return ''
     const args = shownArguments(parser, buf)
-    return isShown(parser.command, args) ? monitorLine(nowUs(), 0, client.address, args) : ''
+    return isShown(parser.command, args) ? monitorLine(nowUs(), client.database, client.address, args) : ''
   }
 
   /** What a question of another worker, or of a client of this one, changes here. */

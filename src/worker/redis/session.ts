@@ -20,6 +20,7 @@ import type { ConnectionWaiter, HeldConnections } from '../server/exclusive-conn
 import type { Server } from '../server/server.ts'
 import { type ConnectionHolder, ConnectionState, type ServerConnection } from '../server/server-connection.ts'
 import type { BlockingWait } from './blocking.ts'
+import { enterDatabase } from './greeting.ts'
 import { subscriberRequest } from './pubsub.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
 import { isRefusedToMonitor, type SessionState, settle } from './state.ts'
@@ -30,13 +31,19 @@ import type { Transaction } from './transaction-state.ts'
 const NO_KEYS_HERE = errorLine("Replica can't interact with the keyspace")
 const NO_CONNECTION = errorLine('too many clients have a connection to this server of their own')
 
-/** Holds a connection that has only its last reply to come, after which it is as it was when it was new. */
+/** Holds a connection that has only its last reply to come, after which it is, but for its database, as it was when it was new. */
 export const RETURNING: ConnectionHolder = {
   listens: false,
   stateful: true,
   takesPush: () => false,
   connectionIdle: connection => connection.server.held.give(connection),
   connectionLost: () => {},
+}
+
+/** Likewise, but the connection is not used again. */
+export const CLOSING: ConnectionHolder = {
+  ...RETURNING,
+  connectionIdle: connection => connection.close(Failure.closed),
 }
 
 export class RedisSession implements ClientSession, SessionState, ConnectionWaiter {
@@ -81,6 +88,10 @@ export class RedisSession implements ClientSession, SessionState, ConnectionWait
     return this.client.resp3
   }
 
+  get database(): number {
+    return this.client.database
+  }
+
   /** Has something under way that belongs to the protocol version in which it began. */
   get busy(): boolean {
     return this.transaction !== null || this.subscriptions !== null || this.blocking !== null
@@ -109,13 +120,17 @@ export class RedisSession implements ClientSession, SessionState, ConnectionWait
     if (grant !== null && grant.state !== ConnectionState.closed) {
       if (grant.server === server && grant.resp3 === client.resp3) {
         grant.holder = holder
+        enterDatabase(grant, client.database)
         return grant
       }
       // The ring or the configuration has changed meanwhile.
       grant.server.held.give(grant)
     }
-    const connection = this.inVain ? null : server.held.take(holder, client.resp3)
-    if (connection !== null) return connection
+    const connection = this.inVain ? null : server.held.take(holder, client.resp3, client.database)
+    if (connection !== null) {
+      enterDatabase(connection, client.database)
+      return connection
+    }
     if (!this.inVain && server.held.wait(this)) {
       this.waitsAt = server.held
       client.postpone(false)

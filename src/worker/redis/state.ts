@@ -63,6 +63,8 @@ export class RedisState {
   libraryVersion = ''
   /** One of `ReplyMode`: what becomes of the next reply. */
   replyMode: number = ReplyMode.on
+  /** The last SELECT was refused. Until one succeeds, so are requests. */
+  withoutDatabase = false
 
   constructor(id: number) {
     this.id = id
@@ -72,10 +74,16 @@ export class RedisState {
   reset(): void {
     this.name = ''
     this.replyMode = ReplyMode.on
+    this.withoutDatabase = false
   }
 
   /** Nothing in it changes what a request means or whether it is answered. */
   get ordinary(): boolean {
+    return this.answers && !this.withoutDatabase
+  }
+
+  /** The next request has a reply. */
+  get answers(): boolean {
     return this.replyMode === ReplyMode.on
   }
 }

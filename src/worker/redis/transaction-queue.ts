@@ -13,9 +13,9 @@ import { Failure } from '../request/failure.ts'
 import { MessageKind, takeMessage } from '../request/message.ts'
 import { isFull } from '../server/pool.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
-import { sameText } from './auth.ts'
 import { argumentTexts } from './broadcast.ts'
 import { refuseCrossServer, shownKey } from './cross-server.ts'
+import { queuedSelect, refusesDatabase } from './databases.ts'
 import { refusedOnOneServer } from './keyspace.ts'
 import { deniedOnOneServer, NO_SERVER, serverOfKeys } from './multikey.ts'
 import { mayWrite } from './pause.ts'
@@ -40,8 +40,10 @@ const MULTI = wireRequest('MULTI')
 /** `serverOf` for a request without keys. */
 const ANY_SERVER = -2
 
-export function forwardOn(client: Client, connection: ServerConnection, request: Uint8Array): void {
+/** @param tag of the message, for `Protocol.inspect`. */
+export function forwardOn(client: Client, connection: ServerConnection, request: Uint8Array, tag = 0): void {
   const message = takeMessage(client, MessageKind.forward)
+  message.tag = tag
   client.push(message)
   connection.enqueue(message, request.length)
   connection.socket.append(request, 0, request.length)
@@ -73,8 +75,8 @@ export function queueRequest(
     queueClientCommand(protocol, client, transaction, parser, buf)
     return true
   }
-  if (command.action === Action.select) {
-    queue(protocol, client, transaction, ANY_SERVER, parser, buf, selected(client, parser, buf))
+  if (command.name === 'SELECT') {
+    queueSelect(protocol, client, transaction, parser, buf)
     return true
   }
   if (mayWrite(command)) transaction.mayWrite = true
@@ -120,9 +122,20 @@ function notInTransaction(name: string): Uint8Array {
   return errorLine(`'${name.replace(/[\r\n]/g, ' ')}' is not possible in a transaction through a proxy`)
 }
 
-/** The pool's database 0 may be another one on the servers, and has no neighbours. */
-function selected(client: Client, parser: RespRequestParser, buf: Uint8Array): Buffer {
-  return wireRequest('SELECT', sameText(parser, buf, 1, '0') ? String(client.pool.config.redisDb) : '-1')
+/** SELECT goes to one server: a transaction with parts at several has one database. */
+function queueSelect(
+  protocol: RedisProtocol,
+  client: Client,
+  transaction: Transaction,
+  parser: RespRequestParser,
+  buf: Uint8Array,
+): void {
+  if (transaction.others.length > 0) {
+    protocol.answerRefused(client, notInTransaction('select'))
+    refuseTransaction(transaction)
+    return
+  }
+  queue(protocol, client, transaction, ANY_SERVER, parser, buf, queuedSelect(client, transaction, parser, buf))
 }
 
 /** @returns the index of the request's server, ANY_SERVER, or NO_SERVER when the client has had an error. */
@@ -143,6 +156,7 @@ function serverOf(protocol: RedisProtocol, client: Client, parser: RespRequestPa
     protocol.answerRefused(client, refusal)
     return NO_SERVER
   }
+  if (refusesDatabase(protocol, client, parser, buf)) return NO_SERVER
   const { positions } = protocol
   if (!positions.find(command, buf, start, args, argCount) || positions.count === 0) {
     if (!deniedOnOneServer(client, parser, buf, NO_SERVER)) return ANY_SERVER
@@ -175,6 +189,8 @@ function isTransactional(client: Client, action: number, name: string): boolean 
       return name === 'ECHO' || name === 'TIME' || (oneServer && name === 'INFO')
     case Action.pubsub:
       return oneServer && name === 'PUBSUB'
+    case Action.database:
+      return oneServer || name !== 'SWAPDB'
     case Action.keyspace:
       return oneServer
     default:
@@ -219,7 +235,8 @@ function queueElsewhere(
   parser: RespRequestParser,
   buf: Uint8Array,
 ): void {
-  if (client.pool.config.multi !== 'split' || transaction.watchedKeys > 0) {
+  const isSplit = client.pool.config.multi === 'split' && transaction.watchedKeys === 0 && transaction.selected < 0
+  if (!isSplit) {
     refuseCrossServer(client, 'a transaction', transaction.firstKey, keyOf(protocol, parser, buf))
     refuseTransaction(transaction)
     return

@@ -34,6 +34,8 @@ export class Transaction implements ConnectionHolder {
   requests = 0
   watchedKeys = 0
   mayWrite = false
+  /** The database that EXEC leaves the connection in, by SELECT among the requests; -1 = it stays where it is. */
+  selected = -1
   /** The proxy refused a request: only EXEC and DISCARD are answered otherwise. */
   refused = false
   /** A server refused to queue a request. */

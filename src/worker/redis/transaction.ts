@@ -16,11 +16,12 @@ import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { Client } from '../client/client.ts'
 import { answerStateLoss } from '../request/delivery.ts'
 import { refuseCrossServer } from './cross-server.ts'
+import { executedTag } from './databases.ts'
 import { ownReply, sendExec } from './exec-request.ts'
 import type { ExecPlace } from './join/exec.ts'
 import { NO_SERVER, serverOfKeys } from './multikey.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
-import { RETURNING, type RedisSession, sessionOf } from './session.ts'
+import { CLOSING, RETURNING, type RedisSession, sessionOf } from './session.ts'
 import { settle } from './state.ts'
 import { begin, forwardOn, keyOf } from './transaction-queue.ts'
 import { NONE, Transaction } from './transaction-state.ts'
@@ -103,7 +104,8 @@ function execute(
     return
   }
   if (transaction.places === null) {
-    forwardOn(client, transaction.connection!, buf.subarray(parser.start, parser.end))
+    const tag = executedTag(transaction.selected)
+    forwardOn(client, transaction.connection!, buf.subarray(parser.start, parser.end), tag)
   } else if (!executeParts(protocol, client, transaction, transaction.places)) {
     return
   }
@@ -137,7 +139,7 @@ function executeParts(
       return false
     }
   }
-  sendExec(client, [transaction.connection!, ...transaction.others], places)
+  sendExec(client, [transaction.connection!, ...transaction.others], places, executedTag(transaction.selected))
   return true
 }
 
@@ -155,7 +157,8 @@ function discard(protocol: RedisProtocol, client: Client, transaction: Transacti
 
 /** The connections go back once what was sent is answered. */
 function giveBack(transaction: Transaction): void {
-  transaction.connection!.holder = RETURNING
+  // SELECT may have failed in EXEC: no other client must get the connection in a database that the proxy does not know.
+  transaction.connection!.holder = transaction.selected < 0 ? RETURNING : CLOSING
   transaction.connection = null
   for (const other of transaction.others) other.holder = RETURNING
   transaction.others = NONE

@@ -18,6 +18,8 @@ export const Internal = {
   probe: 7,
   /** A script or library that the server has missed (`script-loading.ts`). */
   load: 8,
+  /** SELECT of a database that a client has selected. Without it the client's requests would go to another database. */
+  database: 9,
 } as const
 
 /** A request as the server takes it. Arguments are one char a byte. */
@@ -27,8 +29,13 @@ export function wireRequest(...args: readonly string[]): Buffer {
 
 /** Queues a request of the proxy's own. @param tag one of `Internal`. */
 export function queueInternal(connection: ServerConnection, tag: number, bytes: Uint8Array): void {
+  enqueueInternal(connection, tag, bytes)
+  connection.socket.append(bytes, 0, bytes.length)
+}
+
+/** Likewise, but the caller writes the bytes. */
+export function enqueueInternal(connection: ServerConnection, tag: number, bytes: Uint8Array): void {
   const message = takeMessage(null, MessageKind.internal)
   message.tag = tag
   connection.enqueue(message, bytes.length)
-  connection.socket.append(bytes, 0, bytes.length)
 }

@@ -9,7 +9,7 @@ import type { WordBuffer } from '../../bytes/word-buffer.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
 import { OWNED_CHUNK_BYTES } from '../io/socket.ts'
 import { holdBytes, holdOwned } from '../memory/reply-arena.ts'
-import type { FailureCode } from './failure.ts'
+import { type FailureCode, isRefusal } from './failure.ts'
 import { giveMessage, type Message, MessageKind, takeMessage } from './message.ts'
 import { CloseReason, type ReplyPool, type ReplyTarget } from './reply-target.ts'
 import { type FragmentGroup, type GroupStream, NO_FAILURE } from './split-request.ts'
@@ -73,8 +73,13 @@ export function deliverFailure(message: Message, pool: ReplyPool, failure: Failu
     return
   }
   pool.row[pool.statBase + PoolStat.forwardError]++
-  if (pool.config.serverLoss === 'close') endWith(message, failure)
+  if (closesClient(pool, failure)) endWith(message, failure)
   else finishWith(message, pool.protocol.failureReplies[failure])
+}
+
+/** Whether a client's connection ends in place of an error reply. */
+function closesClient(pool: ReplyPool, failure: FailureCode): boolean {
+  return pool.config.serverLoss === 'close' && !isRefusal(failure)
 }
 
 /**
@@ -183,10 +188,10 @@ function emitParent(client: ReplyTarget, parent: Message): void {
       client.socket.append(group.errorReply, 0, group.errorReply.length)
     } else {
       pool.row[pool.statBase + PoolStat.forwardError]++
-      const failure = group.failure === NO_FAILURE ? 0 : group.failure
-      if (group.joiner.recover?.(group, client, failure as FailureCode)) return
-      if (pool.config.serverLoss === 'close') {
-        client.loseServer(parent, failure as FailureCode)
+      const failure = (group.failure === NO_FAILURE ? 0 : group.failure) as FailureCode
+      if (group.joiner.recover?.(group, client, failure)) return
+      if (closesClient(pool, failure)) {
+        client.loseServer(parent, failure)
         return
       }
       const reply = pool.protocol.failureReplies[failure]
@@ -233,7 +238,7 @@ export function answerLocally(client: ReplyTarget, reply: Uint8Array): void {
 /** Likewise with the pool's error for a failure, which counts as a forwarding error; or the client's end, as `server_loss` has it. */
 export function answerFailure(client: ReplyTarget, failure: FailureCode): void {
   const pool = client.pool
-  if (pool.config.serverLoss === 'close') {
+  if (closesClient(pool, failure)) {
     answerStateLoss(client, failure)
     return
   }

@@ -1,4 +1,4 @@
-/** glibc's words for the failures that reach clients: `-ERR <text>`, `SERVER_ERROR <text>`. Data plane. */
+/** Texts of the failures that reach clients, most of them glibc's: `-ERR <text>`, `SERVER_ERROR <text>`. Data plane. */
 
 /** What became of a server connection. `closed`: the server ended it, for which nutcracker has no other word than `unknown`. */
 export const Failure = {
@@ -17,6 +17,9 @@ export const Failure = {
   noAddress: 12,
   other: 13,
   noMemory: 14,
+  noDatabase: 15,
+  selectRefused: 16,
+  manyDatabases: 17,
 } as const
 export type FailureCode = (typeof Failure)[keyof typeof Failure]
 
@@ -36,7 +39,16 @@ export const FAILURE_TEXTS: readonly string[] = [
   'Cannot assign requested address',
   'Input/output error',
   'Cannot allocate memory',
+  // Redis's own words: the server has fewer databases than the pool.
+  'DB index is out of range',
+  'the server refuses SELECT',
+  'too many databases are in use at this server',
 ]
+
+/** The request was never sent, though nothing is wrong with the server: an error reply says all, whatever `server_loss` is. */
+export function isRefusal(failure: FailureCode): boolean {
+  return failure >= Failure.noDatabase
+}
 
 /** libuv's codes are negative errno values on Linux (errno.h). */
 const BY_ERRNO: ReadonlyMap<number, FailureCode> = new Map([

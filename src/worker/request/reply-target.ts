@@ -43,6 +43,8 @@ export interface ReplyTarget {
   heldBytes: number
   /** The client speaks RESP3. */
   readonly resp3: boolean
+  /** The server connections that serve it, see `server/connection-kind.ts`. */
+  readonly connectionKind: number
   readonly closed: boolean
   /** The server connection that waits for this client to take a large reply. */
   source: ReplySource | null

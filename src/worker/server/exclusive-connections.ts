@@ -8,8 +8,9 @@
  */
 
 import { Failure } from '../request/failure.ts'
+import { connectionKind } from './connection-kind.ts'
 import type { Server } from './server.ts'
-import type { ConnectionHolder, ServerConnection } from './server-connection.ts'
+import { type ConnectionHolder, ConnectionState, type ServerConnection } from './server-connection.ts'
 
 /** Connections that the clients of one worker hold at one server, idle ones included; beyond that they wait. */
 export const MAX_HELD_CONNECTIONS = 1_024
@@ -24,6 +25,8 @@ const DEFAULT_WAIT_MS = 5_000
 export interface ConnectionWaiter extends ConnectionHolder {
   /** What its client speaks. */
   readonly resp3: boolean
+  /** The database that its client has selected. */
+  readonly database: number
   granted(connection: ServerConnection): void
   /** Waited too long, or the server is gone. */
   refused(): void
@@ -44,13 +47,17 @@ export class HeldConnections {
     this.server = server
   }
 
-  /** @returns null when all are in use, or others wait already. */
-  take(holder: ConnectionHolder, resp3: boolean): ServerConnection | null {
-    return this.waiters.length > 0 ? null : this.find(holder, resp3)
+  /**
+   * @param database one in this database is preferred. The caller selects it where the connection is in another one.
+   * @returns null when all are in use, or others wait already.
+   */
+  take(holder: ConnectionHolder, resp3: boolean, database = 0): ServerConnection | null {
+    return this.waiters.length > 0 ? null : this.find(holder, resp3, database)
   }
 
-  private find(holder: ConnectionHolder, resp3: boolean): ServerConnection | null {
-    const at = this.idle.findIndex(connection => connection.resp3 === resp3)
+  private find(holder: ConnectionHolder, resp3: boolean, database: number): ServerConnection | null {
+    const same = this.idle.findIndex(connection => connection.resp3 === resp3 && connection.database === database)
+    const at = same >= 0 ? same : this.idle.findIndex(connection => connection.resp3 === resp3 && isReady(connection))
     if (at >= 0) {
       const connection = this.idle.splice(at, 1)[0]
       connection.holder = holder
@@ -58,7 +65,9 @@ export class HeldConnections {
     }
     // An idle one of the other protocol makes room.
     if (this.connections.length >= MAX_HELD_CONNECTIONS) this.idle.pop()?.leave()
-    return this.connections.length < MAX_HELD_CONNECTIONS ? this.server.openHeld(resp3, holder) : null
+    return this.connections.length < MAX_HELD_CONNECTIONS
+      ? this.server.openHeld(connectionKind(database, resp3), holder)
+      : null
   }
 
   /** @returns false when too many wait already. */
@@ -80,7 +89,7 @@ export class HeldConnections {
     this.waitDeadlinesMs.splice(at, 1)
   }
 
-  /** Takes back a connection that has answered everything and is as it was when it was new. */
+  /** Takes back a connection that has answered everything and is, but for its database, as it was when it was new. */
   give(connection: ServerConnection): void {
     connection.holder = null
     if (this.stale.has(connection) || this.idle.length >= KEPT_IDLE_CONNECTIONS) {
@@ -95,7 +104,7 @@ export class HeldConnections {
   private grant(): void {
     while (this.waiters.length > 0) {
       const waiter = this.waiters[0]
-      const connection = this.find(waiter, waiter.resp3)
+      const connection = this.find(waiter, waiter.resp3, waiter.database)
       if (connection === null) return
       this.stopWaiting(waiter)
       waiter.granted(connection)
@@ -136,4 +145,9 @@ export class HeldConnections {
     this.waitDeadlinesMs.splice(0, count)
     for (const waiter of this.waiters.splice(0, count)) waiter.refused()
   }
+}
+
+/** Connected, and everything on it is answered: it may be brought into another database. */
+function isReady(connection: ServerConnection): boolean {
+  return connection.state === ConnectionState.up && connection.head === null
 }

@@ -76,7 +76,7 @@ export class Pool {
       answerFailure(client, Failure.refused)
       return null
     }
-    const connection = server.connection(client.resp3)
+    const connection = server.connection(client.connectionKind)
     if (!isFull(connection, this.config)) return connection
     server.row[server.statBase + ServerStat.queueFull]++
     answerLocally(client, this.protocol.queueFull)
@@ -93,8 +93,13 @@ export class Pool {
       deliverFailure(fragment, this, Failure.refused)
       return null
     }
-    const client = fragment.group!.parent.client
-    const connection = server.connection(client?.resp3 === true)
+    const { client } = fragment.group!.parent
+    if (client === null) {
+      // Its database is not known any more.
+      deliverFailure(fragment, this, Failure.closed)
+      return null
+    }
+    const connection = server.connection(client.connectionKind)
     if (!isFull(connection, this.config)) return connection
     server.row[server.statBase + ServerStat.queueFull]++
     rejectFragment(fragment, this.protocol.queueFull)

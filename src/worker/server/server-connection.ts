@@ -16,11 +16,12 @@ import { OWNED_CHUNK_BYTES, Socket, type SocketOwner } from '../io/socket.ts'
 import { MESSAGE_BYTES } from '../memory/lent-memory.ts'
 import { Tail } from '../memory/tail.ts'
 import { deliver, deliverFailure, deliverStateLoss, emitReady, fragmentDone } from '../request/delivery.ts'
-import { FAILURE_TEXTS, Failure, type FailureCode, failureOf } from '../request/failure.ts'
+import { FAILURE_TEXTS, Failure, type FailureCode, failureOf, isRefusal } from '../request/failure.ts'
 import { JoinedStream } from '../request/joined-stream.ts'
 import { giveMessage, type Message, MessageKind } from '../request/message.ts'
 import { CloseReason, type ReplyTarget } from '../request/reply-target.ts'
 import { STREAM_BYTES, UPLOAD_STALL_MS } from '../request/stream-limits.ts'
+import { databaseOf, speaksResp3 } from './connection-kind.ts'
 import { LargePart } from './large-part.ts'
 import { MAX_WAITING_REQUESTS } from './reconnection.ts'
 import { ReplyRest, Rest } from './reply-rest.ts'
@@ -87,8 +88,14 @@ export class ServerConnection implements SocketOwner {
   private leaving = false
   /** Carries one large request at a time. */
   private readonly bulk: boolean
+  /** What it was opened for, see `connection-kind.ts`. */
+  readonly kind: number
   /** Greets with HELLO 3: for clients that speak RESP3. */
   readonly resp3: boolean
+  /** The database that it is in once all that it has been sent is answered. Changes only while one client has it to itself. */
+  database: number
+  /** Written as soon as the connection is up, while all else waits for the answer, see `Socket.writeAhead`. null = nothing. */
+  greeting: Uint8Array | null = null
   /** null: it is shared, or idle among the held ones. */
   holder: ConnectionHolder | null
   /** The request that is being sent. */
@@ -124,14 +131,16 @@ export class ServerConnection implements SocketOwner {
   protocolState: object | null = null
   private tail: Tail | null = null
 
-  constructor(server: Server, bulk: boolean, resp3: boolean, holder: ConnectionHolder | null) {
+  constructor(server: Server, bulk: boolean, kind: number, holder: ConnectionHolder | null) {
     this.server = server
     this.bulk = bulk
-    this.resp3 = resp3
+    this.kind = kind
+    this.resp3 = speaksResp3(kind)
+    this.database = databaseOf(kind)
     this.holder = holder
     this.tally = new Tally(server)
     this.socket = new Socket(server.pool.context.turn, true)
-    this.parser = server.pool.protocol.newReplyParser(resp3)
+    this.parser = server.pool.protocol.newReplyParser(this.resp3)
   }
 
   /** Begins to connect, or waits for a server that is lost; greets first. Failures arrive later, in a turn of their own. */
@@ -156,6 +165,19 @@ export class ServerConnection implements SocketOwner {
     if (config.path !== '') this.connectTo(config.path, 0)
     else if (isIP(config.host) !== 0) this.connectTo(config.host, config.port)
     else this.resolve()
+  }
+
+  /** In place of `open`: never connects. Requests that are queued on it in this turn fail together. */
+  openRefused(failure: FailureCode): void {
+    const { config, pool } = this.server
+    pool.limitedLog.notice(
+      'connection refused',
+      () => `server '${config.pname}' of pool '${pool.config.name}': ${FAILURE_TEXTS[failure]}`,
+    )
+    setImmediate(() => {
+      pool.context.turn.begin()
+      this.close(failure)
+    })
   }
 
   private resolve(): void {
@@ -203,6 +225,9 @@ export class ServerConnection implements SocketOwner {
     if (pool.config.serverTcpKeepalive) this.socket.setKeepAlive(pool.config.tcpKeepaliveIdleSec)
     this.tally.release()
     this.socket.readStart()
+    if (this.greeting === null) return
+    this.socket.writeAhead(this.greeting)
+    this.greeting = null
   }
 
   /** Deadlines are for a server that is there: they begin now. */
@@ -1005,7 +1030,8 @@ export class ServerConnection implements SocketOwner {
     this.drop = null
     const { holder } = this
     this.holder = null
-    this.failQueue(holder?.stateful === true ? deliverStateLoss : deliverFailure, failure)
+    const losesState = holder?.stateful === true && !isRefusal(failure)
+    this.failQueue(losesState ? deliverStateLoss : deliverFailure, failure)
     upload?.resume()
     holder?.connectionLost(this)
   }

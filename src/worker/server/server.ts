@@ -3,30 +3,17 @@
 import type { ServerConfig } from '../../shared/config.ts'
 import { HealthState } from '../../shared/memory-layout.ts'
 import { SERVER_FIELDS, ServerStat } from '../../shared/stat-fields.ts'
-import type { Resumable } from '../io/worker-scope.ts'
+import { Failure, type FailureCode } from '../request/failure.ts'
+import { BulkConnections, type BulkWaiter } from './bulk-connections.ts'
+import { DatabaseConnections } from './database-connections.ts'
 import { HeldConnections } from './exclusive-connections.ts'
 import type { Pool } from './pool.ts'
 import { Reconnection } from './reconnection.ts'
 import { type ConnectionHolder, ConnectionState, ServerConnection } from './server-connection.ts'
 import { ServerHealth } from './server-health.ts'
 
-/** A client that waits for a connection for its large request. */
-export interface BulkWaiter extends Resumable {
-  readonly closed: boolean
-  readonly resp3: boolean
-}
-
-/** Large requests that one worker has under way to one server; further ones wait, unread. */
-const MAX_BULK_CONNECTIONS = 32
 /** Connections that wait, each for the client of a large reply, while others use others. */
 const MAX_PARKED_CONNECTIONS = 32
-/** Bulk connections kept open while idle for good; those beyond go after `BULK_IDLE_MS`. */
-const KEPT_BULK_CONNECTIONS = 4
-/**
- * Large requests come in series, and a new connection has to find out anew how much it may send at once (SET of 1 MiB from 50 clients: one in
- * three opened a connection where four were kept).
- */
-const BULK_IDLE_MS = 5_000
 
 export class Server {
   readonly pool: Pool
@@ -40,12 +27,12 @@ export class Server {
   /** Connections that all clients share; a second set for clients that speak RESP3. */
   private readonly connections: ServerConnection[] = []
   private readonly connections3: ServerConnection[] = []
+  /** Those of clients in databases other than 0. */
+  private readonly inDatabases: DatabaseConnections<ServerConnection> = new DatabaseConnections()
   /** Connections that take no new request and close when they have answered what they have. */
   private readonly leavingConnections: ServerConnection[] = []
-  /** Connections that carry one large request at a time; the idle ones among them, longest first; clients that wait for one. */
-  private readonly bulk: ServerConnection[] = []
-  private readonly idleBulk: ServerConnection[] = []
-  private readonly bulkWaiters: BulkWaiter[] = []
+  /** Connections that carry one large request at a time. */
+  private readonly bulk: BulkConnections<ServerConnection>
   /** Connections that wait for the client of a large reply. */
   private readonly parked: ServerConnection[] = []
   /** Connections that one client has to itself for a while. */
@@ -63,6 +50,10 @@ export class Server {
     this.statBase = pool.layout.serverStat(pool.index, index)
     this.health = new ServerHealth(this)
     this.held = new HeldConnections(this)
+    this.bulk = new BulkConnections(
+      kind => this.openNew(true, kind, null),
+      client => pool.context.resumeLater(client),
+    )
     this.reconnection = new Reconnection(this)
   }
 
@@ -96,13 +87,15 @@ export class Server {
   }
 
   allConnections(): ServerConnection[] {
-    const { connections, connections3, leavingConnections, bulk, parked, held } = this
-    return [...connections, ...connections3, ...held.connections, ...leavingConnections, ...bulk, ...parked]
+    const { connections, connections3, inDatabases, leavingConnections, bulk, parked, held } = this
+    const shared = [...connections, ...connections3, ...inDatabases.all()]
+    return [...shared, ...held.connections, ...leavingConnections, ...bulk.connections, ...parked]
   }
 
   /** No connection of today takes another request; each closes when it has answered what it has. */
   leaveConnections(): void {
-    for (const connection of [...this.connections.splice(0), ...this.connections3.splice(0)]) {
+    const databases = this.inDatabases.clear()
+    for (const connection of [...this.connections.splice(0), ...this.connections3.splice(0), ...databases]) {
       this.leavingConnections.push(connection)
       connection.leave()
     }
@@ -111,21 +104,23 @@ export class Server {
       this.leavingConnections.push(connection)
       connection.leave()
     }
-    this.idleBulk.length = 0
-    for (const connection of [...this.bulk]) connection.leave()
-    while (this.bulkWaiters.length > 0) this.wakeBulkWaiter()
+    this.bulk.leave()
     this.held.leave(this.left)
   }
 
   /**
-   * The connection for the next request: a new one while there are fewer than `server_connections`, then each in turn.
-   * @param resp3 the client speaks RESP3, and the connection does.
+   * The connection for the next request: a new one while there are fewer than `server_connections` of its kind, then each in turn.
+   * @param kind what the client needs, see `connection-kind.ts`.
    */
-  connection(resp3 = false): ServerConnection {
-    const connections = resp3 ? this.connections3 : this.connections
+  connection(kind = 0): ServerConnection {
+    const connections = kind === 0 ? this.connections : this.sharedOf(kind)
     const most = this.pool.config.serverConnections
-    if (connections.length < most) return this.open(resp3)
+    if (connections.length < most) return this.open(kind)
     if (most === 1) return connections[0]
+    return this.next(connections)
+  }
+
+  private next(connections: readonly ServerConnection[]): ServerConnection {
     this.turn = this.turn + 1 < connections.length ? this.turn + 1 : 0
     return connections[this.turn]
   }
@@ -136,30 +131,46 @@ export class Server {
     return this.connections.find(isUp) ?? this.connections3.find(isUp) ?? null
   }
 
-  private open(resp3: boolean): ServerConnection {
-    const connection = new ServerConnection(this, false, resp3, null)
-    this.sharedBy(connection).push(connection)
-    this.pool.context.countConnection(1)
-    connection.open()
+  private open(kind: number): ServerConnection {
+    const shared = this.sharedOf(kind)
+    const room = kind <= 1 || this.inDatabases.makeRoom(kind, this.pool.context.turn.nowMs)
+    if (!room && shared.length > 0) return this.next(shared)
+    if (!room) this.row[this.statBase + ServerStat.queueFull]++
+    const connection = this.openNew(false, kind, null, room ? null : Failure.manyDatabases)
+    shared.push(connection)
     return connection
   }
 
-  private sharedBy(connection: ServerConnection): ServerConnection[] {
-    return connection.resp3 ? this.connections3 : this.connections
+  /** @param refusal why it does not connect; null = it does. */
+  private openNew(
+    bulk: boolean,
+    kind: number,
+    holder: ConnectionHolder | null,
+    refusal: FailureCode | null = null,
+  ): ServerConnection {
+    const connection = new ServerConnection(this, bulk, kind, holder)
+    this.pool.context.countConnection(1)
+    if (refusal === null) connection.open()
+    else connection.openRefused(refusal)
+    return connection
   }
 
-  /** A connection that only `holder` uses. */
-  openHeld(resp3: boolean, holder: ConnectionHolder): ServerConnection {
-    const connection = new ServerConnection(this, false, resp3, holder)
+  /** The connections that clients of a kind share. */
+  private sharedOf(kind: number): ServerConnection[] {
+    if (kind > 1) return this.inDatabases.of(kind)
+    return kind === 0 ? this.connections : this.connections3
+  }
+
+  /** A connection that only `holder` uses. @param kind see `connection-kind.ts`. */
+  openHeld(kind: number, holder: ConnectionHolder): ServerConnection {
+    const connection = this.openNew(false, kind, holder)
     this.held.connections.push(connection)
-    this.pool.context.countConnection(1)
-    connection.open()
     return connection
   }
 
   /** A connection that asks whether the server is ready. */
   openProbe(): ServerConnection {
-    const connection = this.openHeld(false, this.reconnection)
+    const connection = this.openHeld(0, this.reconnection)
     this.pool.protocol.probe(connection)
     return connection
   }
@@ -169,25 +180,12 @@ export class Server {
    * @returns null when there are too many; the client is told when one is free.
    */
   bulkConnection(client: BulkWaiter): ServerConnection | null {
-    const { resp3 } = client
-    const idle = this.idleBulk.findLastIndex(connection => connection.resp3 === resp3)
-    if (idle >= 0) return this.idleBulk.splice(idle, 1)[0]
-    if (this.bulk.length >= MAX_BULK_CONNECTIONS) {
-      if (!this.bulkWaiters.includes(client)) this.bulkWaiters.push(client)
-      return null
-    }
-    const connection = new ServerConnection(this, true, resp3, null)
-    this.bulk.push(connection)
-    this.pool.context.countConnection(1)
-    connection.open()
-    return connection
+    return this.bulk.acquire(client)
   }
 
   /** A bulk connection has answered. */
   bulkDone(connection: ServerConnection): void {
-    this.wakeBulkWaiter()
-    if (this.left) connection.leave()
-    else this.idleBulk.push(connection)
+    this.bulk.done(connection, !this.left)
   }
 
   /**
@@ -195,7 +193,7 @@ export class Server {
    * @returns false when it stays in use: there are too many that wait.
    */
   park(connection: ServerConnection): boolean {
-    const connections = this.sharedBy(connection)
+    const connections = this.sharedOf(connection.kind)
     const at = connections.indexOf(connection)
     if (at < 0) return true
     if (this.parked.length >= MAX_PARKED_CONNECTIONS) return false
@@ -209,7 +207,7 @@ export class Server {
     const at = this.parked.indexOf(connection)
     if (at < 0) return
     this.parked.splice(at, 1)
-    const connections = this.sharedBy(connection)
+    const connections = this.sharedOf(connection.kind)
     if (connections.length < this.pool.config.serverConnections && !this.left) {
       connections.push(connection)
     } else {
@@ -218,28 +216,14 @@ export class Server {
     }
   }
 
-  private trimIdleBulk(nowMs: number): void {
-    const { idleBulk } = this
-    while (idleBulk.length > KEPT_BULK_CONNECTIONS && idleBulk[0].silentMs(nowMs) >= BULK_IDLE_MS) {
-      idleBulk.shift()!.leave()
-    }
-  }
-
-  /** Passes over clients that are gone: a free connection must not wait for them. */
-  private wakeBulkWaiter(): void {
-    let client = this.bulkWaiters.shift()
-    while (client?.closed) client = this.bulkWaiters.shift()
-    if (client !== undefined) this.pool.context.resumeLater(client)
-  }
-
   /** Begins one connection, if there is none. */
   preconnect(): void {
-    if (this.connections.length === 0) this.open(false)
+    if (this.connections.length === 0) this.open(0)
   }
 
   removeConnection(connection: ServerConnection): void {
     this.pool.context.countConnection(-1)
-    const connections = this.sharedBy(connection)
+    const connections = this.sharedOf(connection.kind)
     const at = connections.indexOf(connection)
     if (at >= 0) {
       connections.splice(at, 1)
@@ -248,35 +232,34 @@ export class Server {
     this.held.remove(connection)
     const parkedAt = this.parked.indexOf(connection)
     if (parkedAt >= 0) this.parked.splice(parkedAt, 1)
-    const bulkAt = this.bulk.indexOf(connection)
-    if (bulkAt >= 0) {
-      this.bulk.splice(bulkAt, 1)
-      const idleAt = this.idleBulk.indexOf(connection)
-      if (idleAt >= 0) this.idleBulk.splice(idleAt, 1)
-      this.wakeBulkWaiter()
-    }
+    this.bulk.remove(connection)
     const leavingAt = this.leavingConnections.indexOf(connection)
     if (leavingAt >= 0) this.leavingConnections.splice(leavingAt, 1)
     if (this.left && this.connectionCount === 0) this.pool.left(this)
   }
 
   checkDeadlines(nowMs: number): void {
-    if (this.bulkWaiters.length > 0 && this.idleBulk.length > 0) this.wakeBulkWaiter()
-    this.trimIdleBulk(nowMs)
+    const bulk = this.bulk.connections
+    this.bulk.check(nowMs)
     // Backwards: a connection that ends leaves the list.
     for (let i = this.connections.length - 1; i >= 0; i--) this.connections[i]?.checkDeadlines(nowMs)
     for (let i = this.connections3.length - 1; i >= 0; i--) this.connections3[i]?.checkDeadlines(nowMs)
+    this.inDatabases.checkDeadlines(nowMs)
     this.held.checkDeadlines(nowMs)
     this.reconnection.check(nowMs)
     for (let i = this.parked.length - 1; i >= 0; i--) this.parked[i]?.checkDeadlines(nowMs)
-    for (let i = this.bulk.length - 1; i >= 0; i--) this.bulk[i]?.checkDeadlines(nowMs)
+    for (let i = bulk.length - 1; i >= 0; i--) bulk[i]?.checkDeadlines(nowMs)
     for (let i = this.leavingConnections.length - 1; i >= 0; i--) this.leavingConnections[i]?.checkDeadlines(nowMs)
   }
 
   get connectionCount(): number {
-    const shared = this.connections.length + this.connections3.length
+    const shared = this.connections.length + this.connections3.length + this.inDatabases.count
     return (
-      shared + this.leavingConnections.length + this.bulk.length + this.parked.length + this.held.connections.length
+      shared +
+      this.leavingConnections.length +
+      this.bulk.connections.length +
+      this.parked.length +
+      this.held.connections.length
     )
   }
 

@@ -86,4 +86,21 @@ for command in (["NONSENSE"], ["GET"], ["RENAME", "py:1", "other"]):
     except redis.ResponseError:
         checks += 1
 check(client.ping(), True)
+
+third = redis.Redis(host="127.0.0.1", port=port, db=3, decode_responses=True)
+check(third.set("py:db", "three"), True)
+check(client.get("py:db"), None)
+with third.pipeline() as pipe:
+    check(pipe.get("py:db").execute(), ["three"])
+check(third.move("py:db", 4), True)
+check(third.get("py:db"), None)
+fourth = redis.Redis(host="127.0.0.1", port=port, db=4, decode_responses=True)
+check(fourth.get("py:db"), "three")
+check(fourth.delete("py:db"), 1)
+try:
+    redis.Redis(host="127.0.0.1", port=port, db=40).set("py:db", "lost")
+    raise AssertionError("database 40 was selected")
+except redis.ResponseError:
+    checks += 1
+check(client.get("py:db"), None)
 print(f"{checks} checks")

@@ -62,7 +62,7 @@ describe('MULTI and EXEC', () => {
       ['PING'],
       ['ECHO', 'e'],
       ['SELECT', '0'],
-      ['SELECT', '7'],
+      ['SELECT', '16'],
       ['SET', keys[2]![0]!, 'v'],
       ['EXEC'],
     )

@@ -139,6 +139,24 @@ describe('redis_auth', () => {
   })
 })
 
+describe('databases', () => {
+  it.each(['strict: true', 'redis_db: 3'])('are one with %s, and nothing else is possible', async line => {
+    expect((await poolOf('redis: true', line)).databases).toBe(1)
+    expect((await poolOf('redis: true', line, 'databases: 1')).databases).toBe(1)
+    const { lines, reason } = await problemOf(poolText('redis: true', line, 'databases: 2'))
+    const other = line.split(':')[0]
+    expect(lines).toEqual([`conf: directive "databases:" cannot be above 1 with "${other}"`])
+    expect(reason).toBe(
+      `F:5:3: directive "databases" cannot be above 1 with "${other}"; write 1, or remove one of the two lines`,
+    )
+  })
+
+  it('are 16 otherwise', async () => {
+    expect((await poolOf('redis: true', 'redis_db: 0')).databases).toBe(16)
+    expect((await poolOf('redis: true', 'databases: 40')).databases).toBe(40)
+  })
+})
+
 describe('an unknown key', () => {
   it.each([
     ['Redis', 'redis'],

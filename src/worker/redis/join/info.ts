@@ -49,11 +49,11 @@ export class InfoJoiner extends CollectingJoiner {
   }
 
   protected override join(writer: ReplyWriter, group: FragmentGroup, client: Client): void {
-    const database = `db${client.pool.config.redisDb}`
+    const { databases, redisDb } = client.pool.config
     const infos = new Map<number, Info>()
     for (const [fragmentIndex, server] of group.owners.entries()) {
       const reply = this.replyOf(fragmentIndex)
-      if (reply !== undefined) infos.set(server, readInfo(String(reply), database))
+      if (reply !== undefined) infos.set(server, readInfo(String(reply), databases, redisDb))
     }
     const missing = client.pool.servers.filter(({ index }) => !infos.has(index)).map(({ config }) => config.name)
     const merged = mergeInfos([...infos.values()])
@@ -75,8 +75,8 @@ function sectionText(name: string, section: Section): string {
   return `# ${name}\r\n${[...section].map(([field, value]) => `${field}:${value}\r\n`).join('')}`
 }
 
-/** @param database the pool's; it is shown as `db0`, others are not. */
-function readInfo(text: string, database: string): Info {
+/** @param databases that the pool shows. @param first the server's database that is the pool's database 0. */
+function readInfo(text: string, databases: number, first: number): Info {
   const info: Info = new Map()
   let section: Section = new Map()
   for (const line of text.split('\r\n')) {
@@ -89,12 +89,17 @@ function readInfo(text: string, database: string): Info {
     }
   }
   const keyspace = info.get('Keyspace')
-  if (keyspace !== undefined) {
-    const own = keyspace.get(database)
-    keyspace.clear()
-    if (own !== undefined) keyspace.set('db0', own)
-  }
+  if (keyspace !== undefined) info.set('Keyspace', shownKeyspace(keyspace, databases, first))
   return info
+}
+
+function shownKeyspace(keyspace: Section, databases: number, first: number): Section {
+  const shown: Section = new Map()
+  for (const [field, value] of keyspace) {
+    const database = Number(field.slice('db'.length)) - first
+    if (database >= 0 && database < databases) shown.set(`db${database}`, value)
+  }
+  return shown
 }
 
 function mergeInfos(infos: readonly Info[]): Info {
@@ -112,7 +117,14 @@ function mergeInfos(infos: readonly Info[]): Info {
     }
     addHumanSizes(section)
   }
+  const keyspace = merged.get('Keyspace')
+  // Each server names the databases in which it has keys.
+  if (keyspace !== undefined) merged.set('Keyspace', new Map([...keyspace].sort(byDatabase)))
   return merged
+}
+
+function byDatabase([left]: readonly [string, string], [right]: readonly [string, string]): number {
+  return Number(left.slice('db'.length)) - Number(right.slice('db'.length))
 }
 
 function mergeField(section: string, field: string, values: readonly string[]): string {
@@ -195,14 +207,14 @@ function serversSection(client: Client, infos: ReadonlyMap<number, Info>): Secti
   for (const server of pool.servers) {
     const info = infos.get(server.index)
     const version = info?.get('Server')?.get('redis_version')
-    const keyspace = info?.get('Keyspace')?.get('db0')
+    const keyspace = [...(info?.get('Keyspace')?.values() ?? [])]
     const parts = [
       `name=${server.config.name}`,
       `address=${server.config.path === '' ? `${server.config.host}:${server.config.port}` : server.config.path}`,
       `state=${server.ejected ? 'ejected' : info === undefined ? 'missing' : 'up'}`,
       `connections=${server.row[server.statBase + ServerStat.connections]}`,
       ...(version === undefined ? [] : [`version=${version}`]),
-      ...(keyspace === undefined ? [] : [keyspace]),
+      ...(keyspace.length === 0 ? [] : [mergePairs(keyspace)]),
     ]
     section.set(`server${server.index}`, parts.join(','))
   }
