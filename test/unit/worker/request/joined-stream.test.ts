@@ -253,3 +253,34 @@ describe('failures', () => {
     expect((await reply(wire)).equals(replyTo([keys[0]!, keys[2]!]))).toBe(true)
   })
 })
+
+test('whatever ends in the middle, the others get their replies and nothing stays behind', {
+  timeout: 60_000,
+}, async () => {
+  const random = new Random(seed)
+  const steady = await start({ servers: 3, pool: { clientQueueBytes: 1 << 20 } })
+  for (let round = 0; round < 25; round++) {
+    const ask = (): string[] =>
+      Array.from({ length: 2 + random.below(6) }, (_, i) =>
+        keyOn(random.below(3), random.pick([10, 50_000, 400_000, 3_000_000]), String.fromCharCode(97 + i)),
+      )
+    const victims = await Promise.all([0, 1, 2].map(() => harness.wire()))
+    for (const victim of victims) {
+      if (random.below(2) === 0) victim.socket.pause()
+      victim.send(
+        Buffer.concat([encode('MGET', ...ask()), encode('GET', keyOn(0, 400_000, 'x')), encode('MGET', ...ask())]),
+      )
+    }
+    const delayed = random.below(40)
+    await waitUntil(() => harness.server.peers.length > 0, 'a connection')
+    await new Promise(resolve => setTimeout(resolve, delayed))
+    for (const victim of victims) victim.reset()
+    if (random.below(3) === 0) random.pick(harness.servers).peers.at(-1)?.socket.destroy()
+    await harness.expectAtRest()
+    const keys = ask()
+    steady.send(encode('MGET', ...keys))
+    const text = await reply(steady)
+    if (text[0] === 0x2d) expect(String(text)).toMatch(/^-ERR /)
+    else expect(text.equals(replyTo(keys))).toBe(true)
+  }
+})
