@@ -1,10 +1,12 @@
 /** How long the running proxy waits for a connection to a server, and apart from that for a reply. */
 
-import { connect, type Socket } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import { afterAll, afterEach, expect, test } from 'vitest'
+import { listen } from '../../support/fakes/fake-server.ts'
 import { stopAll } from '../../support/processes/child.ts'
 import { poolYml, serverEntry, startProxy } from '../../support/processes/proxy.ts'
 import { ask, startRedis, type TestServer } from '../../support/processes/servers.ts'
+import { waitUntil } from '../../support/wait.ts'
 import { encode } from '../../support/wire/resp.ts'
 import { Wire } from '../../support/wire/wire.ts'
 
@@ -90,4 +92,35 @@ test('a client that pauses longer than the timeout gets every large value', { ti
   const replies = await wire.redisReplies(keys.length, { timeoutMs: 20_000 })
   expect(replies.map(reply => reply.length)).toEqual(keys.map(() => value.length + 12))
   await proxy.stop('SIGKILL')
+})
+
+test('a reply that came while the proxy could not run is in time', { timeout: 60_000 }, async () => {
+  let peer: Socket | null = null
+  const server = createServer(socket => {
+    socket.on('data', () => {
+      peer = socket
+    })
+    socket.on('error', () => {})
+  })
+  const port = await listen(server)
+  const yml = poolYml({
+    name: 'held',
+    listen: '127.0.0.1:@PORT0@',
+    keys: { redis: true, timeout: SHORT_MS },
+    servers: [`127.0.0.1:${port}:1 a`],
+  })
+  const proxy = await startProxy({ kind: 'pistachio', yml, workers: 1 })
+  const wire = await Wire.open({ port: proxy.ports[0]! })
+  for (let i = 0; i < 5; i++) {
+    peer = null
+    wire.send(encode('GET', 'a'))
+    await waitUntil(() => peer !== null, 'the request')
+    process.kill(proxy.pid, 'SIGSTOP')
+    peer!.write('$1\r\nv\r\n')
+    await new Promise(resolve => setTimeout(resolve, SHORT_MS * 2))
+    process.kill(proxy.pid, 'SIGCONT')
+    expect(String(await wire.redisReplies(1))).toBe('$1\r\nv\r\n')
+  }
+  await proxy.stop('SIGKILL')
+  server.close()
 })
