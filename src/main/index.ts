@@ -55,6 +55,7 @@ class Process {
       statsAddress: options.statsAddr,
       statsPort: options.statsPort,
       agentCheckPort: options.agentCheckPort,
+      agentCheckWeight: options.agentCheckWeight,
       log,
       workerLog: { path: options.logFile, format: options.logFormat },
       workerEntry: threadEntry('worker/index'),

@@ -47,6 +47,8 @@ export interface PrimaryOptions {
   readonly statsPort: number
   /** HAProxy's agent check on the stats address; 0 = none. */
   readonly agentCheckPort: number
+  /** The agent check says a weight by load. */
+  readonly agentCheckWeight: boolean
   readonly log: Logger
   /** What the workers open for themselves. */
   readonly workerLog: LogOptions
@@ -117,6 +119,7 @@ export class Primary {
       address: options.statsAddress,
       statsPort: options.statsPort,
       agentCheckPort: options.agentCheckPort,
+      agentCheckWeight: options.agentCheckWeight,
       snapshot: () => this.#stats.snapshot(),
       agentState: () => this.#agentState(),
       log,

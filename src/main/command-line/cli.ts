@@ -48,6 +48,8 @@ export interface Options {
   readonly drainDelayMs: number
   /** HAProxy's agent check on the stats address; 0 = none. */
   readonly agentCheckPort: number
+  /** The agent check says a weight by load. */
+  readonly agentCheckWeight: boolean
 }
 
 export type CommandLine =
@@ -70,6 +72,7 @@ interface Option extends OptionSpec {
 }
 
 const AGENT_CHECK_PORT = ownNumber('agent-check-port', 1, 65_535, 'agentCheckPort')
+const AGENT_CHECK_WEIGHT = flag('', 'agent-check-weight', 'agentCheckWeight')
 
 const OPTIONS: readonly Option[] = [
   flag('h', 'help', 'showHelp'),
@@ -100,6 +103,7 @@ const OPTIONS: readonly Option[] = [
   ownNumber('drain-timeout', 0, 0x7fffffff, 'drainTimeoutMs'),
   ownNumber('drain-delay', 0, 0x7fffffff, 'drainDelayMs'),
   AGENT_CHECK_PORT,
+  AGENT_CHECK_WEIGHT,
   { short: '', long: 'explain-key', takesValue: true, wants: 'a string', set: setExplainKey },
 ]
 
@@ -117,6 +121,9 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
   }
   if (draft.agentCheckPort > 0 && draft.statsAddr.startsWith('/')) {
     return refuse('option --agent-check-port requires a host as stats address, not a path', AGENT_CHECK_PORT)
+  }
+  if (draft.agentCheckWeight && draft.agentCheckPort === 0) {
+    return refuse('option --agent-check-weight requires --agent-check-port', AGENT_CHECK_WEIGHT)
   }
   return { kind: 'run', options: draft }
 }
@@ -143,6 +150,7 @@ function defaults(): Draft {
     drainTimeoutMs: 30_000,
     drainDelayMs: 0,
     agentCheckPort: 0,
+    agentCheckWeight: false,
   }
 }
 

@@ -44,6 +44,7 @@ export const OWN_USAGE_TEXT = [
   '      --drain-timeout=N  : set longest time of an orderly end in msec (default: 30000 msec)\n',
   '      --drain-delay=N    : set time of it in which clients are still accepted in msec (default: 0 msec)\n',
   '      --agent-check-port=N : set port of HAProxy agent check on the stats addr (default: off)\n',
+  '      --agent-check-weight : let the agent check say a weight by load; only for weights of 20 and up (default: off)\n',
   '      --explain-key=S    : print which server of each pool has a key, and exit\n',
   '\n',
 ].join('')

@@ -2,12 +2,16 @@
  * HAProxy's agent check: a port that answers each connection with one line about this process. Primary thread; opened by `primary.ts` with
  * `--agent-check-port`.
  *
- *     up ready 75%     serve clients with three quarters of the configured weight (the more there is to do, the less)
+ *     up ready         serve clients
+ *     up ready 75%     with `--agent-check-weight`: with three quarters of the configured weight (the more there is to do, the less)
  *     drain            send no new connections; those there are may finish
  *     down             no worker runs
  *
  * `ready` is said every time, because it takes back the `drain` of the process that had the port before. Source: HAProxy's configuration
  * manual, `agent-check`.
+ *
+ * HAProxy rounds the percentage of a weight down: 95 % of the default weight 1 is 0, which means no new connections at all. So there is a
+ * percentage only where the flag says that the configured weight is large enough for it (20 and up: 5 % of 20 is 1).
  */
 
 import type { EventLoopUtilization } from 'node:perf_hooks'
@@ -35,6 +39,8 @@ export interface AgentCheckOptions {
   /** Numeric address. */
   readonly address: string
   readonly port: number
+  /** Says a weight by load. */
+  readonly weighted: boolean
   /** Another process that shares too may have the port as well. */
   readonly shared: boolean
   readonly state: () => AgentState
@@ -125,6 +131,7 @@ export class AgentCheck {
     const { eventLoops, clients, maxClients } = this.#options.state()
     const running = eventLoops.filter(loop => loop !== null)
     if (running.length === 0) return 'down'
+    if (!this.#options.weighted) return 'up ready'
     const busy = Math.max(this.#meter.busyShare(eventLoops), clients / maxClients)
     const steps = Math.round(((1 - busy) * 100) / WEIGHT_STEP)
     return `up ready ${Math.max(1, steps) * WEIGHT_STEP}%`

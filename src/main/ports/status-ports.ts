@@ -16,6 +16,8 @@ export interface StatusPortsOptions {
   readonly statsPort: number
   /** HAProxy's agent check; 0 = none. */
   readonly agentCheckPort: number
+  /** The agent check says a weight by load. */
+  readonly agentCheckWeight: boolean
   readonly snapshot: () => StatsSnapshot
   readonly agentState: () => AgentState
   readonly log: Logger
@@ -44,11 +46,11 @@ export class StatusPorts {
 
   /** Opens both; the stats port, which was reserved, comes last. Rejects with the line for the log. */
   async open(config: Config): Promise<void> {
-    const { address, agentCheckPort: port, agentState: state, log } = this.#options
+    const { address, agentCheckPort: port, agentCheckWeight: weighted, agentState: state, log } = this.#options
     if (port !== 0) {
       if (address.startsWith('/')) throw new Error(`the agent-check port needs a host as stats address, not a path`)
       const numeric = await resolveBySystem(address)
-      this.#agent = await AgentCheck.open({ address: numeric, port, shared: sharesPorts(config), state, log })
+      this.#agent = await AgentCheck.open({ address: numeric, port, weighted, shared: sharesPorts(config), state, log })
     }
     await this.#stats!.listen()
   }

@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { Child, scratchFolder, stopAll } from '../../support/processes/child.ts'
-import { withFreePorts } from '../../support/processes/ports.ts'
+import { freePort, withFreePorts } from '../../support/processes/ports.ts'
 import { pistachio } from '../../support/processes/proxy.ts'
 import { ask, startMemcached, startRedis, type TestServer } from '../../support/processes/servers.ts'
 import { waitUntil } from '../../support/wait.ts'
@@ -201,8 +201,40 @@ test('option redis-check finds a pool with a password down, unless it answers PI
   wire.destroy()
 })
 
+describe.each([
+  ['mn', same],
+  ['version', (text: string) => text.replace('"mn\\r\\n"', '"version\\r\\n"').replace('"MN"', '"VERSION "')],
+])('checked by %s', (_, cfg) => {
+  test('a proxy with lost memcached servers stays up', async () => {
+    const ports = await Promise.all([freePort(), freePort(), freePort()])
+    const lost = ports.map((port, i) => `    - 127.0.0.1:${port}:1 lost-${i}\n`).join('')
+    const yml = (text: string): string => {
+      const at = text.lastIndexOf('auto_eject_hosts: true')
+      return text.slice(0, at) + text.slice(at).replace('true', 'false').trimEnd().concat('\n', lost)
+    }
+    const deployment = await deploy({ cfg, yml })
+    await allUp(deployment, ['memcached'])
+    const wire = await Wire.open({ port: deployment.ports.memcached })
+    wire.send(Buffer.from(Array.from({ length: 50 }, (_each, i) => `get ${i * 7_919}:${i}\r\n`).join('')))
+    const replies = (await wire.memcacheReplies(50)).join('')
+    expect(replies).toContain('END\r\n')
+    expect(replies).toContain('SERVER_ERROR Connection refused\r\n')
+    wire.destroy()
+    await allUp(deployment, ['memcached'])
+    expect((await stateOf(deployment, 'memcached', 1)).chkfail).toBe('0')
+  })
+})
+
+test('a proxy of weight 1 gets clients, however busy it is', async () => {
+  const deployment = await deploy({ cfg: text => text.replace('agent-inter 1s weight 100', 'agent-inter 1s') })
+  await allUp(deployment)
+  expect((await stateOf(deployment, 'redis', 1)).weight).toBe('1')
+})
+
 test('the agent gives a weight, and none of the load goes to a proxy that drains', async () => {
-  const deployment = await deploy({ flags: ['--drain-delay', '60000', '--drain-timeout', '60000'] })
+  const deployment = await deploy({
+    flags: ['--agent-check-weight', '--drain-delay', '60000', '--drain-timeout', '60000'],
+  })
   await allUp(deployment)
   const [first] = deployment.machines
   expect(Number((await stateOf(deployment, 'redis', 1)).weight)).toBeGreaterThan(50)

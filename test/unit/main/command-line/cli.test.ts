@@ -51,6 +51,7 @@ describe('defaults', () => {
       drainTimeoutMs: 30_000,
       drainDelayMs: 0,
       agentCheckPort: 0,
+      agentCheckWeight: false,
     })
   })
 })
@@ -87,6 +88,7 @@ describe('values', () => {
     [['--drain-timeout', '0'], { drainTimeoutMs: 0 }],
     [['--drain-delay=2000'], { drainDelayMs: 2_000 }],
     [['--agent-check-port', '22225'], { agentCheckPort: 22_225 }],
+    [['--agent-check-port', '1', '--agent-check-weight'], { agentCheckPort: 1, agentCheckWeight: true }],
     [['some', '-v', '1', 'thing', '-'], { verbosity: 1 }],
     [['-v', '1', '--', '-v', '2'], { verbosity: 1 }],
     [['-v', '1', '-v', '2'], { verbosity: 2 }],
@@ -129,6 +131,7 @@ describe('mistakes', () => {
     [['--workers', '257'], 'option --workers requires a number from 1 to 256'],
     [['--workers', '4294967297'], 'option --workers requires a number from 1 to 256'],
     [['--log-format', 'xml'], 'option --log-format requires nutcracker or json'],
+    [['--agent-check-weight'], 'option --agent-check-weight requires --agent-check-port'],
     [['--agent-check-port', '0'], 'option --agent-check-port requires a number from 1 to 65535'],
     [
       ['--memory-limit', '15m'],

@@ -25,8 +25,8 @@ function loop(active: number, idle: number): EventLoopUtilization {
 
 const AT_REST: AgentState = { eventLoops: [loop(0, 1_000)], clients: 0, maxClients: Infinity }
 
-async function open(state: () => AgentState = () => AT_REST, shared = true): Promise<AgentCheck> {
-  const options = { address: '127.0.0.1', port, shared, state, log: recordingLog().log, nowMs: () => nowMs }
+async function open(state: () => AgentState = () => AT_REST, shared = true, weighted = true): Promise<AgentCheck> {
+  const options = { address: '127.0.0.1', port, weighted, shared, state, log: recordingLog().log, nowMs: () => nowMs }
   const agent = await AgentCheck.open(options)
   agents.push(agent)
   return agent
@@ -50,6 +50,12 @@ test('when no worker runs it is down', async () => {
   expect(await ask()).toBe('up ready 100%\n')
   eventLoops = [null, null]
   expect(await ask()).toBe('down\n')
+})
+
+test('no weight is said unless it is asked for: 95 % of weight 1 would be none', async () => {
+  await open(() => ({ ...AT_REST, eventLoops: [loop(nowMs, 0)] }), true, false)
+  nowMs += 1_000
+  expect(await ask()).toBe('up ready\n')
 })
 
 describe('the weight', () => {
