@@ -31,9 +31,10 @@ const MAX_KEPT_BYTES = 1_048_576
 const QUEUED = encodeText('+QUEUED\r\n')
 const LONG_BEFORE_KEY = errorLine('the transaction says too much before its first key')
 
-const STILL_OPEN = errorLine(
-  'a request of this transaction is not possible through a proxy: EXEC or DISCARD ends the transaction',
-)
+const STILL_OPEN = 'a request of this transaction is not possible through a proxy: EXEC or DISCARD ends the transaction'
+const REFUSED = errorLine(STILL_OPEN)
+/** With the first word of the refusal: phpredis throws for it, as it did for that, and would take an ERR for a missing value. */
+const REFUSED_KEYS = encodeText(`-CROSSSLOT ${STILL_OPEN}\r\n`)
 
 const MULTI = wireRequest('MULTI')
 
@@ -67,8 +68,8 @@ export function queueRequest(
   }
   if (command.action === Action.quit || command.name === 'RESET') return false
   if (command.action === Action.transaction && command.name !== 'UNWATCH') return false
-  if (transaction.refused) {
-    protocol.answer(client, STILL_OPEN)
+  if (transaction.refusal !== null) {
+    protocol.answer(client, transaction.refusal)
     return true
   }
   if (command.name === 'CLIENT') {
@@ -87,9 +88,9 @@ export function queueRequest(
 }
 
 /** The client has had an error of the proxy's own. */
-function refuseTransaction(transaction: Transaction): void {
+function refuseTransaction(transaction: Transaction, refusal: Uint8Array = REFUSED): void {
   transaction.aborted = true
-  transaction.refused = true
+  transaction.refusal = refusal
 }
 
 /** The proxy answers CLIENT itself, when EXEC is. */
@@ -105,7 +106,7 @@ function queueClientCommand(
   const refusal = whyNotQueued(args, notPossible)
   if (refusal !== null) {
     transaction.aborted = true
-    if (refusal === notPossible) transaction.refused = true
+    if (refusal === notPossible) transaction.refusal = REFUSED
     protocol.answerRefused(client, refusal)
     return
   }
@@ -238,7 +239,7 @@ function queueElsewhere(
   const isSplit = client.pool.config.multi === 'split' && transaction.watchedKeys === 0 && transaction.selected < 0
   if (!isSplit) {
     refuseCrossServer(client, 'a transaction', transaction.firstKey, keyOf(protocol, parser, buf))
-    refuseTransaction(transaction)
+    refuseTransaction(transaction, REFUSED_KEYS)
     return
   }
   const part = partAt(client, transaction, server)

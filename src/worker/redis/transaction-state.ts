@@ -36,8 +36,8 @@ export class Transaction implements ConnectionHolder {
   mayWrite = false
   /** The database that EXEC leaves the connection in, by SELECT among the requests; -1 = it stays where it is. */
   selected = -1
-  /** The proxy refused a request: only EXEC and DISCARD are answered otherwise. */
-  refused = false
+  /** What every request is answered since the proxy refused one, until EXEC or DISCARD; null = it has refused none. */
+  refusal: Uint8Array | null = null
   /** A server refused to queue a request. */
   refusedByServer = false
   /** The key that decided the server, as a refusal shows it. */

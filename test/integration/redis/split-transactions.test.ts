@@ -12,7 +12,7 @@ const OK = '+OK\r\n'
 const QUEUED = '+QUEUED\r\n'
 const ABORTED = '-EXECABORT Transaction discarded because of previous errors.\r\n'
 const STILL_OPEN =
-  '-ERR a request of this transaction is not possible through a proxy: EXEC or DISCARD ends the transaction\r\n'
+  '-CROSSSLOT a request of this transaction is not possible through a proxy: EXEC or DISCARD ends the transaction\r\n'
 
 let pool: RedisPool
 let atomic: RedisPool

@@ -8,7 +8,7 @@ import { closeTalks, keysByServer, type RedisPool, startRedisPool } from '../../
 const OK = '+OK\r\n'
 const QUEUED = '+QUEUED\r\n'
 const STILL_OPEN =
-  '-ERR a request of this transaction is not possible through a proxy: EXEC or DISCARD ends the transaction\r\n'
+  '-CROSSSLOT a request of this transaction is not possible through a proxy: EXEC or DISCARD ends the transaction\r\n'
 const CROSSSLOT = expect.stringMatching(
   /^-CROSSSLOT Keys in request don't hash to the same server: '.+' and '.+', hash_tag is \{\}\r\n$/,
 )
