@@ -240,7 +240,6 @@ FCALL_RO -3 rs n2
 
 /** Any server knows the answer. */
 export const KEYLESS = `
-COMMAND -1 - -
 LOLWUT -1 r -
 `
 
@@ -250,6 +249,7 @@ ACL -2 - -
 ASKING 1 - -
 CLIENT -2 - -
 CLUSTER -2 - -
+COMMAND -1 - -
 ECHO 2 - -
 INFO -1 - -
 MODULE -2 - -

@@ -43,6 +43,10 @@ export const Action = {
   pubsub: 18,
   /** Known, and refused. */
   deny: 19,
+  /** Learned from the server, or unknown: whole to the only server of the pool. */
+  passOn: 20,
+  /** Learned from the servers; which of them has its keys is not certain. */
+  unroutable: 21,
 } as const
 export type ActionCode = (typeof Action)[keyof typeof Action]
 
@@ -103,7 +107,7 @@ export interface Command {
 type Strict = readonly [action: ActionCode, min: number, max: number]
 
 /** No argument count fits. */
-const NOT_STRICT: Strict = [Action.refuse, 1, 0]
+export const NOT_STRICT: Strict = [Action.refuse, 1, 0]
 
 const strictRules: ReadonlyMap<string, Strict> = new Map([
   ...strictForward(data.NUTCRACKER_ARG0, 1, 1),
@@ -129,7 +133,7 @@ function strictForward(names: string, min: number, max: number): [string, Strict
   return names.split(/\s+/).map(name => [name, [Action.forward, min, max]])
 }
 
-const NO_KEYS: KeySpec = { form: KeyForm.none, first: 0, last: 0, step: 0, numkeys: 0 }
+export const NO_KEYS: KeySpec = { form: KeyForm.none, first: 0, last: 0, step: 0, numkeys: 0 }
 
 /** Reads a `keys` column; see `commands-data.ts`. */
 function keySpec(text: string): KeySpec {

@@ -1,6 +1,7 @@
 /** Replies that the proxy itself writes to Redis clients, encoded once. Data plane. Texts: nutcracker's, or Redis's own where it has none. */
 
 import { encodeText } from '../../bytes/ascii.ts'
+import { Action, type Command } from './commands.ts'
 import { FrameError } from './request-parser.ts'
 
 export const PONG = encodeText('+PONG\r\n')
@@ -75,6 +76,26 @@ export function wrongSubcommandArguments(container: string, name: string): Uint8
 /** For a command that Redis has and the proxy does not pass on. @param name upper case. */
 export function unsupportedCommand(name: string): Uint8Array {
   return encodeText(`-ERR unsupported command '${name.toLowerCase()}'\r\n`)
+}
+
+/** For a command that the proxy never passes on, or not in this pool. */
+export function deniedCommand({ action, name }: Command): Uint8Array {
+  return action === Action.unroutable ? unroutableCommand(name) : unsupportedCommand(name)
+}
+
+/** For a command that the servers have, and of which they do not say where its keys are. @param name upper case. */
+function unroutableCommand(name: string): Uint8Array {
+  return encodeText(
+    `-ERR the proxy cannot tell which of its servers has the keys of '${name.toLowerCase()}': use a pool of one server\r\n`,
+  )
+}
+
+/** For a command that only the servers could know, and none has told. The name is [start, end) of buf. */
+export function unlearnedCommand(buf: Uint8Array, start: number, end: number): Uint8Array {
+  const name = latin1(buf, start, end)
+  return encodeText(
+    `-ERR the proxy does not know the command '${name}', and none of its servers has told which commands it has\r\n`,
+  )
 }
 
 /** Redis Cluster's words, as far as they fit. @param option BY or GET. */

@@ -8,6 +8,7 @@
 
 import { NINE, ZERO } from '../../bytes/ascii.ts'
 import { latin1 } from '../../bytes/text.ts'
+import { KeyForm } from '../../protocol/redis/commands.ts'
 import { wordAt } from '../../protocol/redis/key-positions.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
@@ -161,6 +162,8 @@ function waitOf(parser: RespRequestParser, buf: Uint8Array): number {
     const [argument, unitMs] = place
     return milliseconds(parser, buf, argument < 0 ? argCount + argument : argument, unitMs)
   }
+  // A command learned from the servers: only they know where its timeout is.
+  if (command.keys.form !== KeyForm.streams) return FOR_EVER
   let arg = command.name === 'XREADGROUP' ? 4 : 1
   while (arg + 1 < argCount && !wordAt(buf, start, args, arg, 'STREAMS')) {
     if (wordAt(buf, start, args, arg, 'BLOCK')) return milliseconds(parser, buf, arg + 1, 1)

@@ -9,6 +9,7 @@ import type { Client } from '../client/client.ts'
 import { awaitReply, lateReply } from '../client/late-reply.ts'
 import { argumentTexts, broadcast, Reach } from './broadcast.ts'
 import { clientCommand } from './client-command.ts'
+import { commandRequest } from './command-listing.ts'
 import { InfoJoiner, tellsOfProxy } from './join/info.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
 import { watchOf } from './request-watch.ts'
@@ -38,6 +39,9 @@ export function localRequest(
       return
     case 'CLIENT':
       clientCommand(protocol, client, parser, buf)
+      return
+    case 'COMMAND':
+      commandRequest(protocol, client, parser, buf)
       return
     case 'ECHO':
       protocol.answer(client, argumentAsBulk(parser, buf, 1))

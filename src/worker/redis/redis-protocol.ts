@@ -4,7 +4,6 @@
  */
 
 import { encodeText, MINUS } from '../../bytes/ascii.ts'
-import { latin1 } from '../../bytes/text.ts'
 import type { ReplyParser, RequestParser } from '../../protocol/parser.ts'
 import { Action, fitsArity } from '../../protocol/redis/commands.ts'
 import { KeyPositions } from '../../protocol/redis/key-positions.ts'
@@ -30,6 +29,7 @@ import { greet, inspectInternal, probe } from './greeting.ts'
 import { helloRequest } from './hello.ts'
 import { inlineRequest, malformedRequest } from './inline-request.ts'
 import { keyspaceRequest } from './keyspace.ts'
+import { LearnedCommands } from './learned-commands.ts'
 import { argumentAsBulk, localRequest } from './local.ts'
 import { multiKeyRequest, scriptRequest } from './multikey.ts'
 import { PublishOrder } from './publish-order.ts'
@@ -44,6 +44,7 @@ import { knownState, settle } from './state.ts'
 import { fitsStrict, strictRequest } from './strict.ts'
 import { transactionRequest } from './transaction.ts'
 import { Transaction } from './transaction-state.ts'
+import { logUnsupported } from './unsupported-log.ts'
 
 /** nutcracker's longest routing key: an mbuf less its header (48 bytes) and one. */
 const MBUF_OVERHEAD_BYTES = 49
@@ -72,6 +73,7 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
   /** Scripts and functions that its clients loaded. */
   readonly loading: ScriptLoading
   readonly publishOrder: PublishOrder
+  readonly learned: LearnedCommands
   /** Takes the rewritten form of inline requests apart. */
   readonly inlineParser: RespRequestParser = new RespRequestParser()
 
@@ -81,6 +83,7 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
     this.loading = new ScriptLoading(pool)
     this.publishOrder = new PublishOrder(pool)
     this.databaseLimit = new DatabaseLimit(pool)
+    this.learned = new LearnedCommands(pool)
   }
 
   newRequestParser(): RequestParser {
@@ -136,6 +139,7 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
       strictRequest(client, parser, buf)
       return
     }
+    if (parser.command.action === Action.refuse && !this.learned.resolve(client, parser, buf)) return
     if (client.poolClients.watched) watchedRequest(this, client, parser, buf)
     else this.statedRequest(client, parser, buf)
   }
@@ -223,8 +227,11 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
       case Action.database:
         databaseRequest(this, client, parser, buf)
         return
+      case Action.passOn:
+        this.forwardKeyless(client, parser, buf)
+        return
       default:
-        this.answerRefused(client, replies.unsupportedCommand(command.name))
+        this.answerRefused(client, replies.deniedCommand(command))
     }
   }
 
@@ -297,19 +304,9 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
   /** An unknown command, or a wrong number of arguments, in Redis's words and in its order: before it asks who the client is. */
   refuse(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
     const { command, start, args, argCount } = parser
-    this.logUnsupported(client, parser, buf)
-    if (command.action === Action.refuse) this.answerRefused(client, replies.unknownCommand(buf, start, args, argCount))
+    logUnsupported(client, parser, buf)
+    if (command.action === Action.refuse) this.answerRefused(client, this.learned.unknown(buf, start, args, argCount))
     else this.answerRefused(client, replies.wrongArguments(command.name))
-  }
-
-  logUnsupported(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
-    const { command, start, args } = parser
-    const { strict } = this.pool.config
-    if ((strict ? command.strictAction : command.action) !== Action.refuse) return
-    this.pool.limitedLog.alert('unsupported command', () => {
-      const name = latin1(buf, start + args[0], start + Math.min(args[1], args[0] + 128))
-      return `parsed unsupported command '${name}' of c ${client.address}`
-    })
   }
 
   malformed(client: Client, requestParser: RequestParser): number {

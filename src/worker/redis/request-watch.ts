@@ -3,6 +3,7 @@
  * object at work and its clients keep their fast path; while one is, `PoolClients.watched` closes it for all of them.
  */
 
+import { PASSED_UNKNOWN } from '../../protocol/redis/command-info.ts'
 import { Action, fitsArity } from '../../protocol/redis/commands.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { WorkerAnswer, WorkerQuestion } from '../../shared/questions.ts'
@@ -110,7 +111,8 @@ export function watchOf(clients: PoolClients): RequestWatch {
 export function watchedRequest(owner: WatchOwner, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const watch = owner.watch!
   const { command } = parser
-  const isKnown = command.action !== Action.refuse && fitsArity(command, parser.argCount)
+  const known = command.action !== Action.refuse && command !== PASSED_UNKNOWN
+  const isKnown = known && fitsArity(command, parser.argCount)
   if (isKnown && watch.pause.holdsBack(client, command)) return
   const maySay = client.authenticated || command.action === Action.auth || command.action === Action.hello
   const line = isKnown && maySay ? watch.lineOf(client, parser, buf) : ''

@@ -14,6 +14,7 @@ import { CloseReason } from '../request/reply-target.ts'
 import { authenticate } from './auth.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
 import { gatherJoiner, splitKeys, statusJoiner, sumJoiner } from './split.ts'
+import { logUnsupported } from './unsupported-log.ts'
 
 /** Whether nutcracker takes the command with so many arguments, its name not counted. */
 export function fitsStrict(command: Command, args: number): boolean {
@@ -25,7 +26,7 @@ export function strictRequest(client: Client, parser: RespRequestParser, buf: Ui
   const protocol = client.pool.protocol as RedisProtocol
   const args = parser.argCount - 1
   if (!fitsStrict(command, args)) {
-    protocol.logUnsupported(client, parser, buf)
+    logUnsupported(client, parser, buf)
     client.close(CloseReason.error)
     return
   }

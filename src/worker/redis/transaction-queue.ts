@@ -179,6 +179,7 @@ function isTransactional(client: Client, action: number, name: string): boolean 
     case Action.splitPairs:
     case Action.forwardScript:
     case Action.ping:
+    case Action.passOn:
     case Action.transaction:
       return true
     case Action.blocking:
@@ -187,7 +188,7 @@ function isTransactional(client: Client, action: number, name: string): boolean 
     case Action.forwardKeyless:
       return oneServer || name === 'LOLWUT'
     case Action.local:
-      return name === 'ECHO' || name === 'TIME' || (oneServer && name === 'INFO')
+      return name === 'ECHO' || name === 'TIME' || (oneServer && (name === 'INFO' || name === 'COMMAND'))
     case Action.pubsub:
       return oneServer && name === 'PUBSUB'
     case Action.database:

@@ -938,6 +938,7 @@ export class ServerConnection implements SocketOwner {
 
   onEnd(): void {
     const { server } = this
+    server.losses++
     server.row[server.statBase + ServerStat.eof]++
     const pending = this.head !== null || this.tail !== null
     server.pool.limitedLog.info(
@@ -979,6 +980,7 @@ export class ServerConnection implements SocketOwner {
   fail(failure: FailureCode): void {
     if (this.state === ConnectionState.closed || this.waits(failure)) return
     const { server } = this
+    server.losses++
     const timedOut = failure === Failure.timedOut
     server.row[server.statBase + (timedOut ? ServerStat.timedout : ServerStat.err)]++
     server.health.logFailure(failure)

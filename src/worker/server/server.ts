@@ -39,6 +39,8 @@ export class Server {
   readonly held: HeldConnections
   /** Who waits for it while it is lost. */
   readonly reconnection: Reconnection
+  /** Connections that ended because the server closed them or failed: it may be another one since. */
+  losses = 0
   private left = false
   private turn = 0
 

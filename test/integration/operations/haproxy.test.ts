@@ -173,9 +173,9 @@ describe.each([
     await allUp(deployment)
     const { ports, machines } = deployment
     const wire = await Wire.open({ port: ports.redis })
-    wire.send(Buffer.concat([encode('SET', 'key', 'value'), encode('GET', 'key'), encode('NOSUCH')]))
+    wire.send(Buffer.concat([encode('SET', 'key', 'value'), encode('GET', 'key'), encode('GET', 'x'.repeat(20_000))]))
     expect((await wire.redisReplies(2)).join('')).toBe('+OK\r\n$5\r\nvalue\r\n')
-    const line = `parsed unsupported command 'NOSUCH' of c 127.0.0.1:${wire.socket.localPort}`
+    const line = `parsed bad req of c 127.0.0.1:${wire.socket.localPort} with key length`
     await waitUntil(() => machines.some(machine => machine.log().includes(line)), line)
     const auth = await Wire.open({ port: ports['redis-auth'] })
     auth.send(Buffer.concat([encode('PING'), encode('AUTH', PASSWORD), encode('PING')]))

@@ -58,7 +58,15 @@ async function poolStats(pool: string): Promise<Record<string, number>> {
   return JSON.parse(document)[pool]
 }
 
+/** A request that the log tells of, with a number by which its line is known. */
+function logged(bytes: number): Buffer {
+  return encode('GET', 'x'.repeat(bytes))
+}
+
+const lineOf = (client: string, bytes: number): string => `parsed bad req of c ${client} with key length ${bytes} `
+
 describe.each(['handed', 'shared', 'path'])('on a %s listener', pool => {
+  const bytes = 20_000 + ['handed', 'shared', 'path'].indexOf(pool) * 10
   test.each([
     ['version 1', V1, '203.0.113.9:40000'],
     ['version 2', V2, '[2001:db8::9]:40001'],
@@ -66,18 +74,18 @@ describe.each(['handed', 'shared', 'path'])('on a %s listener', pool => {
     const wire = await Wire.open(addressOf(pool))
     wire.send(Buffer.concat([header, encode('SET', 'key', 'value'), encode('GET', 'key')]))
     expect((await wire.redisReplies(2)).join('')).toBe('+OK\r\n$5\r\nvalue\r\n')
-    wire.send(encode(`NO${pool}`))
-    expect(String(await wire.redisReplies(1))).toMatch(/^-ERR unknown command/)
-    await waitUntil(() => proxy.log().includes(`parsed unsupported command 'NO${pool}' of c ${client}`), 'the line')
+    wire.send(logged(bytes))
+    expect(String(await wire.redisReplies(1))).toMatch(/^-ERR key of/)
+    await waitUntil(() => proxy.log().includes(lineOf(client, bytes)), 'the line')
     wire.destroy()
   })
 
   test('who is checked by the balancer itself has the connection’s own address', async () => {
     const wire = await Wire.open(addressOf(pool))
-    wire.send(Buffer.concat([LOCAL, encode('PING'), encode(`LO${pool}`)]))
+    wire.send(Buffer.concat([LOCAL, encode('PING'), logged(bytes + 1)]))
     expect((await wire.redisReplies(1)).join('')).toBe('+PONG\r\n')
     const own = pool === 'path' ? join(proxy.child.folder, 'p.sock') : `127.0.0.1:${wire.socket.localPort}`
-    await waitUntil(() => proxy.log().includes(`parsed unsupported command 'LO${pool}' of c ${own}`), 'the line')
+    await waitUntil(() => proxy.log().includes(lineOf(own, bytes + 1)), 'the line')
     wire.destroy()
   })
 

@@ -126,10 +126,11 @@ test('once the old one drains, health checks hear of the new one only', async ()
 async function busyClientOf(deployment: Deployment, child: Child): Promise<Wire> {
   for (;;) {
     const wire = await Wire.open(deployment.tcp)
-    wire.send(encode('NOSUCH'))
+    // The log names the client of a key that is too long.
+    wire.send(encode('GET', 'x'.repeat(20_000)))
     await wire.redisReplies(1)
-    await waitUntil(() => child.output().includes('NOSUCH') || wire.closed, 'the line', 200).catch(() => {})
-    if (child.output().includes(`of c 127.0.0.1:${wire.socket.localPort}`)) return wire
+    await waitUntil(() => child.output().includes('with key length') || wire.closed, 'the line', 200).catch(() => {})
+    if (child.output().includes(`of c 127.0.0.1:${wire.socket.localPort} `)) return wire
     wire.destroy()
   }
 }

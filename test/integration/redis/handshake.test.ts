@@ -3,11 +3,12 @@
 import { Redis } from 'ioredis'
 import { createClient } from 'redis'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { Action, COMMANDS } from '../../../src/protocol/redis/commands.ts'
 import { stopAll } from '../../support/processes/child.ts'
 import { poolYml, serverEntry, startProxy } from '../../support/processes/proxy.ts'
 import { ask, startRedis, type TestServer } from '../../support/processes/servers.ts'
 import { closeTalks, keysByServer, type RedisPool, startRedisPool, Talk } from '../../support/wire/redis-pool.ts'
-import { encode } from '../../support/wire/resp.ts'
+import { decode, encode } from '../../support/wire/resp.ts'
 import { Wire } from '../../support/wire/wire.ts'
 
 const PASSWORD = 'open sesame'
@@ -270,10 +271,19 @@ describe('what needs no server', () => {
     expect(Number(micros)).toBeLessThan(1_000_000)
   })
 
-  test('COMMAND is any server’s', async () => {
+  test('COMMAND is any server’s, without what the proxy denies', async () => {
     const talk = await pool.talk()
-    const [count] = await ask(pool.servers[0]!, ['COMMAND', 'COUNT'])
-    expect(await talk.say('COMMAND', 'COUNT')).toBe(`${count}`)
+    const [list] = await ask(pool.servers[0]!, ['COMMAND', 'LIST'])
+    const names = decode(list!) as string[]
+    const denied = COMMANDS.filter(({ action }) => action === Action.deny).map(({ name }) => name.toLowerCase())
+    const served = names.filter(name => !denied.includes(name.split('|', 1)[0]!))
+    expect(served.length).toBeLessThan(names.length)
+    // Each server has an order of its own.
+    expect((decode(Buffer.from(await talk.say('COMMAND', 'LIST'))) as string[]).sort()).toEqual(served.sort())
+    const count = served.filter(name => !name.includes('|')).length
+    expect(await talk.say('COMMAND', 'COUNT')).toBe(`:${count}\r\n`)
+    const [infos] = await ask(pool.servers[0]!, ['COMMAND', 'INFO', 'get', 'nosuch', 'nosuch'])
+    expect(await talk.say('COMMAND', 'INFO', 'get', 'debug', 'nosuch')).toBe(`${infos}`)
     expect(await talk.say('COMMAND', 'GETKEYS', 'SET', 'k', 'v')).toBe('*1\r\n$1\r\nk\r\n')
   })
 })

@@ -28,6 +28,8 @@ export interface FakeServer {
   readonly requests: readonly Buffer[]
   /** Connections accepted so far. */
   connections(): number
+  /** Those that are open. */
+  sockets(): readonly Socket[]
   stop(): Promise<void>
 }
 
@@ -51,7 +53,7 @@ export async function startFakeServer(protocol: 'redis' | 'memcache', script: Sc
     for (const socket of sockets) socket.destroy()
     return new Promise(resolve => server.close(() => resolve()))
   }
-  return { port, requests, connections: () => connections, stop }
+  return { port, requests, connections: () => connections, sockets: () => [...sockets], stop }
 }
 
 export function listen(server: Server): Promise<number> {

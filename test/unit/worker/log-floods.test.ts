@@ -19,7 +19,7 @@ describe('a redis pool', () => {
     ['unknown commands', encode('FOO')],
     ['keys that are too long', encode('GET', 'x'.repeat(20_000))],
   ])('%s', async (_name, request) => {
-    harness = await Harness.start()
+    harness = await Harness.start({ servers: 2 })
     const wire = await harness.wire()
     wire.send(Buffer.concat(Array(many).fill(request)))
     await wire.redisReplies(many)

@@ -52,7 +52,7 @@ describe('order', () => {
     await start({ servers: 3, answer: silent })
     const wire = await harness.wire()
     const keys = [0, 1, 2, 0].map((server, i) => harness.keyFor(server, i))
-    const requests = [...keys.map(key => encode('GET', key)), encode('PING'), encode('FOO'), encode('DEL', ...keys)]
+    const requests = [...keys.map(key => encode('GET', key)), encode('PING'), encode('SAVE'), encode('DEL', ...keys)]
     wire.send(Buffer.concat(requests))
     await harness.servers[0]!.received(3)
     await harness.servers[1]!.received(2)
@@ -68,7 +68,7 @@ describe('order', () => {
       '$1\r\n2\r\n',
       '$1\r\n3\r\n',
       '+PONG\r\n',
-      "-ERR unknown command 'FOO', with args beginning with: \r\n",
+      "-ERR unsupported command 'save'\r\n",
       ':4\r\n',
     ])
     expect(harness.client.heldBytes).toBe(0)

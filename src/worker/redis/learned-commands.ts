@@ -1,0 +1,237 @@
+/**
+ * Commands that are not in our table: those of modules and of servers newer than it. Data plane; nothing of it runs until one is met.
+ *
+ *     unknown name ─▶ the servers' own word known and fresh? ─ yes ─▶ its `Command` takes the place of the unknown one
+ *                         └ no: COMMAND to each server, on a connection of its own; the request is parsed again once all have answered
+ *
+ * What a server said holds until one of its connections is lost (it may have been restarted as another version). A name that no server has
+ * told of is asked for again after `ASK_AGAIN_MS`: a module may have been loaded meanwhile.
+ */
+
+import { latin1 } from '../../bytes/text.ts'
+import { type CommandInfo, learnedCommand, PASSED_UNKNOWN, readCommands } from '../../protocol/redis/command-info.ts'
+import { type Command, Flag, type KeySpec, UNKNOWN_COMMAND } from '../../protocol/redis/commands.ts'
+import { unknownCommand, unlearnedCommand } from '../../protocol/redis/replies.ts'
+import { readReply } from '../../protocol/redis/reply-value.ts'
+import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
+import type { Client } from '../client/client.ts'
+import { MessageKind, takeMessage } from '../request/message.ts'
+import type { Pool } from '../server/pool.ts'
+import type { Server } from '../server/server.ts'
+import type { ConnectionHolder, ServerConnection } from '../server/server-connection.ts'
+import { knownState } from './state.ts'
+
+const COMMAND = Buffer.from('*1\r\n$7\r\nCOMMAND\r\n')
+const STAR = 42
+
+/** A server is asked again for a name that it has not told of, and after it has not answered, no sooner than this, ms. */
+export const ASK_AGAIN_MS = 5_000
+/** A server that has not answered by then is not waited for, ms; its answer counts when it comes. */
+const PATIENCE_MS = 1_000
+/** Longer names are no command of any server. */
+const MAX_NAME_BYTES = 128
+/** Redis closes the connection at these, which stand for an attack by HTTP; the connection is not the client's alone. */
+const NEVER_PASSED = new Set(['POST', 'HOST:'])
+
+export class LearnedCommands {
+  private readonly pool: Pool
+  private readonly servers: WeakMap<Server, ServerCommands> = new WeakMap()
+  private waiting: Client[] = []
+  /** Those that were met, by name. Forgotten when a server tells something new, and when the pool gets or loses a server. */
+  private readonly met: Map<string, Command> = new Map()
+  private serverCount = 0
+
+  constructor(pool: Pool) {
+    this.pool = pool
+  }
+
+  /**
+   * Gives a request whose name is not in our table the command that a server has by that name, if any.
+   * @returns false when the request is postponed until the servers have told.
+   */
+  resolve(client: Client, parser: RespRequestParser, buf: Uint8Array): boolean {
+    const state = knownState(client)
+    // A request with its replies off is not postponed. A client without the password does not make the proxy ask.
+    const mayAsk = client.authenticated && (state === null || state.ordinary)
+    const command = this.find(client, parser, buf, mayAsk)
+    if (command !== null) parser.command = command
+    return command !== null
+  }
+
+  /** The error for a command that is not found: in Redis's words where the servers would say the same. */
+  unknown(buf: Uint8Array, start: number, args: Int32Array, argCount: number): Uint8Array {
+    if (this.pool.servers.length === 1 || this.known) return unknownCommand(buf, start, args, argCount)
+    return unlearnedCommand(buf, start + args[0], start + args[1])
+  }
+
+  /** @returns `UNKNOWN_COMMAND` when no server has it, or none has told; null when the request is postponed. */
+  private find(client: Client, parser: RespRequestParser, buf: Uint8Array, mayAsk: boolean): Command | null {
+    const { start, args, argCount } = parser
+    if (args[1] - args[0] > MAX_NAME_BYTES) return UNKNOWN_COMMAND
+    const name = latin1(buf, start + args[0], start + args[1]).toUpperCase()
+    if (NEVER_PASSED.has(name)) return UNKNOWN_COMMAND
+    const info = this.infoOf(name)
+    if (mayAsk && this.asks(info !== null)) {
+      this.wait(client)
+      return null
+    }
+    if (info === null) return client.authenticated && this.pool.servers.length === 1 ? PASSED_UNKNOWN : UNKNOWN_COMMAND
+    if (!info.container || argCount < 2 || args[3] - args[2] > MAX_NAME_BYTES) return this.commandOf(info)
+    const subcommand = latin1(buf, start + args[2], start + args[3]).toUpperCase()
+    return this.commandOf(this.infoOf(`${name}|${subcommand}`) ?? info)
+  }
+
+  private commandOf(info: CommandInfo): Command {
+    const servers = this.pool.servers.length
+    if (servers !== this.serverCount) this.met.clear()
+    this.serverCount = servers
+    let command = this.met.get(info.name)
+    if (command === undefined) {
+      command = learnedCommand(info, servers === 1)
+      this.met.set(info.name, command)
+    }
+    return command
+  }
+
+  /** Whether all that can be known is. @returns false when the request is postponed until it is. */
+  ready(client: Client): boolean {
+    if (!this.asks(true)) return true
+    this.wait(client)
+    return false
+  }
+
+  /** Some server has told of its commands. */
+  private get known(): boolean {
+    return this.pool.servers.some(server => this.of(server).commands !== null)
+  }
+
+  /** Whether a pool of several servers can serve a command. @param name upper case; `CONTAINER|SUBCOMMAND` for one of a container. */
+  isServed(name: string): boolean {
+    const info = this.infoOf(name)
+    return info !== null && (info.container || isRoutable(info))
+  }
+
+  /** What the servers say of a command; where they differ its keys are not certain. @returns null when none has it. */
+  private infoOf(name: string): CommandInfo | null {
+    let found: CommandInfo | null = null
+    for (const server of this.pool.servers) {
+      const info = this.of(server).commands?.get(name)
+      if (info === undefined) continue
+      if (found !== null && !sameKeys(found.keys, info.keys)) return { ...found, keys: null }
+      found ??= info
+    }
+    return found
+  }
+
+  private of(server: Server): ServerCommands {
+    let commands = this.servers.get(server)
+    if (commands === undefined) {
+      commands = new ServerCommands(server, this)
+      this.servers.set(server, commands)
+    }
+    return commands
+  }
+
+  /** Asks what is not fresh. @param known the name is known. @returns true when there is an answer to wait for. */
+  private asks(known: boolean): boolean {
+    const { nowMs } = this.pool.context.turn
+    let asking = false
+    for (const server of this.pool.servers) {
+      const commands = this.of(server)
+      if (!server.ejected && commands.isDue(nowMs, known)) commands.ask(nowMs)
+      if (commands.asking) asking = true
+    }
+    return asking
+  }
+
+  private wait(client: Client): void {
+    this.waiting.push(client)
+    client.postpone(false)
+  }
+
+  /** A server has told, or will not. Those that wait look again, and wait again where that is not enough. */
+  answered(): void {
+    this.met.clear()
+    const { waiting } = this
+    this.waiting = []
+    for (const client of waiting) this.pool.context.resumeLater(client)
+  }
+}
+
+function isRoutable(info: CommandInfo): boolean {
+  return (info.flags & Flag.pubsub) === 0 && info.keys !== null && info.keys.first + info.keys.numkeys > 0
+}
+
+function sameKeys(a: KeySpec | null, b: KeySpec | null): boolean {
+  return JSON.stringify(a) === JSON.stringify(b)
+}
+
+/** The commands of one server, and the question for them. */
+class ServerCommands implements ConnectionHolder {
+  readonly listens = false
+  readonly stateful = false
+  /** null: it has not told. */
+  commands: Map<string, CommandInfo> | null = null
+  /** It has been asked, and its answer is waited for. */
+  asking = false
+  /** Where it was asked; its answer may come later than anything waits for it. */
+  private connection: ServerConnection | null = null
+  private readonly server: Server
+  private readonly learned: LearnedCommands
+  private askedMs = Number.NEGATIVE_INFINITY
+  /** `Server.losses` when it was asked. */
+  private losses = -1
+
+  constructor(server: Server, learned: LearnedCommands) {
+    this.server = server
+    this.learned = learned
+  }
+
+  /** @param known the name that is looked for is known. */
+  isDue(nowMs: number, known: boolean): boolean {
+    if (this.connection !== null) return false
+    if (this.commands !== null && this.losses !== this.server.losses) return true
+    return (this.commands === null || !known) && nowMs - this.askedMs >= ASK_AGAIN_MS
+  }
+
+  ask(nowMs: number): void {
+    this.askedMs = nowMs
+    this.losses = this.server.losses
+    const connection = this.server.held.take(this, false)
+    if (connection === null) return
+    this.connection = connection
+    this.asking = true
+    setTimeout(this.onPatienceEnd, PATIENCE_MS)
+    connection.enqueue(takeMessage(null, MessageKind.forward), COMMAND.length)
+    connection.socket.append(COMMAND, 0, COMMAND.length)
+  }
+
+  private readonly onPatienceEnd = (): void => {
+    this.server.pool.context.turn.begin()
+    this.done()
+  }
+
+  /** The reply is looked at before it is dropped. What greets the connection is no array. */
+  takesPush(_connection: ServerConnection, buf: Uint8Array, start: number): boolean {
+    if (buf[start] === STAR) this.commands = readCommands(readReply(buf, start))
+    return false
+  }
+
+  connectionIdle(connection: ServerConnection): void {
+    this.connection = null
+    connection.server.held.give(connection)
+    this.done()
+  }
+
+  connectionLost(): void {
+    // A server that is down has no commands; what it had may not be what it comes back with.
+    this.commands = null
+    this.connection = null
+    this.done()
+  }
+
+  private done(): void {
+    this.asking = false
+    this.learned.answered()
+  }
+}

@@ -1,0 +1,19 @@
+/** The log's line about a command that is not supported, in nutcracker's words. Data plane, for refused requests. */
+
+import { latin1 } from '../../bytes/text.ts'
+import { Action } from '../../protocol/redis/commands.ts'
+import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
+import type { Client } from '../client/client.ts'
+
+/** Longer names are cut in the log, bytes. */
+const MAX_LOGGED_BYTES = 128
+
+export function logUnsupported(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  const { command, start, args } = parser
+  const { config, limitedLog } = client.pool
+  if ((config.strict ? command.strictAction : command.action) !== Action.refuse) return
+  limitedLog.alert('unsupported command', () => {
+    const name = latin1(buf, start + args[0], start + Math.min(args[1], args[0] + MAX_LOGGED_BYTES))
+    return `parsed unsupported command '${name}' of c ${client.address}`
+  })
+}
