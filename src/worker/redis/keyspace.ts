@@ -41,12 +41,14 @@ const anyServer: Handler = (protocol, client, parser, buf) => protocol.forwardKe
 
 /** CONFIG SET and its like: only where the pool allows it. */
 const changesServers: Handler = (protocol, client, parser, buf) => {
-  const { pool } = client
-  const refusal = pool.config.configSet
-    ? configSetRefusal(pool, argumentTexts(parser, buf))
-    : replies.CONFIG_SET_REFUSED
-  if (refusal !== null) protocol.answer(client, refusal)
+  const refusal = changeRefusal(client, parser, buf)
+  if (refusal !== null) protocol.answerRefused(client, refusal)
   else broadcast(client, parser, buf, statusJoiner, Reach.all)
+}
+
+function changeRefusal(client: Client, parser: RespRequestParser, buf: Uint8Array): Uint8Array | null {
+  const { pool } = client
+  return pool.config.configSet ? configSetRefusal(pool, argumentTexts(parser, buf)) : replies.CONFIG_SET_REFUSED
 }
 
 function flushes(kind: LoadedKind): Handler {
@@ -115,7 +117,7 @@ const ONE_SERVER = new Set(['FUNCTION STATS', 'LATENCY HISTOGRAM', 'MEMORY STATS
 export function refusedOnOneServer(client: Client, parser: RespRequestParser, buf: Uint8Array): Uint8Array | null {
   const name = nameOf(parser, buf)
   if (ALWAYS_REFUSED.has(name)) return replies.unsupportedCommand(name.replace(' ', '|'))
-  return HANDLERS.get(name) === changesServers && !client.pool.config.configSet ? replies.CONFIG_SET_REFUSED : null
+  return HANDLERS.get(name) === changesServers ? changeRefusal(client, parser, buf) : null
 }
 
 /** The command; of a container, with its subcommand in upper case. */
