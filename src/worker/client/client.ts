@@ -47,6 +47,8 @@ const TRICKLE_BYTES = 256
 export const REQUEST_STALL_MS = 60_000
 /** A client with input waiting that takes nothing of its replies for this long writes first and reads later, ms. */
 const WRITES_FIRST_MS = 200
+/** Replies in flight for a client that does not take those that wait: by this much less. */
+const BEHIND_DIVISOR = 8
 /** No client has fewer requests under way than this, however large its replies. */
 const LEAST_WINDOW = 4
 /** A closing connection reads and drops input for so long, so that the peer gets its last replies and not a reset. */
@@ -77,6 +79,8 @@ export class Client implements SocketOwner, ReplyTarget {
    * limits, until it has taken all. Only where `limits.keepsForWriter`.
    */
   private writesFirst = false
+  /** More waits than is to be in flight: the window is smaller, so that other clients of its servers do not wait behind this one. */
+  private behind = false
   authenticated = false
   /** Authenticated, and in no state (`protocolState`, `session`) that changes what a request means: the fast path is open. */
   ordinary = false
@@ -209,7 +213,8 @@ export class Client implements SocketOwner, ReplyTarget {
       return
     }
     const { clientMaxPending } = config
-    const fit = Math.trunc(this.limits.inFlightBytes / (this.replyBytes + 64))
+    const inFlightBytes = this.behind ? this.limits.inFlightBytes / BEHIND_DIVISOR : this.limits.inFlightBytes
+    const fit = Math.trunc(inFlightBytes / (this.replyBytes + 64))
     this.window = fit < LEAST_WINDOW ? LEAST_WINDOW : fit > clientMaxPending ? clientMaxPending : fit
   }
 
@@ -576,6 +581,7 @@ export class Client implements SocketOwner, ReplyTarget {
     if (this.closed) return
     this.largestReplyBytes = 0
     this.writesFirst = false
+    this.noteBehind(false)
     if (this.source !== null) this.resumeSource()
     this.afterReplies()
   }
@@ -596,6 +602,7 @@ export class Client implements SocketOwner, ReplyTarget {
       this.stalledSinceMs = nowMs
     }
     const { closeBytes, largeReplyBytes, keepsForWriter } = this.limits
+    if (keepsForWriter) this.noteBehind(unwritten >= this.limits.inFlightBytes)
     const limit = this.streaming ? Math.max(closeBytes, largeReplyBytes) + STREAM_BYTES : closeBytes
     const stalledMs = nowMs - this.stalledSinceMs
     if (unwritten <= limit + this.largestReplyBytes && stalledMs < WRITE_STALL_MS) {
@@ -617,6 +624,12 @@ export class Client implements SocketOwner, ReplyTarget {
     }
     dropBehind(this, last)
     this.closeAfterReplies(CloseReason.error)
+  }
+
+  private noteBehind(behind: boolean): void {
+    if (behind === this.behind) return
+    this.behind = behind
+    this.updateWindow()
   }
 
   /** The client waits to be read before it reads. */

@@ -91,7 +91,7 @@ test('where memory is short the memory guard ends them', { timeout: 60_000 }, as
   const value = 'x'.repeat(100_000)
   wire.send(encode('SET', 'k', value))
   expect(String(await wire.redisReplies(1))).toBe(OK)
-  const others = await Promise.all(Array.from({ length: 20 }, () => Wire.open({ port: proxy.ports[0]! })))
+  const others = await Promise.all(Array.from({ length: 12 }, () => Wire.open({ port: proxy.ports[0]! })))
   for (const other of others) {
     other.socket.pause()
     other.socket.write(getsAndSets(400, value))
