@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { stopAll } from '../../support/processes/child.ts'
 import { poolYml, serverEntry, startProxy } from '../../support/processes/proxy.ts'
 import { ask, startRedis } from '../../support/processes/servers.ts'
+import { waitUntil } from '../../support/wait.ts'
 import { closeTalks, keysByServer, type RedisPool, startRedisPool, type Talk } from '../../support/wire/redis-pool.ts'
 import { decode, encode } from '../../support/wire/resp.ts'
 import { Wire } from '../../support/wire/wire.ts'
@@ -196,6 +197,28 @@ describe('over all servers', () => {
     expect(await talk.say('SLOWLOG', 'GET', 'x')).toMatch(/^-ERR count should be/)
     expect(await talk.say('SLOWLOG', 'RESET')).toBe('+OK\r\n')
     expect(await talk.say('SLOWLOG', 'LEN')).toBe(':0\r\n')
+  })
+
+  test('SLOWLOG GET is newest first, whichever servers the entries are from', async () => {
+    const [[early], , [late]] = (await keysByServer(pool, 'slow', 1)) as [string[], string[], string[]]
+    // A server's clock may be a tick of the kernel behind.
+    const second = (): number => Math.trunc((Date.now() - 50) / 1000)
+    const slow = async (key: string): Promise<void> => {
+      for (let i = 0; i < 3; i++) await talk.say('GET', `{${key}}${i}`)
+      const began = Math.trunc(Date.now() / 1000)
+      await waitUntil(() => second() > began, 'the next second')
+    }
+    for (const server of pool.servers) {
+      await ask(server, ['CONFIG', 'SET', 'slowlog-log-slower-than', '0'], ['SLOWLOG', 'RESET'])
+    }
+    for (const key of [late!, early!, late!]) await slow(key)
+    for (const server of pool.servers) await ask(server, ['CONFIG', 'SET', 'slowlog-log-slower-than', '10000'])
+    const entries = (await values('SLOWLOG', 'GET', -1)) as unknown as [number, number, number, string[]][]
+    const gets = entries.filter(([, , , args]) => args[0] === 'GET')
+    expect(gets.map(([, , , args]) => args[1])).toEqual(
+      [late, early, late].flatMap(key => [2, 1, 0].map(i => `{${key}}${i}`)),
+    )
+    await talk.say('SLOWLOG', 'RESET')
   })
 
   test('CONFIG GET has what all servers agree on', async () => {
