@@ -37,13 +37,7 @@ const BAD_SECOND = replies.errorLine('invalid second DB index')
 const SERVER_EJECTED = replies.errorLine('SWAPDB needs every server of the pool, and one is ejected')
 
 /** What a client without a database may still say: all that is about its connection only. */
-const WITHOUT_DATABASE: ReadonlySet<number> = new Set([
-  Action.auth,
-  Action.hello,
-  Action.ping,
-  Action.quit,
-  Action.refuse,
-])
+const WITHOUT_DATABASE: ReadonlySet<number> = new Set([Action.auth, Action.hello, Action.ping, Action.quit])
 const NAMED_WITHOUT_DATABASE: ReadonlySet<string> = new Set(['CLIENT', 'COMMAND', 'ECHO', 'RESET', 'SELECT'])
 
 /** `readDatabase` for what is no integer, and for one beyond the pool's databases. */
