@@ -31,11 +31,20 @@ const { values } = parseArgs({
 })
 const upstream = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version
 const version = `${upstream}-${values.revision}`
-const architecture = execFileSync('dpkg', ['--print-architecture'], { encoding: 'utf8' }).trim()
+const architecture = debianArchitecture()
 
 mkdirSync(values.folder, { recursive: true })
 const scratch = mkdtempSync(join(values.folder, 'deb.new-'))
 const tree = join(scratch, 'tree')
+
+function debianArchitecture() {
+  try {
+    return execFileSync('dpkg', ['--print-architecture'], { encoding: 'utf8' }).trim()
+  } catch (error) {
+    console.error(`dpkg does not run (${error.message}): on other systems than Debian and Ubuntu install dpkg first`)
+    process.exit(1)
+  }
+}
 
 /** Writes a file of the package. */
 function put(path, content, mode = 0o644) {
