@@ -92,6 +92,11 @@ export function inspectInternal(
   const what =
     message.tag === Internal.select ? `SELECT ${config.redisDb}` : message.tag === Internal.hello ? 'HELLO 3' : 'AUTH'
   limitedLog.warn('greeting failed', () => `${what} failed on ${config.name} | ${server.config.name}: ${text}`)
+  if (message.tag === Internal.select && text.startsWith('BUSY ')) {
+    // A script runs. What follows would be executed in database 0 once it has ended.
+    connection.close(Failure.selectRefused)
+    return Verdict.handled
+  }
   if (message.tag !== Internal.hello || !/^(?:ERR unknown command|NOPROTO)/.test(text))
     return Verdict.drop
     // A server before Redis 6. Replies of the older protocol would not be what clients of the newer one expect; the server is in order, though.

@@ -9,6 +9,7 @@ import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { LoadedKind } from '../../shared/messages.ts'
 import type { Client } from '../client/client.ts'
 import type { Joiner } from '../request/split-request.ts'
+import { forKills } from '../server/connection-kind.ts'
 import { AnyJoiner, argumentTexts, broadcast, LeastJoiner, Reach, SameJoiner } from './broadcast.ts'
 import { configSetRefusal } from './config-set.ts'
 import {
@@ -81,7 +82,7 @@ const HANDLERS: ReadonlyMap<string, Handler> = new Map([
   ['FUNCTION DUMP', anyServer],
   ['FUNCTION FLUSH', flushes('function')],
   ['FUNCTION HELP', anyServer],
-  ['FUNCTION KILL', live(() => new AnyJoiner())],
+  ['FUNCTION KILL', kill],
   ['FUNCTION LIST', anyServer],
   ['FUNCTION LOAD', functionLoad],
   ['FUNCTION RESTORE', functionRestore],
@@ -99,13 +100,15 @@ const HANDLERS: ReadonlyMap<string, Handler> = new Map([
   ['SCRIPT EXISTS', scriptExists],
   ['SCRIPT FLUSH', flushes('script')],
   ['SCRIPT HELP', anyServer],
-  ['SCRIPT KILL', live(() => new AnyJoiner())],
+  ['SCRIPT KILL', kill],
   ['SCRIPT LOAD', scriptLoad],
   ['SLOWLOG GET', slowlogGet],
   ['SLOWLOG HELP', anyServer],
   ['SLOWLOG LEN', live(() => partialSumJoiner)],
   ['SLOWLOG RESET', live(() => statusJoiner)],
 ])
+
+const NEVER_FORWARDED: ReadonlySet<Handler | undefined> = new Set([changesServers, kill])
 
 /** They act on the connection that they come over, which clients share. */
 const ALWAYS_REFUSED = new Set(['SCRIPT DEBUG'])
@@ -138,7 +141,7 @@ export function keyspaceRequest(
   const handler = HANDLERS.get(name)
   if (ALWAYS_REFUSED.has(name)) {
     protocol.answerRefused(client, replies.unsupportedCommand(name.replace(' ', '|')))
-  } else if (client.pool.servers.length === 1 && handler !== changesServers && (handler ?? ONE_SERVER.has(name))) {
+  } else if (client.pool.servers.length === 1 && !NEVER_FORWARDED.has(handler) && (handler ?? ONE_SERVER.has(name))) {
     protocol.forwardTo(client, parser, buf, protocol.keylessServer)
   } else if (handler !== undefined) {
     handler(protocol, client, parser, buf)
@@ -184,4 +187,12 @@ function functionLoad(protocol: RedisProtocol, client: Client, parser: RespReque
 function functionRestore(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   protocol.scripts.restoringFunctions()
   broadcast(client, parser, buf, statusJoiner, Reach.all)
+}
+
+/** A server whose script runs reads no connection on which something waits behind a script: kills go by connections of their own. */
+function kill(_protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  const kind = client.connectionKind
+  client.connectionKind = forKills(client.resp3)
+  broadcast(client, parser, buf, new AnyJoiner(), Reach.live)
+  client.connectionKind = kind
 }

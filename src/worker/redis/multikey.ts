@@ -13,9 +13,11 @@ import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { Client } from '../client/client.ts'
 import { answerFailure, answerLocally } from '../request/delivery.ts'
 import { Failure } from '../request/failure.ts'
+import { forScripts, isForScripts } from '../server/connection-kind.ts'
 import { refuseCrossServer, shownKey } from './cross-server.ts'
 import { gatherRequest } from './gather.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
+import { knownState } from './state.ts'
 
 /** What `serverOfKeys` says when no server has all keys. */
 export const NO_SERVER = -1
@@ -162,7 +164,23 @@ export function scriptRequest(client: Client, parser: RespRequestParser, buf: Ui
     protocol.forwardKeyless(client, parser, buf)
     return
   }
-  if (deniedOnOneServer(client, parser, buf, NO_SERVER)) return
+  if (deniedOnOneServer(client, parser, buf, NO_SERVER) || !runsScripts(client)) return
   const server = serverOfKeys(client, parser, buf)
   if (server !== NO_SERVER) protocol.forwardTo(client, parser, buf, server)
+}
+
+/**
+ * From its first script on, all that a client asks goes by connections for such clients, so that its requests keep their order.
+ * @returns false when the request is postponed: earlier ones are in flight on other connections.
+ */
+function runsScripts(client: Client): boolean {
+  const state = knownState(client)
+  // A request with its replies off cannot be postponed.
+  if (isForScripts(client.connectionKind) || (state !== null && !state.ordinary)) return true
+  if (client.pending > 0) {
+    client.postpone(true)
+    return false
+  }
+  client.connectionKind = forScripts(client.connectionKind)
+  return true
 }

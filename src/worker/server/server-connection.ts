@@ -261,6 +261,10 @@ export class ServerConnection implements SocketOwner {
     this.tally.count(sign)
   }
 
+  get isUp(): boolean {
+    return this.state === ConnectionState.up
+  }
+
   /** How long the server has said nothing, ms. */
   silentMs(nowMs: number): number {
     return nowMs - this.progressMs

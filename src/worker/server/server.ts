@@ -5,6 +5,7 @@ import { HealthState } from '../../shared/memory-layout.ts'
 import { SERVER_FIELDS, ServerStat } from '../../shared/stat-fields.ts'
 import { Failure, type FailureCode } from '../request/failure.ts'
 import { BulkConnections, type BulkWaiter } from './bulk-connections.ts'
+import { setAsideBusy } from './busy-scripts.ts'
 import { DatabaseConnections } from './database-connections.ts'
 import { HeldConnections } from './exclusive-connections.ts'
 import type { Pool } from './pool.ts'
@@ -247,6 +248,7 @@ export class Server {
     for (let i = this.connections.length - 1; i >= 0; i--) this.connections[i]?.checkDeadlines(nowMs)
     for (let i = this.connections3.length - 1; i >= 0; i--) this.connections3[i]?.checkDeadlines(nowMs)
     this.inDatabases.checkDeadlines(nowMs)
+    if (this.inDatabases.count > 0) setAsideBusy(this, this.inDatabases.all(), this.parked, nowMs)
     this.held.checkDeadlines(nowMs)
     this.reconnection.check(nowMs)
     for (let i = this.parked.length - 1; i >= 0; i--) this.parked[i]?.checkDeadlines(nowMs)
