@@ -19,7 +19,7 @@ import { MessageKind, takeMessage } from '../request/message.ts'
 import type { Pool } from '../server/pool.ts'
 import type { Server } from '../server/server.ts'
 import type { ConnectionHolder, ServerConnection } from '../server/server-connection.ts'
-import { knownState } from './state.ts'
+import { knownState, sessionStateOf } from './state.ts'
 
 const COMMAND = Buffer.from('*1\r\n$7\r\nCOMMAND\r\n')
 const STAR = 42
@@ -75,10 +75,16 @@ export class LearnedCommands {
       this.wait(client)
       return null
     }
-    if (info === null) return client.authenticated && this.pool.servers.length === 1 ? PASSED_UNKNOWN : UNKNOWN_COMMAND
+    if (info === null) return this.passesOn(client) ? PASSED_UNKNOWN : UNKNOWN_COMMAND
     if (!info.container || argCount < 2 || args[3] - args[2] > MAX_NAME_BYTES) return this.commandOf(info)
     const subcommand = latin1(buf, start + args[2], start + args[3]).toUpperCase()
     return this.commandOf(this.infoOf(`${name}|${subcommand}`) ?? info)
+  }
+
+  /** Whether the only server may hear a command that it has not told of. In MULTI it would be queued here, where the server refuses it. */
+  private passesOn(client: Client): boolean {
+    if (!client.authenticated || this.pool.servers.length > 1) return false
+    return !(this.known && sessionStateOf(client)?.transaction?.open)
   }
 
   private commandOf(info: CommandInfo): Command {
