@@ -63,7 +63,7 @@ export class RedisWork implements Work {
       name: 'tagged GET',
       request: encode('EVAL', TAGGED_GET, 1, key.name, tag),
       keys: [key],
-      mayBreakOff: false,
+      mayBreakOff: true,
       check: reply => {
         const value = decode(reply)
         if (!Array.isArray(value) || value.length !== 2 || value[0] !== tag) return `not the reply to ${tag}`
@@ -135,7 +135,7 @@ export class RedisWork implements Work {
       name: 'MGET',
       request: encode('MGET', ...keys.map(key => key.name)),
       keys,
-      mayBreakOff: false,
+      mayBreakOff: true,
       check: reply => {
         const values = decode(reply)
         if (!Array.isArray(values) || values.length !== keys.length) return `not ${keys.length} values`
