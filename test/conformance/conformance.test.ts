@@ -95,7 +95,7 @@ describe('the comparison itself', () => {
   test('tells refused from wrong', async () => {
     const judge = async (text: string): Promise<Judged> => (await judgeAll(targets, parseCases('here', text)))[0]!
     expect((await judge('== TYPE | a different reply\nCLIENT ID')).verdicts.one.name).toBe('wrong')
-    expect((await judge('== SELECT | refused\nSELECT 1')).verdicts.one.name).toBe('refused')
+    expect((await judge('== SAVE | refused\nSAVE')).verdicts.one.name).toBe('refused')
     expect((await judge('== GET | promises too much\nGET k ;; error')).mistake).toContain('GET k')
   })
 
