@@ -6,6 +6,7 @@
  *     node scripts/test-servers.mjs demo       what `npm start` needs
  *     node scripts/test-servers.mjs package    what `npm run test:package` needs
  *     node scripts/test-servers.mjs clients    client libraries of other languages, for optional tests
+ *     node scripts/test-servers.mjs versions   what `npm run test:versions` fetches newer servers with
  *
  * Plain JavaScript for Node 20, without packages: it also runs where nothing is installed yet. `demo.mjs` imports it.
  */
@@ -23,8 +24,8 @@ const PACKAGES = {
   nutcracker: () => onPath('nutcracker'),
   haproxy: () => onPath('haproxy'),
   'libmemcached-tools': () => onPath('memccp'),
-  debootstrap: () => onPath('debootstrap'),
   lintian: () => onPath('lintian'),
+  debootstrap: () => onPath('debootstrap'),
   'python3-redis': () => succeeds('/usr/bin/python3', ['-c', 'import redis']),
   'php-redis': () => succeeds('php', ['-r', 'exit(extension_loaded("redis") ? 0 : 1);']),
 }
@@ -34,6 +35,7 @@ const GROUPS = {
   tests: ['redis-server', 'redis-tools', 'memcached', 'nutcracker', 'haproxy', 'libmemcached-tools'],
   package: ['redis-server', 'debootstrap', 'lintian'],
   clients: ['python3-redis', 'php-redis'],
+  versions: ['debootstrap'],
 }
 
 /** Debian keeps servers here, and leaves it out of an ordinary user's PATH. */

@@ -16,8 +16,9 @@
  * any order), `closes` (the server closes the connection after it).
  * `blocked 1` waits until so many clients are blocked on the servers. `A!` closes the connection of client A.
  *
- * Flags: `resp2`, `resp3` (only with that protocol), `danger` (never sent to a server directly: the subject must refuse it), `refused`,
- * `many refused` (what the pool is known to refuse, always or only behind several servers), `gathered` (then not with `cross_server: gather`).
+ * Flags: `resp2`, `resp3` (only with that protocol), `known` (only where the server knows the command), `danger` (never sent to a server
+ * directly: the subject must refuse it), `refused`, `many refused` (what the pool is known to refuse, always or only behind several servers),
+ * `gathered` (then not with `cross_server: gather`).
  */
 
 import { readdirSync, readFileSync } from 'node:fs'
@@ -97,6 +98,7 @@ const COMPARISONS: readonly string[] = [
   'near',
   'any',
   'match',
+  'or-error',
   'nothing',
 ] satisfies CompareName[]
 

@@ -3,12 +3,14 @@
 import { fingerprint, isError, textOf, type Value } from './value.ts'
 
 /**
- * `exact`: the same bytes. `error`: the same error (a case says where it expects one). `words`: an error too, where nutcracker's words are kept.
+ * `exact`: the same bytes. `error`: the same error (a case says where it expects one). `words`: an error too, in words of its own:
+ * nutcracker's, or those of one version where versions differ.
  * `mixed`: the same bytes, of an error or not, in lines with several replies.
  * `unordered`: the same elements at every depth, in any
  * order. `pairs`: a flat list of fields and values (or a map), in any order. `shape`: the same types at every depth and the same number of
  * elements. `type`: the same type. `near`: integers `argument` apart at most. `any`: anything but an error. `match`: the text of both
- * matches the pattern `argument`. `nothing`: the reply is not looked at.
+ * matches the pattern `argument`. `or-error`: the same bytes, or an error of the pool's own, where newer servers have an answer and 7.0 has none.
+ * `nothing`: the reply is not looked at.
  */
 export type CompareName =
   | 'exact'
@@ -22,6 +24,7 @@ export type CompareName =
   | 'near'
   | 'any'
   | 'match'
+  | 'or-error'
   | 'nothing'
 
 export interface Comparison {
@@ -35,6 +38,7 @@ export const EXACT: Comparison = { name: 'exact', argument: '' }
 export function sameValue(how: Comparison, direct: Value, subject: Value): boolean {
   if (how.name === 'nothing') return true
   if (fingerprint(direct, true) === fingerprint(subject, true)) return true
+  if (how.name === 'or-error') return isError(subject)
   if (how.name === 'words') return isError(direct) && isError(subject)
   if (isError(direct) || isError(subject)) return false
   switch (how.name) {
@@ -61,7 +65,7 @@ export function sameValue(how: Comparison, direct: Value, subject: Value): boole
 
 /** What a case promises of the direct reply; a promise that does not hold is a mistake in the case. */
 export function holdsDirectly(how: Comparison, direct: Value): boolean {
-  if (how.name === 'nothing' || how.name === 'mixed') return true
+  if (how.name === 'nothing' || how.name === 'mixed' || how.name === 'or-error') return true
   if ((how.name === 'error' || how.name === 'words') !== isError(direct)) return false
   return how.name !== 'match' || fits(how.argument, direct)
 }

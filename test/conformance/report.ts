@@ -37,8 +37,12 @@ A case is **right** when every reply is the one that the server gives directly (
 rightly, the same elements, or the same shape), **refused** when the pool answers with an error of its own that says why, and **wrong**
 otherwise. Nothing may be wrong.
 
-Commands that the tested server does not know (those of Redis 7.4, of Redis 8 and of its modules) are right here when they reach the server of
-their key and its own error comes back.
+Commands that the tested server does not know (those of Redis 7.4, of Redis 8, of Valkey and of modules) are right here when they reach the server
+of their key and its own error comes back.
+
+\`npm run test:versions\` runs the same cases, and those of \`cases/versions.txt\` for what is new in each, against Redis 8.0, Valkey 8.1 and
+Valkey 9.1: there too every reply is the one that the server of that version gives directly. What the pool words itself (a nested MULTI, WATCH
+inside of MULTI, a wrong number of arguments) has the words of Redis 7.0. memcached pools are held against 1.6.18, 1.6.38 and 1.6.45.
 `
 
 /** The page of all commands. */

@@ -3,7 +3,7 @@
 import type { Case } from './case-file.ts'
 import { holdsDirectly, sameValue } from './compare.ts'
 import { converse, type Outcome } from './conversation.ts'
-import { type Protocol, SUBJECTS, type SubjectName, type Targets } from './target.ts'
+import { type Protocol, SUBJECTS, type SubjectName, type Target, type Targets } from './target.ts'
 import { fingerprint, isError, textOf, type Value } from './value.ts'
 
 /**
@@ -109,14 +109,22 @@ function mistake(one: Case, expected: readonly Outcome[]): string {
   return ''
 }
 
-/** Runs every case, with RESP2 and with RESP3. */
+/** Runs every case that the server's version has, with RESP2 and with RESP3. */
 export async function judgeAll(targets: Targets, cases: readonly Case[]): Promise<Judged[]> {
   const judged: Judged[] = []
+  const known = new Set(await commandsOf(targets.direct))
   for (const protocol of [2, 3] as const) {
     for (const one of cases) {
       if (one.flags.has(protocol === 2 ? 'resp3' : 'resp2')) continue
+      if (one.flags.has('known') && !known.has(one.command.toLowerCase().replace(' ', '|'))) continue
       judged.push(await judge(targets, one, protocol))
     }
   }
   return judged
+}
+
+/** Names of the server's commands, in lower case, subcommands after a `|`. */
+export async function commandsOf(server: Target): Promise<string[]> {
+  const [[list]] = (await server.tellServers(['COMMAND', 'LIST'])) as [[string]]
+  return list.slice(1, -1).toLowerCase().split(' ')
 }

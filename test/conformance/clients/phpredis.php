@@ -52,7 +52,8 @@ check($redis->get('php:db'), false);
 check($redis->echo('hello'), 'hello');
 check($redis->client('setname', 'phpredis'), true);
 check($redis->client('getname'), 'phpredis');
-check($redis->info('server')['redis_mode'], 'standalone');
+$server = $redis->info('server');
+check($server['redis_mode'] ?? $server['server_mode'], 'standalone');
 check($redis->config('GET', 'maxmemory'), ['maxmemory' => '0']);
 
 $pipe = $redis->pipeline();

@@ -28,7 +28,8 @@ check(client.exists(*names), len(names))
 check(client.delete(*names), len(names))
 check(client.echo("hello"), "hello")
 check(client.client_getname(), "redis-py")
-check(client.info("server")["redis_mode"], "standalone")
+server = client.info("server")
+check(server.get("redis_mode", server.get("server_mode")), "standalone")
 check(client.config_get("maxmemory"), {"maxmemory": "0"})
 
 with client.pipeline(transaction=False) as pipe:

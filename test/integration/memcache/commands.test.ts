@@ -124,6 +124,18 @@ async function exchange(port: number, text: string): Promise<string> {
   }
 }
 
+/** The pool has the words of 1.6.18 for what it refuses itself; newer versions say `CLIENT_ERROR` for some `ERROR`s, and end one line twice. */
+function comparable(reply: string): string {
+  if (process.env.MEMCACHED_COMMAND === undefined) return reply
+  return reply.replace(/(?<=^|~)(?:ERROR|CLIENT_ERROR [^~]*)~+/g, 'refused~')
+}
+
+/** Newer versions pass over a word too many, and refuse a `gat` without keys; the pool does as 1.6.18. */
+function withoutExtraWords(text: string): string {
+  if (process.env.MEMCACHED_COMMAND === undefined) return text
+  return text.replace(/(?<=~|^)(?:gats? 10|\w+ (?:\w+ )?(?:1 2 3|0 1 2)|ma c MX)~/g, '')
+}
+
 let direct: TestServer
 const pools: { name: string; proxy: RunningProxy }[] = []
 
@@ -141,9 +153,11 @@ afterAll(stopAll)
 
 describe('a pool answers as memcached does', () => {
   // In order: later exchanges read what earlier ones wrote.
-  test.each(EXCHANGES)('%s', async text => {
+  test.each(EXCHANGES.map(withoutExtraWords))('%s', async text => {
     const expected = await exchange(direct.port, text)
-    for (const { name, proxy } of pools) expect(await exchange(proxy.ports[0]!, text), name).toBe(expected)
+    for (const { name, proxy } of pools) {
+      expect(comparable(await exchange(proxy.ports[0]!, text)), name).toBe(comparable(expected))
+    }
   })
 })
 

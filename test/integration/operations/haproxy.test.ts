@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { Child, scratchFolder, stopAll } from '../../support/processes/child.ts'
 import { freePort, withFreePorts } from '../../support/processes/ports.ts'
+import { commandOf } from '../../support/processes/programs.ts'
 import { pistachio } from '../../support/processes/proxy.ts'
 import { ask, startMemcached, startRedis, type TestServer } from '../../support/processes/servers.ts'
 import { waitUntil } from '../../support/wait.ts'
@@ -19,6 +20,7 @@ import { encode } from '../../support/wire/resp.ts'
 import { Wire } from '../../support/wire/wire.ts'
 
 const DEPLOY = fileURLToPath(new URL('../../../deploy/haproxy', import.meta.url))
+const [command, ...before] = commandOf('haproxy')
 const PASSWORD = 'correct-horse'
 const POOLS = ['redis', 'redis-auth', 'memcached'] as const
 type Pool = (typeof POOLS)[number]
@@ -121,7 +123,7 @@ function deploy({ yml = same, cfg = same, flags = [] }: Changes = {}): Promise<D
       env[`MEMCACHED_PORT_${i + 1}`] = `${machine.ports.memcached}`
     }
     writeFileSync(join(folder, 'haproxy.cfg'), cfg(readFileSync(join(DEPLOY, 'haproxy.cfg'), 'utf8')))
-    const haproxy = new Child('haproxy', ['-db', '-f', 'haproxy.cfg'], { folder, env })
+    const haproxy = new Child(command, [...before, '-db', '-f', 'haproxy.cfg'], { folder, env })
     await haproxy.listening({ port: redisPort! })
     await haproxy.listening({ path: join(folder, 'admin.sock') })
     const deployment: Deployment = {
@@ -161,7 +163,7 @@ async function allUp(deployment: Deployment, pools: readonly Pool[] = POOLS): Pr
 }
 
 test('the configuration is valid as it stands', () => {
-  execFileSync('haproxy', ['-c', '-f', join(DEPLOY, 'haproxy.cfg')], { stdio: 'pipe' })
+  execFileSync(command, [...before, '-c', '-f', join(DEPLOY, 'haproxy.cfg')], { stdio: 'pipe' })
 })
 
 describe.each([

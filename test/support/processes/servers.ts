@@ -6,6 +6,7 @@ import { encode } from '../wire/resp.ts'
 import { Wire } from '../wire/wire.ts'
 import { type Address, Child, type Exit, scratchFolder } from './child.ts'
 import { withFreePorts } from './ports.ts'
+import { commandOf } from './programs.ts'
 
 export interface TestServer {
   readonly pid: number
@@ -38,7 +39,8 @@ async function startRedisAt(port: number, options: RedisOptions): Promise<TestSe
   const args = ['--port', `${port}`, '--bind', '127.0.0.1', '--unixsocket', path, '--save', '', '--appendonly', 'no']
   args.push('--dir', folder, '--loglevel', 'warning', '--enable-debug-command', 'yes')
   if (password !== '') args.push('--requirepass', password)
-  const child = new Child('redis-server', [...args, ...(options.args ?? [])], { folder })
+  const [command, ...before] = commandOf('redis-server')
+  const child = new Child(command, [...before, ...args, ...(options.args ?? [])], { folder })
   await child.listening({ port })
   const ping = password === '' ? encode('PING') : Buffer.concat([encode('AUTH', password), encode('PING')])
   await answers(child, { port }, ping, '+PONG\r\n')
@@ -59,7 +61,8 @@ export function startMemcached(options: MemcachedOptions = {}): Promise<TestServ
     const where = path === '' ? ['-l', '127.0.0.1', '-p', `${port}`, '-U', '0'] : ['-s', path]
     const user = process.getuid?.() === 0 ? ['-u', 'root'] : []
     const args = [...where, ...user, '-t', '1', '-m', '512', '-I', '128m', ...(options.args ?? [])]
-    const child = new Child('memcached', args, { folder })
+    const [command, ...before] = commandOf('memcached')
+    const child = new Child(command, [...before, ...args], { folder })
     const address = path === '' ? { port: port! } : { path }
     await child.listening(address)
     await answers(child, address, Buffer.from('version\r\n'), 'VERSION ')
