@@ -16,7 +16,7 @@ const REPLY = Buffer.from(`$32\r\n${'v'.repeat(32)}\r\n`, 'latin1')
 function newClient(): Client {
   const turn = { nowMs: 0, addDirty: () => {} }
   const pool = { context: { turn, memory: { pressed: false } }, config: poolOf('bench') }
-  return new Client({ pool } as unknown as PoolClients)
+  return new Client({ pool, limits: { inFlightBytes: 1 << 20 } } as unknown as PoolClients)
 }
 
 /** @param depth requests under way at a time. */
