@@ -1,6 +1,6 @@
 /**
- * Writes `docs/benchmarks.md` and its plot from a run, so that no figure in the documentation was typed by hand. Called
- * by `run.ts`.
+ * Writes `docs/benchmarks.md`, its plot, and the table of speed in the README from a run, so that no figure in the documentation is typed
+ * by hand. Called by `run.ts`.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -11,6 +11,7 @@ import { plotRates } from './plot.ts'
 import { goalRows, scenarioRows } from './report.ts'
 import type { BenchRun } from './results.ts'
 import { describeScenario, SCENARIOS, type Scenario } from './scenarios.ts'
+import { writeSpeedBlock } from './speed-table.ts'
 import { type Column, markdownTable, megabytes, ratioText } from './table.ts'
 
 /** Runs in the trend table. */
@@ -19,12 +20,12 @@ const PLOT_NAME = 'benchmarks.svg'
 /** What a figure cannot say: written by hand, put in whole. */
 const NOTES = new URL('../notes.md', import.meta.url)
 
-/** @param stored runs for the trend, oldest first, this one included. @returns the paths written. */
-export function writeDocuments(docs: string, run: BenchRun, stored: readonly BenchRun[]): string[] {
-  const paths = [join(docs, 'benchmarks.md'), join(docs, PLOT_NAME)]
+/** @param root the project's folder. @param stored runs for the trend, oldest first, this one included. @returns the paths written. */
+export function writeDocuments(root: string, run: BenchRun, stored: readonly BenchRun[]): string[] {
+  const paths = [join(root, 'docs/benchmarks.md'), join(root, 'docs', PLOT_NAME)]
   writeFileSync(paths[0]!, renderDocument(run, stored, readFileSync(NOTES, 'utf8')))
   writeFileSync(paths[1]!, plotRates(run))
-  return paths
+  return [...paths, writeSpeedBlock(join(root, 'README.md'), run)]
 }
 
 /** The document's text. @param notes Markdown that follows the figures. */

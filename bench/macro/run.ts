@@ -25,7 +25,6 @@ import type { Protocol } from './workload.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const RESULTS = fileURLToPath(new URL('../results', import.meta.url))
-const DOCS = fileURLToPath(new URL('../../docs', import.meta.url))
 
 process.exitCode = await main(process.argv.slice(2))
 
@@ -115,7 +114,7 @@ function conclude(run: BenchRun, options: BenchOptions): number {
   if (trend.length > 0) console.log(`\nSince ${before!.when.slice(0, 16)} (${before!.commit})\n${trend.join('\n')}`)
   if (options.json !== '') writeFileSync(options.json, runText(run))
   if (options.save) console.log(`\nSaved ${saveRun(RESULTS, run)}`)
-  if (options.writeDocs) console.log(`Wrote ${writeDocuments(DOCS, run, [...stored, run]).join(', ')}`)
+  if (options.writeDocs) console.log(`Wrote ${writeDocuments(ROOT, run, [...stored, run]).join(', ')}`)
   const problems = run.results.filter(result => result.problem !== '')
   printProblems(problems)
   const alarms = goals.filter(goal => goal.alarm)

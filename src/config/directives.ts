@@ -89,7 +89,7 @@ const nutcrackers = [
     names: HASH_NAMES,
     default: 'fnv1a_64',
     own: false,
-    help: 'Hash function of a key. `crc32c` is not one of nutcracker’s.',
+    help: 'Hash function for keys. nutcracker does not have `crc32c`.',
   },
   {
     key: 'hash_tag',
@@ -97,7 +97,7 @@ const nutcrackers = [
     field: 'hashTag',
     default: null,
     own: false,
-    help: 'Two characters, for instance `"{}"`: only the part of a key between them is hashed.',
+    help: 'Two characters, for instance `"{}"`. The proxy hashes only the part of a key between them.',
   },
   {
     key: 'distribution',
@@ -106,7 +106,7 @@ const nutcrackers = [
     names: DISTRIBUTION_NAMES,
     default: 'ketama',
     own: false,
-    help: 'How hash values are spread over the servers.',
+    help: 'How hash values are assigned to servers.',
   },
   {
     key: 'timeout',
@@ -117,7 +117,7 @@ const nutcrackers = [
     max: INT_MAX,
     default: 0,
     own: false,
-    help: 'Longest wait for a server’s reply to a request. 0: for ever.',
+    help: 'Time limit for a server’s reply to a request. 0: no limit.',
   },
   {
     key: 'backlog',
@@ -128,7 +128,9 @@ const nutcrackers = [
     max: INT_MAX,
     default: 512,
     own: false,
-    help: 'Connections that the kernel holds until they are accepted; the kernel has its own upper limit.',
+    help:
+      'Length of the kernel’s queue of connections to accept. The kernel has an upper limit of its own ' +
+      '(`net.core.somaxconn`).',
   },
   {
     key: 'client_connections',
@@ -139,7 +141,9 @@ const nutcrackers = [
     max: INT_MAX,
     default: 0,
     own: false,
-    help: 'Most clients of the pool at once; further ones get an error and are closed. 0: no limit.',
+    help:
+      'Limit on the pool’s clients, over all workers. The proxy sends an error to a client above the limit and ' +
+      'disconnects it. 0: no limit.',
   },
   {
     key: 'redis',
@@ -163,7 +167,9 @@ const nutcrackers = [
     field: 'reuseport',
     default: false,
     own: false,
-    help: 'Each worker listens itself, with SO_REUSEPORT; a second process may listen on the same port.',
+    help:
+      'Each worker opens listening sockets of its own with SO_REUSEPORT. A second process may listen on the ' +
+      'same port.',
   },
   {
     key: 'redis_auth',
@@ -171,7 +177,7 @@ const nutcrackers = [
     field: 'redisAuth',
     default: '',
     own: false,
-    help: 'Password: sent to every server, and asked of every client. Redis pools only.',
+    help: 'Password that the proxy sends to every server and requires from every client. Redis pools only.',
   },
   {
     key: 'redis_db',
@@ -182,7 +188,7 @@ const nutcrackers = [
     max: INT_MAX,
     default: 0,
     own: false,
-    help: 'Database that is selected on every server connection.',
+    help: 'Database that the proxy selects on every server connection.',
   },
   {
     key: 'preconnect',
@@ -190,7 +196,7 @@ const nutcrackers = [
     field: 'preconnect',
     default: false,
     own: false,
-    help: 'Connect to every server at start instead of at its first request.',
+    help: 'Connect to every server at start, not at the first request for it.',
   },
   {
     key: 'auto_eject_hosts',
@@ -198,7 +204,7 @@ const nutcrackers = [
     field: 'autoEjectHosts',
     default: false,
     own: false,
-    help: 'Take a server that keeps failing out of the ring until it answers again.',
+    help: 'Take a server out of the ring after `server_failure_limit` failures, until it answers a probe.',
   },
   {
     key: 'server_connections',
@@ -209,7 +215,7 @@ const nutcrackers = [
     max: INT_MAX,
     default: 1,
     own: false,
-    help: 'Most connections to each server, for each worker.',
+    help: 'Limit on connections to each server, per worker.',
   },
   {
     key: 'server_retry_timeout',
@@ -220,7 +226,7 @@ const nutcrackers = [
     max: INT_MAX,
     default: 30000,
     own: false,
-    help: 'Time from the ejection of a server to the first try to bring it back.',
+    help: 'Time from the ejection of a server to its first probe.',
   },
   {
     key: 'server_failure_limit',
@@ -231,7 +237,7 @@ const nutcrackers = [
     max: INT_MAX,
     default: 2,
     own: false,
-    help: 'Failures in a row that eject a server. 0 acts as 1.',
+    help: 'Consecutive failures after which a server is ejected. 0 acts as 1.',
   },
   {
     key: 'servers',
@@ -249,7 +255,9 @@ const ours = [
     field: 'strict',
     default: false,
     own: true,
-    help: 'Behave as nutcracker where pistachio is kinder: close the connection at an unsupported command, and so on.',
+    help:
+      'Behave as nutcracker where pistachio departs from it, for instance disconnect a client that sends an ' +
+      'unsupported command.',
   },
   {
     key: 'server_connect_timeout',
@@ -260,7 +268,7 @@ const ours = [
     max: INT_MAX,
     default: 0,
     own: true,
-    help: 'Longest time to connect to a server. 0: only `timeout` counts.',
+    help: 'Time limit for connecting to a server. 0: only `timeout` applies.',
   },
   {
     key: 'client_idle_timeout',
@@ -271,7 +279,7 @@ const ours = [
     max: INT_MAX,
     default: 0,
     own: true,
-    help: 'A client that sends nothing and awaits nothing for so long is closed. 0: never.',
+    help: 'Disconnect a client that has sent nothing for this long and waits for no reply. 0: never.',
   },
   {
     key: 'tcpkeepalive_idle',
@@ -283,7 +291,9 @@ const ours = [
     max: 32767,
     default: 0,
     own: true,
-    help: 'Silence before the first keepalive probe, for `tcpkeepalive` and `server_tcpkeepalive`. 0: the system’s.',
+    help:
+      'Idle time before the first keepalive probe, for `tcpkeepalive` and `server_tcpkeepalive`. 0: the ' +
+      'system’s default.',
   },
   {
     key: 'server_tcpkeepalive',
@@ -299,7 +309,9 @@ const ours = [
     field: 'proxyProtocol',
     default: false,
     own: true,
-    help: 'Clients must begin with a PROXY protocol header, version 1 or 2, as HAProxy’s `send-proxy` does.',
+    help:
+      'Require a PROXY protocol header (version 1 or 2) at the start of every client connection, as HAProxy’s ' +
+      '`send-proxy` writes it.',
   },
   {
     key: 'ping_before_auth',
@@ -307,7 +319,7 @@ const ours = [
     field: 'pingBeforeAuth',
     default: false,
     own: true,
-    help: 'Answer PING also before AUTH, for health checks that know no password, as HAProxy’s `option redis-check`.',
+    help: 'Answer PING before AUTH, for health checks without a password such as HAProxy’s `option redis-check`.',
   },
   {
     key: 'eject_keep_ring',
@@ -315,7 +327,7 @@ const ours = [
     field: 'ejectKeepRing',
     default: false,
     own: true,
-    help: 'Leave the ring as it is while a server is ejected; its keys answer an error at once.',
+    help: 'Do not change the ring while a server is ejected. Requests for its keys fail at once with an error.',
   },
   {
     key: 'server_loss',
@@ -324,7 +336,9 @@ const ours = [
     names: SERVER_LOSS_NAMES,
     default: 'error',
     own: true,
-    help: 'What a client gets when the server of its request fails: nutcracker’s error, or the end of its connection, as from the server itself.',
+    help:
+      'What happens to a client when the server of its request fails. `error`: it gets nutcracker’s error ' +
+      'reply. `close`: it is disconnected, as the server itself would disconnect it.',
   },
   {
     key: 'server_loss_wait',
@@ -335,7 +349,7 @@ const ours = [
     max: 3_600_000,
     default: 0,
     own: true,
-    help: 'From the loss of a server on, its requests wait this long for its return, in order, before they fail. 0: they fail at once.',
+    help: 'How long requests for a lost server stay queued, in order, before they fail. 0: they fail at once.',
   },
   {
     key: 'databases',
@@ -347,7 +361,9 @@ const ours = [
     max: 65536,
     default: 16,
     own: true,
-    help: 'Databases that clients may SELECT, as in `redis.conf`. 1, its default with `redis_db` or `strict`: database 0 only.',
+    help:
+      'Number of databases that clients may SELECT, as in `redis.conf`. With `redis_db` or `strict` the default ' +
+      'is 1: only database 0.',
   },
   {
     key: 'cross_server',
@@ -356,7 +372,9 @@ const ours = [
     names: CROSS_SERVER_NAMES,
     default: 'refuse',
     own: true,
-    help: 'Reads over keys of several servers (SINTER, SUNION, ZUNION, PFCOUNT …): `-CROSSSLOT`, or gathered, which is not atomic.',
+    help:
+      'Reads whose keys lie on several servers (SINTER, SUNION, ZUNION, PFCOUNT …). `refuse`: the proxy answers ' +
+      '`-CROSSSLOT`. `gather`: it collects the values and computes the reply, which is not atomic.',
   },
   {
     key: 'multi',
@@ -365,7 +383,9 @@ const ours = [
     names: MULTI_NAMES,
     default: 'atomic',
     own: true,
-    help: 'A MULTI whose keys several servers have, without WATCH: `-CROSSSLOT`, or one MULTI each server, which is not atomic over them.',
+    help:
+      'A MULTI without WATCH whose keys lie on several servers. `atomic`: the proxy answers `-CROSSSLOT`. ' +
+      '`split`: it sends one MULTI to each server, which is not atomic over the servers.',
   },
   {
     key: 'undeclared_keys',
@@ -374,7 +394,9 @@ const ours = [
     names: UNDECLARED_KEYS_NAMES,
     default: 'warn',
     own: true,
-    help: 'Scripts whose text uses keys that it does not declare, over several servers: one warning in the log, an error, or nothing.',
+    help:
+      'Scripts that use keys that they do not declare, in a pool of several servers. `warn`: the proxy runs the ' +
+      'script and logs one warning. `refuse`: it answers an error. `allow`: it runs the script.',
   },
   {
     key: 'config_set',
@@ -382,7 +404,7 @@ const ours = [
     field: 'configSet',
     default: false,
     own: true,
-    help: 'Clients may use CONFIG SET, RESETSTAT and REWRITE; they go to all servers.',
+    help: 'Allow clients to send CONFIG SET, RESETSTAT and REWRITE, which the proxy forwards to all servers.',
   },
   {
     key: 'client_max_pending',
@@ -393,7 +415,9 @@ const ours = [
     max: 16777216,
     default: 65536,
     own: true,
-    help: 'Requests of one client without a reply at which reading from it pauses.',
+    help:
+      'Limit on one client’s requests in flight. At the limit the proxy stops reading from the client until ' +
+      'replies arrive.',
   },
   {
     key: 'client_queue_bytes',
@@ -404,7 +428,9 @@ const ours = [
     max: 256 * MIB,
     default: 0,
     own: true,
-    help: 'Unread reply bytes of one client that pause its input; at four times this it is closed. 0: an eighth of `--memory-limit`, 1 GiB at most.',
+    help:
+      'Limit on one client’s buffered reply bytes. At the limit the proxy stops reading from the client; at ' +
+      'four times the limit it disconnects the client. 0: an eighth of `--memory-limit`, at most 1 GiB.',
   },
   {
     key: 'server_queue_bytes',
@@ -415,7 +441,9 @@ const ours = [
     max: 1024 * MIB,
     default: 64 * MIB,
     own: true,
-    help: 'Unsent request bytes for one server, in one worker, at which further requests to it are refused.',
+    help:
+      'Limit on one worker’s unsent request bytes for one server. Above it the proxy rejects further requests ' +
+      'for this server.',
   },
   {
     key: 'max_message_bytes',
@@ -426,7 +454,9 @@ const ours = [
     max: INT_MAX,
     default: 0,
     own: true,
-    help: 'Largest request or reply; in place of a larger one there is an error. 0: no limit but the servers’ own.',
+    help:
+      'Largest request or reply. The client gets an error in place of a larger one. 0: no limit but the ' +
+      'servers’ own.',
   },
 ] as const satisfies readonly Directive[]
 

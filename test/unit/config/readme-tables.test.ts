@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { DIRECTIVES } from '../../../src/config/directives.ts'
 import { directiveTable } from './directive-table.ts'
+import { configOf } from './support.ts'
 
 const file = new URL('../../../README.md', import.meta.url)
 
@@ -20,5 +21,13 @@ describe('a table of directives', () => {
 
   it.runIf(existsSync(file)).each([false, true])('stands in the README as generated (own: %s)', own => {
     expect(readFileSync(file, 'utf8')).toContain(directiveTable(own))
+  })
+})
+
+describe.runIf(existsSync(file))('the example in the README', () => {
+  it('is a valid configuration of one pool with three servers', async () => {
+    const [, example = ''] = /```yaml\n(.*?)```/s.exec(readFileSync(file, 'utf8')) ?? []
+    const { pools } = await configOf(example)
+    expect(pools.map(pool => [pool.name, pool.redis, pool.servers.length])).toEqual([['cache', true, 3]])
   })
 })
