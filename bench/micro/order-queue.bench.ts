@@ -5,8 +5,9 @@
 
 import { Client } from '../../src/worker/client/client.ts'
 import type { PoolClients } from '../../src/worker/client/pool-clients.ts'
+import { WorkerMemory } from '../../src/worker/memory/worker-memory.ts'
 import { deliver } from '../../src/worker/request/delivery.ts'
-import { type Message, MessageKind, takeMessage } from '../../src/worker/request/message.ts'
+import { type Message, MessageKind, MessagePool } from '../../src/worker/request/message.ts'
 import { poolOf } from '../../test/support/generation.ts'
 import { BATCH, type Suite, sink } from './suite.ts'
 
@@ -14,8 +15,12 @@ const REPLY = Buffer.from(`$32\r\n${'v'.repeat(32)}\r\n`, 'latin1')
 
 /** A client without a connection: its output gathers and is thrown away by each task. */
 function newClient(): Client {
-  const turn = { nowMs: 0, addDirty: () => {} }
-  const pool = { context: { turn, memory: { pressed: false } }, config: poolOf('bench') }
+  const memory = new WorkerMemory()
+  const turn = { nowMs: 0, addDirty: () => {}, memory }
+  const pool = {
+    context: { turn, messages: new MessagePool(memory), memory: { pressed: false } },
+    config: poolOf('bench'),
+  }
   return new Client({ pool, limits: { inFlightBytes: 1 << 20 } } as unknown as PoolClients)
 }
 
@@ -26,7 +31,7 @@ function orderTask(depth: number, reversed: boolean): () => void {
   return () => {
     for (let done = 0; done < BATCH; done += depth) {
       for (let i = 0; i < depth; i++) {
-        const message = takeMessage(client, MessageKind.forward)
+        const message = client.messages.acquire(client, MessageKind.forward)
         client.push(message)
         messages[i] = message
       }

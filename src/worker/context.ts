@@ -15,9 +15,11 @@ import { PollBarrier } from './io/poll-barrier.ts'
 import { Questions } from './io/questions.ts'
 import { Timer } from './io/timer.ts'
 import { Turn } from './io/turn.ts'
-import type { Publishable, Resumable, WorkerScope } from './io/worker-scope.ts'
+import { WorkerMemory } from './memory/worker-memory.ts'
 import { MemoryGuard } from './memory-guard.ts'
 import { newPoolClients } from './protocols.ts'
+import { MessagePool } from './request/message.ts'
+import type { Publishable, Resumable, WorkerScope } from './request/worker-scope.ts'
 
 export interface ContextOptions {
   readonly workerIndex: number
@@ -31,7 +33,8 @@ export interface ContextOptions {
 }
 
 export class Context implements WorkerScope {
-  readonly turn: Turn = new Turn()
+  readonly turn: Turn = new Turn(new WorkerMemory())
+  readonly messages: MessagePool = new MessagePool(this.turn.memory)
   readonly timer: Timer = new Timer(this.turn)
   readonly workerIndex: number
   readonly workers: number

@@ -18,11 +18,6 @@ import { ProcessStat } from '../shared/stat-fields.ts'
 import type { Client } from './client/client.ts'
 import type { Context } from './context.ts'
 import { collectGarbage } from './memory/collector.ts'
-import { lentBytes, lentMessages } from './memory/lent-memory.ts'
-import { trimHolds } from './memory/reply-arena.ts'
-import { trimSlabs } from './memory/slab.ts'
-import { Tail } from './memory/tail.ts'
-import { trimMessages } from './request/message.ts'
 import type { ServerConnection } from './server/server-connection.ts'
 
 const HIGH_SHARE = 3 / 4
@@ -66,11 +61,11 @@ export class MemoryGuard {
 
   /** The end of a turn, or a client's bytes: one turn may read any number of clients. */
   check(): void {
-    const bytes = lentBytes()
+    const bytes = this.lentBytes
     if (bytes > this.recentPeak) this.recentPeak = bytes
     if (this.pressed) {
-      if (bytes <= this.low && lentMessages() <= MAX_MESSAGES * LOW_SHARE) this.ease()
-    } else if (bytes > this.high || lentMessages() > MAX_MESSAGES) {
+      if (bytes <= this.low && this.context.messages.outstanding <= MAX_MESSAGES * LOW_SHARE) this.ease()
+    } else if (bytes > this.high || this.context.messages.outstanding > MAX_MESSAGES) {
       this.press()
     }
   }
@@ -87,7 +82,7 @@ export class MemoryGuard {
     this.pressed = true
     this.patienceEndsMs = context.turn.nowMs + PATIENCE_MS
     context.row[ProcessStat.memoryPauses]++
-    context.limitedLog.notice('memory is short', () => `${describe()}: clients are not read until it is less`)
+    context.limitedLog.notice('memory is short', () => `${this.describe()}: clients are not read until it is less`)
     for (const { members } of context.allPools()) for (const client of members) client.holdBack()
     context.timer.arm()
   }
@@ -98,7 +93,7 @@ export class MemoryGuard {
   }
 
   private relieve(nowMs: number): void {
-    const over = lentBytes() > this.limitBytes
+    const over = this.lentBytes > this.limitBytes
     if (!over && nowMs < this.patienceEndsMs) return
     this.patienceEndsMs = nowMs + PATIENCE_MS
     const largest = this.holders().sort((left, right) => right.memoryBytes - left.memoryBytes)
@@ -106,7 +101,7 @@ export class MemoryGuard {
       // Closing one may have closed another.
       if (holder.memoryBytes < WORTHWHILE_BYTES) continue
       // Out of patience, one is closed at a time; over the limit, as many as it takes.
-      if (i > 0 && lentBytes() <= this.high) return
+      if (i > 0 && this.lentBytes <= this.high) return
       holder.closeForMemory()
       if (!over) return
     }
@@ -125,7 +120,7 @@ export class MemoryGuard {
     this.lookedMs = nowMs
     if (this.recentPeak > this.peak) this.peak = this.recentPeak
     this.quietLooks = this.peak - this.recentPeak > BURST_BYTES ? this.quietLooks + 1 : 0
-    this.recentPeak = lentBytes()
+    this.recentPeak = this.lentBytes
     const turns = this.context.slot[WorkerSlot.turns]
     const idle = turns - this.turns < IDLE_TURNS
     this.turns = turns
@@ -136,10 +131,8 @@ export class MemoryGuard {
   private trim(): void {
     this.peak = this.recentPeak
     this.quietLooks = 0
-    trimSlabs()
-    trimHolds()
-    trimMessages()
-    Tail.trim()
+    this.context.turn.memory.trim()
+    this.context.messages.trim()
     collectGarbage('regular')
     this.owesPages = true
   }
@@ -148,9 +141,15 @@ export class MemoryGuard {
     this.owesPages = false
     collectGarbage('last-resort')
   }
-}
 
-function describe(): string {
-  const mebibytes = Math.round(lentBytes() / 1_048_576)
-  return `${lentMessages()} requests and ${mebibytes} MB of data wait in this worker`
+  /** What data takes now, records of requests included. */
+  private get lentBytes(): number {
+    const { messages, turn } = this.context
+    return turn.memory.lent.totalBytes + messages.outstandingBytes
+  }
+
+  private describe(): string {
+    const mebibytes = Math.round(this.lentBytes / 1_048_576)
+    return `${this.context.messages.outstanding} requests and ${mebibytes} MB of data wait in this worker`
+  }
 }

@@ -5,9 +5,9 @@ import type { SharedLayout } from '../shared/memory-layout.ts'
 import type { LoadNotice } from '../shared/messages.ts'
 import type { ClientWatches } from './client/client-watches.ts'
 import { PoolClients } from './client/pool-clients.ts'
-import type { WorkerScope } from './io/worker-scope.ts'
 import { MemcacheProtocol } from './memcache/memcache-protocol.ts'
 import { RedisProtocol } from './redis/redis-protocol.ts'
+import type { WorkerScope } from './request/worker-scope.ts'
 import { Pool } from './server/pool.ts'
 
 /** A pool that is configured for the first time, with no clients yet. */

@@ -3,13 +3,13 @@
  * reply in it has gone, but for the one that is being filled. So that one is filled up.
  */
 
-import * as hold from '../../src/worker/memory/reply-arena.ts'
+import type { ReplyArena } from '../../src/worker/memory/reply-arena.ts'
 
 const FILLER = Buffer.alloc(16_000)
 /** As much as a chunk holds, and a little more. */
 const FILLERS = 9
 
-export function turnOverArena(): void {
-  const chunks = Array.from({ length: FILLERS }, () => hold.holdBytes(FILLER, 0, FILLER.length))
-  for (const chunk of chunks) hold.releaseHold(chunk)
+export function turnOverArena(arena: ReplyArena): void {
+  const chunks = Array.from({ length: FILLERS }, () => arena.keep(FILLER, 0, FILLER.length))
+  for (const chunk of chunks) arena.release(chunk)
 }

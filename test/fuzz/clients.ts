@@ -31,19 +31,7 @@ export function isFailure(protocol: ProtocolName, reply: Buffer, asked: Asked): 
 }
 
 /** Where the reply that begins at `at` ends, or -1 while it is not whole. */
-export /** First byte of a binary response, which tells a binary memcached client that it is wrong here. */
-const BINARY_REPLY = 0x81
-const BINARY_HEADER_BYTES = 24
-
-/** @returns the end of the binary response at `at`, or -1. */
-function endOfBinary(bytes: Buffer, at: number): number {
-  if (bytes.length < at + BINARY_HEADER_BYTES) return -1
-  const end = at + BINARY_HEADER_BYTES + bytes.readUInt32BE(at + 8)
-  return end <= bytes.length ? end : -1
-}
-
-function endOfReply(protocol: ProtocolName, bytes: Buffer, at: number): number {
-  if (protocol === 'memcache' && bytes[at] === BINARY_REPLY) return endOfBinary(bytes, at)
+export function endOfReply(protocol: ProtocolName, bytes: Buffer, at: number): number {
   try {
     if (protocol === 'redis') return replyEnd(bytes, at, bytes.length)
     const isStats = bytes.toString('latin1', at, at + 4) === 'STAT'

@@ -2,7 +2,6 @@
  * Faults that are planted to see whether the checks find them: each makes a worker that is in order look as if it were not.
  */
 
-import { countBytes } from '../../src/worker/memory/lent-memory.ts'
 import type { Peer } from './fake-transport.ts'
 import type { FaultClass } from './fault.ts'
 import type { World } from './world.ts'
@@ -115,7 +114,7 @@ export const PLANTS: readonly Plant[] = [
       return changed
     },
   }),
-  new Plant('leak', ['leak'], { begin: () => countBytes(64) }),
+  new Plant('leak', ['leak'], { begin: world => world.context.turn.memory.lent.count(64) }),
   new Plant('crash', ['crash'], {
     begin: world => {
       world.loop.after(5, () => {

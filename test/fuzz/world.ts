@@ -12,7 +12,6 @@ import { POOL_FIELDS, ProcessStat, SERVER_FIELDS } from '../../src/shared/stat-f
 import { acceptHandedOver } from '../../src/worker/client/acceptor.ts'
 import type { PoolClients } from '../../src/worker/client/pool-clients.ts'
 import { Context } from '../../src/worker/context.ts'
-import { lentBytes, lentMessages } from '../../src/worker/memory/lent-memory.ts'
 import type { Pool } from '../../src/worker/server/pool.ts'
 import { poolOf, serverAt } from '../support/generation.ts'
 import type { Random } from '../support/random.ts'
@@ -65,7 +64,6 @@ export class World {
   readonly logs: RecordingLog = recordingLog()
   private readonly clients: Peer[] = []
   private readonly bytesAtRest: number
-  private readonly messagesAtRest: number
   private config: PoolConfig
   private generations = 0
   /** The configuration that the worker has. */
@@ -73,10 +71,6 @@ export class World {
 
   constructor(options: WorldOptions) {
     this.random = options.random
-    // What a case that failed left behind is not this one's.
-    turnOverArena()
-    this.bytesAtRest = lentBytes()
-    this.messagesAtRest = lentMessages()
     this.loop = new VirtualLoop(options.random.fork(2))
     const { random, loop, marks } = this
     const connect = options.connect ?? (() => 'accept')
@@ -111,6 +105,7 @@ export class World {
       log: this.logs.log,
       post: () => {},
     })
+    this.bytesAtRest = this.context.turn.memory.lent.totalBytes
     this.adopt()
     options.plant?.begin(this)
   }
@@ -187,9 +182,10 @@ export class World {
     const expectNone = (what: string, count: number): void => {
       if (count !== 0) left.push(`${count} ${what}`)
     }
-    turnOverArena()
-    expectNone('bytes lent', lentBytes() - this.bytesAtRest)
-    expectNone('messages lent', lentMessages() - this.messagesAtRest)
+    const { lent, arena } = this.context.turn.memory
+    turnOverArena(arena)
+    expectNone('bytes lent', lent.totalBytes - this.bytesAtRest)
+    expectNone('messages lent', this.context.messages.outstanding)
     expectNone('clients', Atomics.load(this.context.slot, WorkerSlot.clients))
     expectNone('connections', this.context.row[ProcessStat.currConnections]!)
     const { pool } = this

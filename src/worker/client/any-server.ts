@@ -9,7 +9,7 @@ import { PoolStat } from '../../shared/stat-fields.ts'
 import { answerFailure } from '../request/delivery.ts'
 import { Failure, type FailureCode } from '../request/failure.ts'
 import { STRAGGLER_MS } from '../request/fan-out.ts'
-import { type Message, MessageKind, takeMessage } from '../request/message.ts'
+import { type Message, MessageKind } from '../request/message.ts'
 import { FragmentGroup, type Joiner } from '../request/split-request.ts'
 import type { Pool } from '../server/pool.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
@@ -28,7 +28,7 @@ export function askAnyServer(client: Client, preferred: number, joiner: Joiner, 
     answerFailure(client, Failure.refused)
     return
   }
-  const parent = takeMessage(client, MessageKind.parent)
+  const parent = client.messages.acquire(client, MessageKind.parent)
   const group = new AnyServerGroup(joiner, parent, client.pool, preferred, send)
   parent.group = group
   client.push(parent)
@@ -53,7 +53,7 @@ export class AnyServerGroup extends FragmentGroup {
   askNext(): boolean {
     const server = this.servers.shift()
     if (server === undefined || this.parent.client === null) return false
-    const fragment = takeMessage(null, MessageKind.fragment)
+    const fragment = this.parent.messages.acquire(null, MessageKind.fragment)
     fragment.group = this
     fragment.fragmentIndex = this.fragments.length
     this.fragments.push(fragment)

@@ -12,11 +12,10 @@ import { Parsed, type RequestParser } from '../../protocol/parser.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
 import { OWNED_CHUNK_BYTES, Socket, type SocketOwner } from '../io/socket.ts'
 import { MESSAGE_BYTES } from '../memory/lent-memory.ts'
-import { holdBytes } from '../memory/reply-arena.ts'
-import { Tail } from '../memory/tail.ts'
+import type { Tail } from '../memory/tail.ts'
 import { answerLocally, leaveClient } from '../request/delivery.ts'
 import { FAILURE_TEXTS, type FailureCode } from '../request/failure.ts'
-import { type Message, MessageKind, takeMessage } from '../request/message.ts'
+import { type Message, MessageKind, type MessagePool } from '../request/message.ts'
 import { CloseReason, type ReplySource, type ReplyTarget } from '../request/reply-target.ts'
 import { STREAM_BYTES } from '../request/stream-limits.ts'
 import { databaseOf } from '../server/connection-kind.ts'
@@ -57,6 +56,8 @@ export const LINGER_MS = 1_000
 export class Client implements SocketOwner, ReplyTarget {
   readonly pool: Pool
   readonly poolClients: PoolClients
+  /** Records of the worker's requests. */
+  readonly messages: MessagePool
   readonly socket: Socket
   /** Of the pool's configuration. */
   private limits: ClientLimits
@@ -136,6 +137,7 @@ export class Client implements SocketOwner, ReplyTarget {
     const { pool } = poolClients
     this.pool = pool
     this.poolClients = poolClients
+    this.messages = pool.context.messages
     this.socket = new Socket(pool.context.turn)
     this.authenticated = pool.config.redisAuth === ''
     this.ordinary = this.authenticated && !poolClients.watched
@@ -249,8 +251,8 @@ export class Client implements SocketOwner, ReplyTarget {
   writePush(buf: Uint8Array, start: number, end: number, behind: boolean): void {
     if (this.closing >= 0) return
     if (this.streaming || (behind && this.head !== null)) {
-      const message = takeMessage(this, MessageKind.local)
-      message.keepReply(holdBytes(buf, start, end), end - start)
+      const message = this.messages.acquire(this, MessageKind.local)
+      message.keepReply(buf, start, end)
       message.done = true
       this.push(message)
       this.heldBytes += end - start
@@ -303,7 +305,7 @@ export class Client implements SocketOwner, ReplyTarget {
   }
 
   private keepBlocked(buf: Uint8Array, length: number): void {
-    this.tail ??= Tail.take()
+    this.tail ??= this.socket.turn.memory.tails.acquire()
     this.tail.fill(buf, 0, length, 0)
     if (!this.requestWatched) this.watchRequest()
     if (this.tail.length >= BLOCKED_INPUT_BYTES) this.socket.readStop()
@@ -317,7 +319,7 @@ export class Client implements SocketOwner, ReplyTarget {
   }
 
   private keep(buf: Uint8Array, start: number, end: number): void {
-    this.tail = Tail.take()
+    this.tail = this.socket.turn.memory.tails.acquire()
     this.tail.fill(buf, start, end, this.blocked ? 0 : this.parser!.need)
     if (!this.requestWatched) this.watchRequest()
   }
@@ -469,14 +471,14 @@ export class Client implements SocketOwner, ReplyTarget {
     const owned = this.ownEnd >= 0
     this.ownEnd = -1
     if (this.tail === null) return
-    if (owned && rest === tail.length) tail.giveBuffer()
+    if (owned && rest === tail.length) tail.detachBuffer()
     if (rest < tail.length) {
       if (rest > 0) tail.skip(rest)
       return
     }
     this.tail = null
     this.gathers = false
-    tail.give()
+    tail.release()
   }
 
   private block(): void {
@@ -742,7 +744,7 @@ export class Client implements SocketOwner, ReplyTarget {
       upload.abandon()
     }
     if (this.tail !== null) {
-      this.tail.give()
+      this.tail.release()
       this.tail = null
     }
     if (this.parser !== null) this.giveParser()

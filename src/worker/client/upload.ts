@@ -10,8 +10,8 @@
  */
 
 import { Parsed, type ParsedCode, type RequestParser } from '../../protocol/parser.ts'
-import { Tail } from '../memory/tail.ts'
-import { type Message, MessageKind, takeMessage } from '../request/message.ts'
+import type { Tail } from '../memory/tail.ts'
+import { type Message, MessageKind } from '../request/message.ts'
 import type { RequestStream } from '../server/request-stream.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import type { Client } from './client.ts'
@@ -36,7 +36,7 @@ export class Upload implements RequestStream {
     this.client = client
     this.parser = parser
     this.connection = connection
-    const message: Message = takeMessage(client, MessageKind.forward)
+    const message: Message = client.messages.acquire(client, MessageKind.forward)
     message.tag = client.poolClients.protocol.uploadTag(parser)
     client.push(message)
     connection.enqueueUpload(message, bytes, this)
@@ -50,7 +50,7 @@ export class Upload implements RequestStream {
     this.tail = null
     tail.fill(buf, start, end, 0)
     const code = this.pass(tail.buf, 0, tail.length)
-    tail.give()
+    tail.release()
     return code
   }
 
@@ -64,7 +64,7 @@ export class Upload implements RequestStream {
     if (code === Parsed.complete) {
       this.surplusBytes = end - safe
     } else if (safe < end) {
-      this.tail = Tail.take()
+      this.tail = this.client.socket.turn.memory.tails.acquire()
       this.tail.fill(buf, safe, end, 0)
     }
     return code
@@ -97,7 +97,7 @@ export class Upload implements RequestStream {
   /** Ends an upload that will not be whole: half a request must not stay on a connection. */
   abandon(): void {
     if (this.tail !== null) {
-      this.tail.give()
+      this.tail.release()
       this.tail = null
     }
     if (this.connection.upload === this) this.connection.abandonUpload()

@@ -17,8 +17,8 @@ import { copyBytes, headOf, newWordBuffer, type WordBuffer } from '../../bytes/w
 import { type ConnectRequest, type RawHandle, UV_EOF, type WriteRequest } from '../../net/handle-types.ts'
 import { peerName } from '../../net/peer-name.ts'
 import { bindings } from '../../net/raw-handle.ts'
-import { countBytes } from '../memory/lent-memory.ts'
-import { BLOCK_BYTES, giveSlab, SLAB_BYTES, takeSlab } from '../memory/slab.ts'
+import { BLOCK_BYTES, SLAB_BYTES, type Slab, type SlabPool } from '../memory/slab.ts'
+import type { WorkerMemory } from '../memory/worker-memory.ts'
 import type { Turn } from './turn.ts'
 
 /**
@@ -51,15 +51,16 @@ interface OwnedHandle extends RawHandle {
 }
 
 interface OwnedWrite extends WriteRequest {
+  memory: WorkerMemory
   socket: Socket | null
   /** What is being written, kept from the garbage collector; and the slabs among it, which go back to the pool afterwards. */
   buffer: Uint8Array | readonly Uint8Array[] | null
-  slabs: WordBuffer[]
+  slabs: Slab[]
   /** Bytes among it that are nobody's but the socket's. */
   ownedBytes: number
 }
 
-const NO_SLABS: WordBuffer[] = []
+const NO_SLABS: Slab[] = []
 
 /** One read buffer for all sockets of this thread; a handle holds it by address, so it is never replaced. */
 const readBuffer = newWordBuffer(READ_BUFFER_BYTES)
@@ -86,9 +87,9 @@ function onRead(this: OwnedHandle): void {
 function onWritten(this: OwnedWrite, status: number): void {
   const socket = this.socket
   this.buffer = null
-  giveSlabs(this.slabs)
+  releaseSlabs(this.memory.slabs, this.slabs)
   this.slabs = NO_SLABS
-  countBytes(-this.ownedBytes)
+  this.memory.lent.count(-this.ownedBytes)
   this.ownedBytes = 0
   if (socket === null) return
   socket.turn.begin()
@@ -97,22 +98,23 @@ function onWritten(this: OwnedWrite, status: number): void {
 
 function onShutdown(): void {}
 
-function giveSlabs(slabs: readonly WordBuffer[]): void {
-  for (let i = 0; i < slabs.length; i++) giveSlab(slabs[i])
+function releaseSlabs(pool: SlabPool, slabs: readonly Slab[]): void {
+  for (let i = 0; i < slabs.length; i++) pool.release(slabs[i])
 }
 
 export class Socket {
   readonly turn: Turn
+  private readonly slabs: SlabPool
   private readonly gathersLarge: boolean
   handle: OwnedHandle | null = null
   owner: SocketOwner | null = null
   /** Output of this turn: bytes [0, outLength) of the slab. */
-  slab: WordBuffer | null = null
+  slab: Slab | null = null
   outLength = 0
   /** Output that waits behind a write the kernel did not take whole, oldest first. */
   queue: Uint8Array[] = []
   /** The slabs that lie in `queue`. */
-  private queuedSlabs: WordBuffer[] = NO_SLABS
+  private queuedSlabs: Slab[] = NO_SLABS
   /** Bytes in `queue` that came by `appendOwned`. */
   private ownedBytes = 0
   /** Bytes not yet taken by the kernel: the write under way and `queue`, not the slab. */
@@ -133,6 +135,7 @@ export class Socket {
   /** @param gathersLarge output that begins with something large gathers in a large slab: for servers, whose requests come from many clients. */
   constructor(turn: Turn, gathersLarge = false) {
     this.turn = turn
+    this.slabs = turn.memory.slabs
     this.gathersLarge = gathersLarge
   }
 
@@ -221,10 +224,10 @@ export class Socket {
 
   private appendSlow(buf: Uint8Array, start: number, end: number): void {
     if (this.closed) return
-    if (this.slab === null && this.gathersLarge && end - start >= LARGE_BYTES) this.slab = takeSlab(true)
+    if (this.slab === null && this.gathersLarge && end - start >= LARGE_BYTES) this.slab = this.slabs.acquireLarge()
     let at = start
     while (at < end) {
-      if (this.slab === null) this.slab = takeSlab()
+      if (this.slab === null) this.slab = this.slabs.acquire()
       const { length } = this.slab
       const room = length - this.outLength
       const take = end - at < room ? end - at : room
@@ -248,7 +251,7 @@ export class Socket {
     this.queue.push(buf.subarray(start, end))
     this.queuedBytes += end - start
     this.ownedBytes += end - start
-    countBytes(end - start)
+    this.turn.memory.lent.count(end - start)
     if (!this.dirty) this.markDirty()
   }
 
@@ -291,7 +294,7 @@ export class Socket {
   reserve(bytes: number): WordBuffer {
     assert(bytes <= SLAB_BYTES, 'a reservation fits a slab')
     if (this.slab !== null && this.outLength + bytes > SLAB_BYTES) this.spill()
-    if (this.slab === null) this.slab = takeSlab()
+    if (this.slab === null) this.slab = this.slabs.acquire()
     if (!this.dirty) this.markDirty()
     return this.slab
   }
@@ -352,7 +355,7 @@ export class Socket {
       this.wait(request, view, [slab], length)
       return
     }
-    giveSlab(slab)
+    this.slabs.release(slab)
     if (status === 0) this.flowing = true
     else this.failLater(status)
   }
@@ -375,8 +378,8 @@ export class Socket {
       request.ownedBytes = owned
       return
     }
-    giveSlabs(slabs)
-    countBytes(-owned)
+    releaseSlabs(this.slabs, slabs)
+    this.turn.memory.lent.count(-owned)
     if (status !== 0) {
       this.failLater(status)
       return
@@ -393,6 +396,7 @@ export class Socket {
       request.oncomplete = onWritten
       request.socket = this
       request.buffer = null
+      request.memory = this.turn.memory
       request.slabs = NO_SLABS
       request.ownedBytes = 0
       this.request = request
@@ -400,12 +404,7 @@ export class Socket {
     return request
   }
 
-  private wait(
-    request: OwnedWrite,
-    buffer: Uint8Array | readonly Uint8Array[],
-    slabs: WordBuffer[],
-    bytes: number,
-  ): void {
+  private wait(request: OwnedWrite, buffer: Uint8Array | readonly Uint8Array[], slabs: Slab[], bytes: number): void {
     request.buffer = buffer
     request.slabs = slabs
     this.request = null
@@ -457,16 +456,16 @@ export class Socket {
     this.writable = false
     this.reading = false
     if (this.slab !== null) {
-      giveSlab(this.slab)
+      this.slabs.release(this.slab)
       this.slab = null
     }
     this.outLength = 0
     this.queue = []
-    giveSlabs(this.queuedSlabs)
+    releaseSlabs(this.slabs, this.queuedSlabs)
     this.queuedSlabs = NO_SLABS
     this.queuedBytes = 0
     this.writingBytes = 0
-    countBytes(-this.ownedBytes)
+    this.turn.memory.lent.count(-this.ownedBytes)
     this.ownedBytes = 0
     if (this.handle !== null) {
       this.handle.pistachio = null

@@ -6,6 +6,7 @@
  *           └ begin() at the first       └ one write a dirty connection
  */
 
+import type { WorkerMemory } from '../memory/worker-memory.ts'
 import type { Socket } from './socket.ts'
 
 export interface TurnHooks {
@@ -23,6 +24,8 @@ export class Turn {
   /** Events so far, of all kinds. */
   events = 0
   hooks: TurnHooks | null = null
+  /** What the worker's connections borrow. */
+  readonly memory: WorkerMemory
   private open = false
   /** Sockets with output, [0, dirtyCount); places beyond are kept, since an array that is emptied grows anew each turn. */
   private dirty: (Socket | null)[] = []
@@ -30,7 +33,8 @@ export class Turn {
   private spare: (Socket | null)[] = []
   private readonly runEnd: () => void
 
-  constructor() {
+  constructor(memory: WorkerMemory) {
+    this.memory = memory
     this.nowMs = Math.trunc(performance.now())
     this.runEnd = () => this.end()
   }

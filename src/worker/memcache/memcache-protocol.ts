@@ -22,7 +22,7 @@ import type { Client } from '../client/client.ts'
 import type { ClientProtocol } from '../client/client-protocol.ts'
 import { answerLocally } from '../request/delivery.ts'
 import { FAILURE_TEXTS } from '../request/failure.ts'
-import { type Message, MessageKind, takeMessage } from '../request/message.ts'
+import { type Message, MessageKind } from '../request/message.ts'
 import { CloseReason } from '../request/reply-target.ts'
 import type { Pool } from '../server/pool.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
@@ -123,7 +123,7 @@ export class MemcacheProtocol implements ClientProtocol, ServerProtocol {
     const silent = parser.suppress === Suppress.all
     const connection = this.pool.connectionTo(client, serverIndex, silent)
     if (connection === null) return
-    const message = takeMessage(client, MessageKind.forward)
+    const message = client.messages.acquire(client, MessageKind.forward)
     message.tag = tagOf(parser)
     message.silent = silent
     client.push(message)
@@ -148,7 +148,7 @@ export class MemcacheProtocol implements ClientProtocol, ServerProtocol {
     const { start, tokens, command } = parser
     const connection = this.pool.connectionTo(client, this.serverOfKey(parser, buf))
     if (connection === null) return
-    const message = takeMessage(client, MessageKind.forward)
+    const message = client.messages.acquire(client, MessageKind.forward)
     message.tag = tagOf(parser)
     client.push(message)
     const gets = getsOf(connection)
@@ -210,7 +210,7 @@ export class MemcacheProtocol implements ClientProtocol, ServerProtocol {
   greet(): void {}
 
   probe(connection: ServerConnection): void {
-    const message = takeMessage(null, MessageKind.internal)
+    const message = connection.server.pool.context.messages.acquire(null, MessageKind.internal)
     connection.enqueue(message, VERSION.length)
     connection.socket.append(VERSION, 0, VERSION.length)
   }

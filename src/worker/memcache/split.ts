@@ -18,10 +18,9 @@ import { PoolStat } from '../../shared/stat-fields.ts'
 import { type AnyServerGroup, askAnyServer } from '../client/any-server.ts'
 import type { Client } from '../client/client.ts'
 import { OWNED_CHUNK_BYTES, type Socket } from '../io/socket.ts'
-import { holdBytes } from '../memory/reply-arena.ts'
 import { answerFailure, FILLING, settle } from '../request/delivery.ts'
 import { Failure } from '../request/failure.ts'
-import { type Message, MessageKind, takeMessage } from '../request/message.ts'
+import { type Message, MessageKind } from '../request/message.ts'
 import { FragmentGroup, type Joiner, type KeySplit } from '../request/split-request.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import { getsOf } from './gets.ts'
@@ -68,7 +67,7 @@ export function splitKeys(client: Client, parser: MemcacheRequestParser, buf: Ui
 function forwardList(client: Client, parser: MemcacheRequestParser, buf: Uint8Array, split: KeySplit): void {
   const connection = client.pool.connectionTo(client, split.first)
   if (connection === null) return
-  const message = takeMessage(client, MessageKind.forward)
+  const message = client.messages.acquire(client, MessageKind.forward)
   message.tag = tagOf(parser)
   client.push(message)
   sendKeys(connection, message, parser, buf, split, split.head[split.first], -1)
@@ -82,7 +81,7 @@ function queueFragments(
   joiner: Joiner,
 ): void {
   const { pool } = client
-  const parent = takeMessage(client, MessageKind.parent)
+  const parent = client.messages.acquire(client, MessageKind.parent)
   const owners = new Uint16Array(parser.keyCount)
   const group = new FragmentGroup(joiner, parent, owners, parser.keyCount)
   parent.group = group
@@ -160,7 +159,7 @@ function sendKeys(
 }
 
 function takeFragment(group: FragmentGroup, tag: number): Message {
-  const fragment = takeMessage(null, MessageKind.fragment)
+  const fragment = group.parent.messages.acquire(null, MessageKind.fragment)
   fragment.group = group
   fragment.tag = tag
   fragment.fragmentIndex = group.fragments.length
@@ -169,7 +168,7 @@ function takeFragment(group: FragmentGroup, tag: number): Message {
 }
 
 function keepFragment(fragment: Message, buf: Uint8Array, start: number, end: number): void {
-  fragment.keepReply(holdBytes(buf, start, end), end - start)
+  fragment.keepReply(buf, start, end)
 }
 
 function isList(fragment: Message): boolean {
@@ -204,7 +203,7 @@ function writeValues(group: FragmentGroup, client: Client): void {
 
 function appendRun(socket: Socket, fragment: Message, from: number): void {
   const end = fragment.replyStart
-  if (fragment.hold!.single && end - from >= OWNED_CHUNK_BYTES) socket.appendOwned(fragment.reply!, from, end)
+  if (fragment.chunk!.single && end - from >= OWNED_CHUNK_BYTES) socket.appendOwned(fragment.reply!, from, end)
   else socket.append(fragment.reply!, from, end)
 }
 
@@ -311,7 +310,7 @@ function latin1(buf: Uint8Array, start: number, end: number): string {
 export function broadcast(client: Client, parser: MemcacheRequestParser, buf: Uint8Array): void {
   const { pool } = client
   const { start, tokens, tokenCount } = parser
-  const parent = takeMessage(client, MessageKind.parent)
+  const parent = client.messages.acquire(client, MessageKind.parent)
   let group: FragmentGroup
   if (parser.command.action === Action.broadcastStats) {
     const argument = tokenCount > 1 ? latin1(buf, start + tokens[2], start + tokens[tokenCount * 2 - 1]) : ''

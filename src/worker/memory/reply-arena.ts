@@ -1,82 +1,98 @@
 /**
- * Where a reply waits that came before its turn: shared chunks, filled from the front and reused when the last reply in them has gone.
- * Data plane; one arena a thread.
+ * Where a reply is kept that came before its turn: shared chunks, filled from the front and reused when the last reply in them has gone.
+ * Data plane; one arena a worker.
  */
 
+import { assert } from '../../bytes/assert.ts'
 import { copyBytes, newWordBuffer, type WordBuffer } from '../../bytes/word-buffer.ts'
-import { countBytes } from './lent-memory.ts'
+import type { LentMemory } from './lent-memory.ts'
 import { BLOCK_BYTES } from './slab.ts'
 
 const CHUNK_BYTES = BLOCK_BYTES
 /** Replies above this get a buffer of their own, which later goes out without a copy. */
 const OWN_BUFFER_BYTES = 16_384
 const KEPT_CHUNKS = 32
-/** As many as are kept when the thread has grown quiet after a burst. */
+/** Chunks kept when the worker has become quiet after a burst. */
 const QUIET_CHUNKS = 2
 
-export class HoldChunk {
+export class ArenaChunk {
   buf: WordBuffer
   used = 0
-  /** Replies in it that still wait. */
-  refs = 0
+  /** Replies in it that are still kept. */
+  references = 0
   /** A chunk of one large reply; never reused. */
-  single: boolean
+  readonly single: boolean
 
-  constructor(bytes: number, single: boolean) {
-    this.buf = newWordBuffer(bytes)
+  constructor(buf: WordBuffer, single: boolean) {
+    this.buf = buf
     this.single = single
   }
 }
 
-let current = new HoldChunk(CHUNK_BYTES, false)
-countBytes(CHUNK_BYTES)
-const kept: HoldChunk[] = []
+export class ReplyArena {
+  private readonly lentMemory: LentMemory
+  private current: ArenaChunk
+  private readonly kept: ArenaChunk[] = []
+  /** Replies that are kept. */
+  outstanding = 0
 
-/** Copies [start, end) of buf. @returns the chunk, with one more reference; the copy ends at its `used`. */
-export function holdBytes(buf: Uint8Array, start: number, end: number): HoldChunk {
-  const length = end - start
-  if (length > OWN_BUFFER_BYTES) {
-    const own = new HoldChunk(length, true)
-    own.used = copyBytes(buf, start, end, own.buf, 0)
-    own.refs = 1
-    countBytes(length)
+  constructor(lentMemory: LentMemory) {
+    this.lentMemory = lentMemory
+    this.current = newChunk()
+    lentMemory.count(CHUNK_BYTES)
+  }
+
+  /** Copies [start, end) of buf. @returns the chunk, with one more reference; the copy ends at its `used`. */
+  keep(buf: Uint8Array, start: number, end: number): ArenaChunk {
+    const length = end - start
+    if (length > OWN_BUFFER_BYTES) {
+      const own = newWordBuffer(length)
+      copyBytes(buf, start, end, own, 0)
+      return this.keepOwned(own, length)
+    }
+    if (this.current.used + length > CHUNK_BYTES) {
+      // The full chunk lives on in the messages that refer to it.
+      this.current = this.kept.pop() ?? newChunk()
+      this.lentMemory.count(CHUNK_BYTES)
+    }
+    const chunk = this.current
+    chunk.used = copyBytes(buf, start, end, chunk.buf, chunk.used)
+    chunk.references++
+    this.outstanding++
+    return chunk
+  }
+
+  /** Keeps a whole buffer without a copy. The buffer is the arena's from now on. @param end where the reply ends in it. */
+  keepOwned(buf: WordBuffer, end: number): ArenaChunk {
+    const own = new ArenaChunk(buf, true)
+    own.used = end
+    own.references = 1
+    this.outstanding++
+    this.lentMemory.count(buf.length)
     return own
   }
-  if (current.used + length > CHUNK_BYTES) {
-    // The full chunk lives on in the messages that refer to it.
-    current = kept.pop() ?? new HoldChunk(CHUNK_BYTES, false)
-    countBytes(CHUNK_BYTES)
+
+  release(chunk: ArenaChunk): void {
+    assert(chunk.references > 0, 'a kept reply is released once')
+    chunk.references--
+    this.outstanding--
+    if (chunk.references > 0) return
+    if (chunk.single) {
+      this.lentMemory.count(-chunk.buf.length)
+      return
+    }
+    chunk.used = 0
+    if (chunk === this.current) return
+    this.lentMemory.count(-CHUNK_BYTES)
+    if (this.kept.length < KEPT_CHUNKS) this.kept.push(chunk)
   }
-  const chunk = current
-  chunk.used = copyBytes(buf, start, end, chunk.buf, chunk.used)
-  chunk.refs++
-  return chunk
-}
 
-/** Takes a whole buffer as a held reply, without a copy. */
-export function holdOwned(buf: WordBuffer, end: number): HoldChunk {
-  const own = new HoldChunk(0, true)
-  own.buf = buf
-  own.used = end
-  own.refs = 1
-  countBytes(buf.length)
-  return own
-}
-
-export function releaseHold(chunk: HoldChunk): void {
-  chunk.refs--
-  if (chunk.refs > 0) return
-  if (chunk.single) {
-    countBytes(-chunk.buf.length)
-    return
+  /** Leaves most of the kept chunks to the garbage collector. */
+  trim(): void {
+    if (this.kept.length > QUIET_CHUNKS) this.kept.length = QUIET_CHUNKS
   }
-  chunk.used = 0
-  if (chunk === current) return
-  countBytes(-CHUNK_BYTES)
-  if (kept.length < KEPT_CHUNKS) kept.push(chunk)
 }
 
-/** Leaves most of the kept chunks to the garbage collector. */
-export function trimHolds(): void {
-  if (kept.length > QUIET_CHUNKS) kept.length = QUIET_CHUNKS
+function newChunk(): ArenaChunk {
+  return new ArenaChunk(newWordBuffer(CHUNK_BYTES), false)
 }

@@ -1,7 +1,8 @@
-/** Output slabs: fixed buffers that connections borrow for a turn. Data plane; one pool a thread. */
+/** Output slabs: fixed buffers that connections borrow for a turn. Data plane; one pool a worker. */
 
+import { assert } from '../../bytes/assert.ts'
 import { newWordBuffer, type WordBuffer, withWords } from '../../bytes/word-buffer.ts'
-import { countBytes } from './lent-memory.ts'
+import type { LentMemory } from './lent-memory.ts'
 
 export const SLAB_BYTES = 32_768
 
@@ -16,57 +17,92 @@ export const BLOCK_BYTES = 131_072
  * were 92 bytes too many for a slab).
  */
 const LARGE_SLAB_BYTES = BLOCK_BYTES
-/** More than these are not lent at a time: who asks gets a slab of the usual size. */
+/** More than these are not lent at a time: a connection that asks then gets a slab of the usual size. */
 const MOST_LARGE_SLABS = 32
 const KEPT_LARGE_SLABS = 8
 
 /** Slabs kept for reuse; more than these go to the garbage collector, so a burst's memory is given back. */
 const KEPT_SLABS = 256
-/** As many as are kept when the thread has grown quiet after a burst. */
+/** Slabs kept when the worker has become quiet after a burst. */
 const QUIET_SLABS = 16
 
-const kept: WordBuffer[] = []
-
-/** The block that is being cut, from `cutAt` on. */
-let block = Buffer.allocUnsafeSlow(BLOCK_BYTES)
-let cutAt = 0
-
-const keptLarge: WordBuffer[] = []
-let lentLarge = 0
-
-/** @param large a large one is wanted, if there is one. @returns a slab; its `length` is its size. */
-export function takeSlab(large?: boolean): WordBuffer {
-  if (large === true && lentLarge < MOST_LARGE_SLABS) {
-    lentLarge++
-    countBytes(LARGE_SLAB_BYTES)
-    return keptLarge.pop() ?? newWordBuffer(LARGE_SLAB_BYTES)
-  }
-  countBytes(SLAB_BYTES)
-  return kept.pop() ?? cutSlab()
+/** A buffer of the pool. */
+export interface Slab extends WordBuffer {
+  /** Borrowed: in the hands of a connection. */
+  lent: boolean
 }
 
-function cutSlab(): WordBuffer {
-  if (cutAt === BLOCK_BYTES) {
-    block = Buffer.allocUnsafeSlow(BLOCK_BYTES)
-    cutAt = 0
+export class SlabPool {
+  private readonly lentMemory: LentMemory
+  private readonly kept: Slab[] = []
+  private readonly keptLarge: Slab[] = []
+  /** The block that is being cut, from `cutAt` on. */
+  private block: Buffer = Buffer.allocUnsafeSlow(BLOCK_BYTES)
+  private cutAt = 0
+  private lentLarge = 0
+  /** Slabs that are lent. */
+  outstanding = 0
+
+  constructor(lentMemory: LentMemory) {
+    this.lentMemory = lentMemory
   }
-  const slab = withWords(block.subarray(cutAt, cutAt + SLAB_BYTES))
-  cutAt += SLAB_BYTES
+
+  /** @returns a slab of `SLAB_BYTES`. */
+  acquire(): Slab {
+    const slab = this.kept.length > 0 ? this.kept.pop()! : this.cut()
+    slab.lent = true
+    this.outstanding++
+    this.lentMemory.count(SLAB_BYTES)
+    return slab
+  }
+
+  /** @returns a large slab, or one of `SLAB_BYTES` where too many are lent. */
+  acquireLarge(): Slab {
+    if (this.lentLarge >= MOST_LARGE_SLABS) return this.acquire()
+    const slab = this.keptLarge.pop() ?? newSlab(LARGE_SLAB_BYTES)
+    this.lentLarge++
+    slab.lent = true
+    this.outstanding++
+    this.lentMemory.count(LARGE_SLAB_BYTES)
+    return slab
+  }
+
+  private cut(): Slab {
+    if (this.cutAt === BLOCK_BYTES) {
+      this.block = Buffer.allocUnsafeSlow(BLOCK_BYTES)
+      this.cutAt = 0
+    }
+    const slab = asSlab(withWords(this.block.subarray(this.cutAt, this.cutAt + SLAB_BYTES)))
+    this.cutAt += SLAB_BYTES
+    return slab
+  }
+
+  release(slab: Slab): void {
+    assert(slab.lent, 'a slab is released once')
+    slab.lent = false
+    this.outstanding--
+    this.lentMemory.count(-slab.length)
+    if (slab.length === SLAB_BYTES) {
+      if (this.kept.length < KEPT_SLABS) this.kept.push(slab)
+      return
+    }
+    this.lentLarge--
+    if (this.keptLarge.length < KEPT_LARGE_SLABS) this.keptLarge.push(slab)
+  }
+
+  /** Leaves most of the kept slabs to the garbage collector. */
+  trim(): void {
+    if (this.kept.length > QUIET_SLABS) this.kept.length = QUIET_SLABS
+    this.keptLarge.length = 0
+  }
+}
+
+function newSlab(bytes: number): Slab {
+  return asSlab(newWordBuffer(bytes))
+}
+
+function asSlab(buf: WordBuffer): Slab {
+  const slab = buf as Slab
+  slab.lent = false
   return slab
-}
-
-export function giveSlab(slab: WordBuffer): void {
-  countBytes(-slab.length)
-  if (slab.length === SLAB_BYTES) {
-    if (kept.length < KEPT_SLABS) kept.push(slab)
-    return
-  }
-  lentLarge--
-  if (keptLarge.length < KEPT_LARGE_SLABS) keptLarge.push(slab)
-}
-
-/** Leaves most of the kept slabs to the garbage collector. */
-export function trimSlabs(): void {
-  if (kept.length > QUIET_SLABS) kept.length = QUIET_SLABS
-  keptLarge.length = 0
 }

@@ -5,8 +5,9 @@
  * large the message; and it takes no more than that message where its size is known, so that what follows is parsed in place.
  */
 
+import { assert } from '../../bytes/assert.ts'
 import { copyBytes, newWordBuffer, type WordBuffer } from '../../bytes/word-buffer.ts'
-import { countBytes } from './lent-memory.ts'
+import type { LentMemory } from './lent-memory.ts'
 
 const FIRST_BYTES = 512
 const KEPT_TAILS = 64
@@ -15,28 +16,54 @@ const KEPT_BYTES = 65_536
 /** A message is believed to be as large as it says up to this size; beyond it memory is taken as its bytes arrive. */
 const TRUSTED_BYTES = 1_048_576
 
-const kept: Tail[] = []
+export class TailPool {
+  readonly lentMemory: LentMemory
+  private readonly kept: Tail[] = []
+  /** Tails that are in use. */
+  outstanding = 0
+
+  constructor(lentMemory: LentMemory) {
+    this.lentMemory = lentMemory
+  }
+
+  acquire(): Tail {
+    const tail = this.kept.pop() ?? new Tail(this)
+    tail.used = true
+    this.outstanding++
+    this.lentMemory.count(tail.buf.length)
+    return tail
+  }
+
+  /** For `Tail.release` alone. */
+  takeBack(tail: Tail): void {
+    this.outstanding--
+    this.lentMemory.count(-tail.buf.length)
+    if (this.kept.length < KEPT_TAILS && tail.buf.length <= KEPT_BYTES) this.kept.push(tail)
+  }
+
+  /** Leaves the kept tails to the garbage collector. */
+  trim(): void {
+    this.kept.length = 0
+  }
+}
 
 export class Tail {
   buf: WordBuffer = newWordBuffer(FIRST_BYTES)
   length = 0
+  /** Acquired, and not released yet. */
+  used = false
+  private readonly pool: TailPool
 
-  static take(): Tail {
-    const tail = kept.pop() ?? new Tail()
-    countBytes(tail.buf.length)
-    return tail
+  constructor(pool: TailPool) {
+    this.pool = pool
   }
 
-  /** Leaves the kept tails to the garbage collector. */
-  static trim(): void {
-    kept.length = 0
-  }
-
-  /** Returns the tail to the pool. */
-  give(): void {
+  /** Returns the tail to its pool. */
+  release(): void {
+    assert(this.used, 'a tail is released once')
+    this.used = false
     this.length = 0
-    countBytes(-this.buf.length)
-    if (kept.length < KEPT_TAILS && this.buf.length <= KEPT_BYTES) kept.push(this)
+    this.pool.takeBack(this)
   }
 
   /**
@@ -60,11 +87,11 @@ export class Tail {
   }
 
   /** Hands the buffer to the caller and goes on with a fresh one. */
-  giveBuffer(): Buffer {
+  detachBuffer(): Buffer {
     const buf = this.buf
     this.buf = newWordBuffer(FIRST_BYTES)
     this.length = 0
-    countBytes(FIRST_BYTES - buf.length)
+    this.pool.lentMemory.count(FIRST_BYTES - buf.length)
     return buf
   }
 
@@ -73,7 +100,7 @@ export class Tail {
     // Within a list, `need` is the end of the next value only: never less than doubling, or a long list is copied once a value.
     const size = need > double ? Math.min(need, Math.max(double, TRUSTED_BYTES)) : double
     const bigger = newWordBuffer(size)
-    countBytes(size - this.buf.length)
+    this.pool.lentMemory.count(size - this.buf.length)
     this.buf.copy(bigger, 0, 0, this.length)
     this.buf = bigger
   }

@@ -15,7 +15,7 @@ import { PoolStat } from '../../shared/stat-fields.ts'
 import type { Client } from '../client/client.ts'
 import { answerFailure, answerStateLoss } from '../request/delivery.ts'
 import { Failure } from '../request/failure.ts'
-import { MessageKind, takeMessage } from '../request/message.ts'
+import { MessageKind } from '../request/message.ts'
 import { FragmentGroup, type Joiner } from '../request/split-request.ts'
 import type { ConnectionHolder, ServerConnection } from '../server/server-connection.ts'
 import { needsId, withId } from './connection-id.ts'
@@ -146,7 +146,7 @@ export function blockingRequest(
   identify(connection)
   wait.connections.push(connection)
   session.blocking = wait
-  const message = takeMessage(client, MessageKind.forward)
+  const message = client.messages.acquire(client, MessageKind.forward)
   client.push(message)
   connection.enqueue(message, end - start)
   connection.extendDeadline(waitMs)
@@ -211,7 +211,7 @@ function waitEverywhere(client: Client, parser: RespRequestParser, buf: Uint8Arr
     return
   }
   session.blocking = wait
-  const parent = takeMessage(client, MessageKind.parent)
+  const parent = client.messages.acquire(client, MessageKind.parent)
   const group = new FragmentGroup(parser.command.name === 'WAIT' ? leastJoiner : leastPairJoiner, parent, NO_OWNERS, 0)
   parent.group = group
   client.push(parent)
@@ -231,7 +231,7 @@ function sendWait(
 ): void {
   identify(connection)
   queueInternal(connection, Internal.vital, PING)
-  const fragment = takeMessage(null, MessageKind.fragment)
+  const fragment = group.parent.messages.acquire(null, MessageKind.fragment)
   fragment.group = group
   fragment.fragmentIndex = group.fragments.length
   group.fragments.push(fragment)

@@ -11,11 +11,10 @@ import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
 import { type AnyServerGroup, askAnyServer } from '../client/any-server.ts'
 import type { Client } from '../client/client.ts'
-import { holdBytes } from '../memory/reply-arena.ts'
 import { answerFailure } from '../request/delivery.ts'
 import { Failure } from '../request/failure.ts'
 import { FanOutGroup } from '../request/fan-out.ts'
-import { type Message, MessageKind, takeMessage } from '../request/message.ts'
+import { type Message, MessageKind } from '../request/message.ts'
 import { FragmentGroup, type Joiner } from '../request/split-request.ts'
 import type { Pool } from '../server/pool.ts'
 
@@ -64,7 +63,7 @@ export function sendFragments(
     answerFailure(client, Failure.refused)
     return
   }
-  const parent = takeMessage(client, MessageKind.parent)
+  const parent = client.messages.acquire(client, MessageKind.parent)
   const owners = Uint16Array.from(servers)
   const group = joiner.partial
     ? new FanOutGroup(joiner, parent, owners, pool.context.turn)
@@ -74,7 +73,7 @@ export function sendFragments(
   group.waiting = servers.length
   pool.row[pool.statBase + PoolStat.fragments] += servers.length
   for (let i = 0; i < servers.length; i++) {
-    const message = takeMessage(null, MessageKind.fragment)
+    const message = parent.messages.acquire(null, MessageKind.fragment)
     message.group = group
     message.fragmentIndex = i
     group.fragments.push(message)
@@ -170,7 +169,7 @@ const firstJoiner: Joiner = {
   accept(group, fragment, buf, start, end) {
     const any = group as AnyServerGroup
     if (cannotServe(buf, start) && any.askNext()) return true
-    fragment.keepReply(holdBytes(buf, start, end), end - start)
+    fragment.keepReply(buf, start, end)
     any.answered()
     return true
   },

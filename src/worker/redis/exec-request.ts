@@ -3,7 +3,7 @@
 import { encodeText } from '../../bytes/ascii.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
 import type { Client } from '../client/client.ts'
-import { MessageKind, takeMessage } from '../request/message.ts'
+import { MessageKind } from '../request/message.ts'
 import { FragmentGroup } from '../request/split-request.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import { ExecJoiner, type ExecPlace } from './join/exec.ts'
@@ -19,14 +19,14 @@ export function sendExec(
   tag: number,
 ): void {
   const { pool } = client
-  const parent = takeMessage(client, MessageKind.parent)
+  const parent = client.messages.acquire(client, MessageKind.parent)
   const group = new FragmentGroup(new ExecJoiner(places, parts.length), parent, NO_OWNERS, 0)
   parent.group = group
   client.push(parent)
   group.waiting = parts.length
   pool.row[pool.statBase + PoolStat.fragments] += parts.length
   for (const [part, connection] of parts.entries()) {
-    const fragment = takeMessage(null, MessageKind.fragment)
+    const fragment = parent.messages.acquire(null, MessageKind.fragment)
     fragment.group = group
     fragment.fragmentIndex = part
     fragment.tag = tag

@@ -15,7 +15,7 @@ import { unknownCommand, unlearnedCommand } from '../../protocol/redis/replies.t
 import { readReply } from '../../protocol/redis/reply-value.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { Client } from '../client/client.ts'
-import { MessageKind, takeMessage } from '../request/message.ts'
+import { MessageKind } from '../request/message.ts'
 import type { Pool } from '../server/pool.ts'
 import type { Server } from '../server/server.ts'
 import type { ConnectionHolder, ServerConnection } from '../server/server-connection.ts'
@@ -208,7 +208,7 @@ class ServerCommands implements ConnectionHolder {
     this.connection = connection
     this.asking = true
     setTimeout(this.onPatienceEnd, PATIENCE_MS)
-    connection.enqueue(takeMessage(null, MessageKind.forward), COMMAND.length)
+    connection.enqueue(this.server.pool.context.messages.acquire(null, MessageKind.forward), COMMAND.length)
     connection.socket.append(COMMAND, 0, COMMAND.length)
   }
 

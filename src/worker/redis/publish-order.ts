@@ -11,7 +11,7 @@
 import { Subscribes } from '../../shared/memory-layout.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
 import type { Client } from '../client/client.ts'
-import type { Resumable } from '../io/worker-scope.ts'
+import type { Resumable } from '../request/worker-scope.ts'
 import type { Pool } from '../server/pool.ts'
 
 /** A publish waits no longer than this, and a subscription that takes longer is not waited for, ms. */

@@ -15,7 +15,7 @@ import type { Client } from '../client/client.ts'
 import type { ClientProtocol } from '../client/client-protocol.ts'
 import { answerLocally } from '../request/delivery.ts'
 import { FAILURE_TEXTS } from '../request/failure.ts'
-import { type Message, MessageKind, takeMessage } from '../request/message.ts'
+import { type Message, MessageKind } from '../request/message.ts'
 import { CloseReason } from '../request/reply-target.ts'
 import type { Pool } from '../server/pool.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
@@ -278,7 +278,7 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
   forwardTo(client: Client, parser: RespRequestParser, buf: Uint8Array, serverIndex: number): void {
     const connection = this.pool.connectionTo(client, serverIndex)
     if (connection === null) return
-    const message = takeMessage(client, MessageKind.forward)
+    const message = client.messages.acquire(client, MessageKind.forward)
     client.push(message)
     const { start, end } = parser
     connection.enqueue(message, end - start)

@@ -10,7 +10,7 @@ import { wordAt } from '../../protocol/redis/key-positions.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { Client } from '../client/client.ts'
 import { dropBehind } from '../client/lost-server.ts'
-import { MessageKind, takeMessage } from '../request/message.ts'
+import { MessageKind } from '../request/message.ts'
 import { CloseReason } from '../request/reply-target.ts'
 import { requestInState } from './databases.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
@@ -46,7 +46,7 @@ export function unansweredRequest(
     return true
   }
   const before = client.last
-  client.push(takeMessage(client, MessageKind.local))
+  client.push(client.messages.acquire(client, MessageKind.local))
   requestInState(protocol, client, parser, buf)
   endSkip(client)
   if (!client.closed) {

@@ -11,10 +11,9 @@ import { CR, encodeText, equalsText, MINUS, readDecimal } from '../../bytes/asci
 import { latin1 } from '../../bytes/text.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { Client } from '../client/client.ts'
-import { holdBytes } from '../memory/reply-arena.ts'
 import { answerFailure } from '../request/delivery.ts'
 import { Failure } from '../request/failure.ts'
-import { type Message, MessageKind, takeMessage } from '../request/message.ts'
+import { type Message, MessageKind } from '../request/message.ts'
 import type { FragmentGroup, Joiner } from '../request/split-request.ts'
 import type { Pool } from '../server/pool.ts'
 import { argumentTexts, noteAnswer, refuseReply, sendFragments } from './broadcast.ts'
@@ -100,7 +99,7 @@ class ScanJoiner implements Joiner {
     if (!isPair || !/^\d{1,20}$/.test(cursor) || !areBulks(buf, cursorEnd + 2, end)) return refuseReply(group)
     const server = this.servers.length === 0 ? group.owners[0] : this.servers[fragment.fragmentIndex]
     this.servers[fragment.fragmentIndex] = server
-    fragment.keepReply(holdBytes(buf, cursorEnd + 2, end), end - cursorEnd - 2)
+    fragment.keepReply(buf, cursorEnd + 2, end)
     this.wanted -= readDecimal(buf, cursorEnd + 3, buf.indexOf(CR, cursorEnd + 2), MOST_BYTES)
     const own = BigInt(cursor)
     const next = own === 0n ? nextLive(this.client.pool, server + 1) : -1
@@ -110,7 +109,7 @@ class ScanJoiner implements Joiner {
   }
 
   private askNext(group: FragmentGroup, server: number): void {
-    const message = takeMessage(null, MessageKind.fragment)
+    const message = group.parent.messages.acquire(null, MessageKind.fragment)
     message.group = group
     message.fragmentIndex = group.fragments.length
     group.fragments.push(message)
@@ -140,7 +139,7 @@ export class KeysJoiner implements Joiner {
   accept(group: FragmentGroup, fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
     if (buf[start] === MINUS) return false
     if (!areBulks(buf, start, end)) return refuseReply(group)
-    fragment.keepReply(holdBytes(buf, start, end), end - start)
+    fragment.keepReply(buf, start, end)
     return true
   }
 

@@ -6,7 +6,7 @@
 
 import { encodeText } from '../../bytes/ascii.ts'
 import type { Client } from '../client/client.ts'
-import { type Message, MessageKind, takeMessage } from '../request/message.ts'
+import { type Message, MessageKind } from '../request/message.ts'
 import type { FragmentGroup, Joiner } from '../request/split-request.ts'
 import { broadcastBytes, Reach } from './broadcast.ts'
 
@@ -34,7 +34,7 @@ export function withVersion(owner: VersionOwner, client: Client, answer: Answer)
   broadcastBytes(client, ASK_VERSION, joiner, Reach.live)
   const group = client.last?.group
   // One part more than there are servers, which never fails: a reply is made whatever becomes of the servers.
-  if (group?.joiner === joiner) group.fragments.push(takeMessage(null, MessageKind.fragment))
+  if (group?.joiner === joiner) group.fragments.push(group.parent.messages.acquire(null, MessageKind.fragment))
 }
 
 class VersionJoiner implements Joiner {

@@ -9,12 +9,11 @@ import { MAX_ARGUMENTS, type RespRequestParser } from '../../protocol/redis/requ
 import { BulkScanner } from '../../protocol/redis/value-scanner.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
 import type { Client } from '../client/client.ts'
-import { holdBytes } from '../memory/reply-arena.ts'
 import { SLAB_BYTES } from '../memory/slab.ts'
 import { answerFailure } from '../request/delivery.ts'
 import { Failure } from '../request/failure.ts'
 import { FanOutGroup } from '../request/fan-out.ts'
-import { type Message, MessageKind, takeMessage } from '../request/message.ts'
+import { type Message, MessageKind } from '../request/message.ts'
 import type { ReplyTarget } from '../request/reply-target.ts'
 import { FragmentGroup, type Joiner, type KeySplit } from '../request/split-request.ts'
 import type { Pool } from '../server/pool.ts'
@@ -87,7 +86,7 @@ export function splitKeys(
 function forwardWhole(client: Client, parser: RespRequestParser, buf: Uint8Array, server: number): void {
   const connection = client.pool.connectionTo(client, server)
   if (connection === null) return
-  const message = takeMessage(client, MessageKind.forward)
+  const message = client.messages.acquire(client, MessageKind.forward)
   client.push(message)
   connection.enqueue(message, parser.end - parser.start)
   connection.socket.append(buf, parser.start, parser.end)
@@ -102,7 +101,7 @@ function queueFragments(
   split: KeySplit,
 ): void {
   const pool = client.pool
-  const parent = takeMessage(client, MessageKind.parent)
+  const parent = client.messages.acquire(client, MessageKind.parent)
   const owners = new Uint16Array(joiner === gatherJoiner ? split.keyCount : 0)
   const group = new FragmentGroup(joiner, parent, owners, split.keyCount)
   parent.group = group
@@ -112,7 +111,7 @@ function queueFragments(
   pool.row[pool.statBase + PoolStat.fragments] += split.serverCount
   for (let server = split.first; server <= split.last; server++) {
     if (split.head[server] === -1) continue
-    const message = takeMessage(null, MessageKind.fragment)
+    const message = parent.messages.acquire(null, MessageKind.fragment)
     message.group = group
     message.fragmentIndex = group.fragments.length
     group.fragments.push(message)
@@ -218,7 +217,7 @@ export const gatherJoiner: Joiner = {
   accept(group, fragment, buf, start, end) {
     const firstValue = firstValueOf(group, fragment, buf, start, end)
     if (firstValue < 0) return refuse(group, buf, start)
-    fragment.keepReply(holdBytes(buf, start, end), end - start)
+    fragment.keepReply(buf, start, end)
     fragment.replyStart += firstValue - start
     return true
   },

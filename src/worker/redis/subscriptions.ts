@@ -14,7 +14,7 @@
 
 import { answerLocally, answerStateLoss } from '../request/delivery.ts'
 import { Failure, type FailureCode } from '../request/failure.ts'
-import { type Message, MessageKind, takeMessage } from '../request/message.ts'
+import { type Message, MessageKind } from '../request/message.ts'
 import { CloseReason, type ReplyTarget } from '../request/reply-target.ts'
 import { FragmentGroup, type Joiner } from '../request/split-request.ts'
 import type { Server } from '../server/server.ts'
@@ -174,7 +174,7 @@ export class Subscriptions implements ConnectionHolder {
     }
     this.confirming = true
     this.unconfirmed++
-    const parent = takeMessage(client, MessageKind.parent)
+    const parent = client.messages.acquire(client, MessageKind.parent)
     const group = new FragmentGroup(this.joiner, parent, NO_OWNERS, 0)
     parent.group = group
     parent.reply = reply
@@ -183,7 +183,7 @@ export class Subscriptions implements ConnectionHolder {
     group.waiting = connections.length
     const request = wireRequest(verb.toUpperCase(), name)
     for (const connection of connections) {
-      const fragment = takeMessage(null, MessageKind.fragment)
+      const fragment = parent.messages.acquire(null, MessageKind.fragment)
       fragment.group = group
       fragment.fragmentIndex = group.fragments.length
       group.fragments.push(fragment)

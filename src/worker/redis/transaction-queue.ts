@@ -10,7 +10,7 @@ import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { Client } from '../client/client.ts'
 import { answerLocally, answerStateLoss } from '../request/delivery.ts'
 import { Failure } from '../request/failure.ts'
-import { MessageKind, takeMessage } from '../request/message.ts'
+import { MessageKind } from '../request/message.ts'
 import { isFull } from '../server/pool.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import { argumentTexts } from './broadcast.ts'
@@ -43,7 +43,7 @@ const ANY_SERVER = -2
 
 /** @param tag of the message, for `Protocol.inspect`. */
 export function forwardOn(client: Client, connection: ServerConnection, request: Uint8Array, tag = 0): void {
-  const message = takeMessage(client, MessageKind.forward)
+  const message = client.messages.acquire(client, MessageKind.forward)
   message.tag = tag
   client.push(message)
   connection.enqueue(message, request.length)

@@ -1,6 +1,6 @@
 /** Requests of the proxy's own to Redis servers, as they are written on the wire. Data plane, for rare requests. */
 
-import { MessageKind, takeMessage } from '../request/message.ts'
+import { MessageKind } from '../request/message.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 
 /** Tags of the proxy's own requests. */
@@ -35,7 +35,7 @@ export function queueInternal(connection: ServerConnection, tag: number, bytes: 
 
 /** Likewise, but the caller writes the bytes. */
 export function enqueueInternal(connection: ServerConnection, tag: number, bytes: Uint8Array): void {
-  const message = takeMessage(null, MessageKind.internal)
+  const message = connection.server.pool.context.messages.acquire(null, MessageKind.internal)
   message.tag = tag
   connection.enqueue(message, bytes.length)
 }

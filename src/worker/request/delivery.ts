@@ -8,9 +8,8 @@
 import type { WordBuffer } from '../../bytes/word-buffer.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
 import { OWNED_CHUNK_BYTES } from '../io/socket.ts'
-import { holdBytes, holdOwned } from '../memory/reply-arena.ts'
 import { type FailureCode, isRefusal } from './failure.ts'
-import { giveMessage, type Message, MessageKind, takeMessage } from './message.ts'
+import { type Message, MessageKind } from './message.ts'
 import { CloseReason, type ReplyPool, type ReplyTarget } from './reply-target.ts'
 import { type FragmentGroup, type GroupStream, NO_FAILURE } from './split-request.ts'
 
@@ -35,12 +34,12 @@ export function deliver(message: Message, buf: Uint8Array, start: number, end: n
     else if (end - start >= WRITE_THROUGH_BYTES) client.socket.writeThrough(buf, start, end)
     else client.socket.append(buf, start, end)
     client.popHead()
-    giveMessage(message)
+    message.release()
     emitReady(client)
     return
   }
-  if (owned && end - start > OWNED_CHUNK_BYTES) message.keepReply(holdOwned(buf as WordBuffer, end), end - start)
-  else message.keepReply(holdBytes(buf, start, end), end - start)
+  if (owned && end - start > OWNED_CHUNK_BYTES) message.keepOwnedReply(buf as WordBuffer, start, end)
+  else message.keepReply(buf, start, end)
   message.done = true
   client.heldBytes += end - start
 }
@@ -50,7 +49,7 @@ function deliverFragment(message: Message, buf: Uint8Array, start: number, end: 
   if (!group.joiner.accept(group, message, buf, start, end)) {
     group.failedFragments++
     if (group.errorReply === null) group.errorReply = Uint8Array.prototype.slice.call(buf, start, end)
-  } else if (message.hold !== null) {
+  } else if (message.chunk !== null) {
     const { client } = group.parent
     group.heldBytes += end - start
     if (client !== null) client.heldBytes += end - start
@@ -129,7 +128,7 @@ export function fragmentDone(group: FragmentGroup): void {
   const client = parent.client
   if (client === null) {
     group.release()
-    giveMessage(parent)
+    parent.release()
     return
   }
   parent.done = true
@@ -168,7 +167,7 @@ export function emitReady(client: ReplyTarget): void {
     } else {
       const bytes = message.replyEnd - message.replyStart
       client.heldBytes -= bytes
-      if (message.hold?.single) client.socket.appendOwned(message.reply!, message.replyStart, message.replyEnd)
+      if (message.chunk?.single) client.socket.appendOwned(message.reply!, message.replyStart, message.replyEnd)
       else client.socket.append(message.reply!, message.replyStart, message.replyEnd)
     }
     client.popHead()
@@ -217,11 +216,11 @@ export function leaveClient(message: Message): void {
       return
     }
     group.release()
-    giveMessage(message)
+    message.release()
     return
   }
   if (message.queued) message.client = null
-  else giveMessage(message)
+  else message.release()
 }
 
 /** Answers the request at hand by the proxy itself, in its place among the client's replies. The bytes are constant. */
@@ -230,7 +229,7 @@ export function answerLocally(client: ReplyTarget, reply: Uint8Array): void {
     client.socket.append(reply, 0, reply.length)
     return
   }
-  const message = takeMessage(client, MessageKind.local)
+  const message = client.messages.acquire(client, MessageKind.local)
   client.push(message)
   finishWith(message, reply)
 }

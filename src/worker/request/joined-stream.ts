@@ -9,7 +9,7 @@
  * close the client, because a part of the reply is out.
  */
 
-import { type HoldChunk, holdBytes, releaseHold } from '../memory/reply-arena.ts'
+import type { ArenaChunk, ReplyArena } from '../memory/reply-arena.ts'
 import type { Message } from './message.ts'
 import type { ReplySource, ReplyTarget } from './reply-target.ts'
 import type { FragmentGroup, GroupStream, ValueStreaming } from './split-request.ts'
@@ -20,7 +20,7 @@ const WRITE_THROUGH_BYTES = 8_192
 
 /** Bytes [start, end) of a value that came before its turn. */
 interface Piece {
-  readonly chunk: HoldChunk
+  readonly chunk: ArenaChunk
   readonly start: number
   readonly end: number
   /** The value's last one. */
@@ -40,6 +40,7 @@ export class JoinedStream implements GroupStream {
   begun = false
   private readonly group: FragmentGroup
   private readonly streaming: ValueStreaming
+  private readonly arena: ReplyArena
   /** By fragment; null = its reply was, or will be, gathered. */
   private readonly parts: (Part | null)[]
   /** Keys before this one have gone out. */
@@ -49,6 +50,7 @@ export class JoinedStream implements GroupStream {
   constructor(group: FragmentGroup, streaming: ValueStreaming) {
     this.group = group
     this.streaming = streaming
+    this.arena = group.parent.messages.memory.arena
     this.parts = group.fragments.map(() => null)
   }
 
@@ -91,7 +93,7 @@ export class JoinedStream implements GroupStream {
 
   private keep(part: Part, client: ReplyTarget, buf: Uint8Array, start: number, end: number, endsValue: boolean): void {
     const bytes = end - start
-    const chunk = holdBytes(buf, start, end)
+    const chunk = this.arena.keep(buf, start, end)
     part.pieces.push({ chunk, start: chunk.used - bytes, end: chunk.used, endsValue })
     part.keptBytes += bytes
     this.group.heldBytes += bytes
@@ -157,7 +159,7 @@ export class JoinedStream implements GroupStream {
     this.sentBytes += bytes
     if (chunk.single) client.socket.appendOwned(chunk.buf, start, end)
     else client.socket.append(chunk.buf, start, end)
-    releaseHold(chunk)
+    this.arena.release(chunk)
   }
 
   /** All fragments are in, none failed, and the parent heads the queue: the rest goes out. */
@@ -175,7 +177,7 @@ export class JoinedStream implements GroupStream {
   release(): void {
     for (const part of this.parts) {
       if (part === null) continue
-      for (let i = part.sent; i < part.pieces.length; i++) releaseHold(part.pieces[i].chunk)
+      for (let i = part.sent; i < part.pieces.length; i++) this.arena.release(part.pieces[i].chunk)
       part.pieces.length = 0
       part.sent = 0
     }

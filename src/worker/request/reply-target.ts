@@ -7,7 +7,7 @@
 import type { PoolConfig } from '../../shared/config.ts'
 import type { Socket } from '../io/socket.ts'
 import type { FailureCode } from './failure.ts'
-import type { Message } from './message.ts'
+import type { Message, MessagePool } from './message.ts'
 
 /** How a closed client is counted: `client_eof`, `client_err`, or not at all. */
 export const CloseReason = { eof: 0, error: 1, none: 2 } as const
@@ -34,6 +34,8 @@ export interface ReplySource {
 
 export interface ReplyTarget {
   readonly pool: ReplyPool
+  /** Records of the worker's requests. */
+  readonly messages: MessagePool
   readonly socket: Socket
   /** Oldest message of the order queue: the next reply is its reply. */
   head: Message | null

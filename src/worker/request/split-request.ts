@@ -8,7 +8,7 @@
 
 import type { ValueScanner } from '../../protocol/parser.ts'
 import type { FailureCode } from './failure.ts'
-import { giveMessage, type Message } from './message.ts'
+import type { Message } from './message.ts'
 import type { ReplyTarget } from './reply-target.ts'
 
 /** How the fragments of one kind of request become one reply. Stateless: what it learns it keeps in the group and the messages. */
@@ -102,7 +102,7 @@ export class FragmentGroup {
     this.stream?.release()
     for (const fragment of this.fragments) {
       fragment.group = null
-      if (!fragment.queued) giveMessage(fragment)
+      if (!fragment.queued) fragment.release()
     }
     this.fragments = []
   }

@@ -5,7 +5,7 @@
  *     acquire ─▶ idle one of the kind │ new one │ all busy: the client waits, unread, and is resumed when one is free
  */
 
-import type { Resumable } from '../io/worker-scope.ts'
+import type { Resumable } from '../request/worker-scope.ts'
 
 /** Large requests that one worker has in flight to one server; further ones wait, unread. */
 const MAX_CONNECTIONS = 32

@@ -8,8 +8,8 @@
 
 import type { LimitedLog } from '../../log/limited-log.ts'
 import type { PoolConfig, ServerConfig } from '../../shared/config.ts'
-import type { WorkerScope } from '../io/worker-scope.ts'
 import { Failure, type FailureCode } from '../request/failure.ts'
+import type { WorkerScope } from '../request/worker-scope.ts'
 
 /** From the end of a probe to the next, ms; the second after `SLOW_AFTER_MS` without an answer. */
 const RETRY_MS = 100

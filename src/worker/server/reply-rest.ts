@@ -8,7 +8,7 @@
 
 import type { ReplyParser } from '../../protocol/parser.ts'
 import { Parsed } from '../../protocol/parser.ts'
-import { Tail } from '../memory/tail.ts'
+import type { Tail, TailPool } from '../memory/tail.ts'
 
 /** Results of `take` beside the place after the reply. */
 export const Rest = { goesOn: -1, malformed: -2 } as const
@@ -20,9 +20,11 @@ export class ReplyRest {
   /** Bytes still to come of the value that is being read. */
   private valueLeft = 0
   private tail: Tail | null = null
+  private readonly tails: TailPool
 
   /** @param parser in the middle of the reply; this object's own from now on. Its bytes so far are [start, end) of buf. */
-  constructor(parser: ReplyParser, buf: Uint8Array, start: number, end: number) {
+  constructor(tails: TailPool, parser: ReplyParser, buf: Uint8Array, start: number, end: number) {
+    this.tails = tails
     this.parser = parser
     this.leave(buf, start, end)
   }
@@ -44,7 +46,7 @@ export class ReplyRest {
     tail.fill(buf, at, end, 0)
     const place = this.scan(tail.buf, 0, tail.length)
     const { length } = tail
-    tail.give()
+    tail.release()
     return place < 0 ? place : end - (length - place)
   }
 
@@ -66,13 +68,14 @@ export class ReplyRest {
       this.passedBytes = seen
       return
     }
-    this.tail = Tail.take()
-    this.tail.fill(buf, end - (seen - tokenStart), end, 0)
+    const tail = this.tails.acquire()
+    tail.fill(buf, end - (seen - tokenStart), end, 0)
+    this.tail = tail
     this.passedBytes = tokenStart
   }
 
   close(): void {
-    this.tail?.give()
+    this.tail?.release()
     this.tail = null
   }
 }

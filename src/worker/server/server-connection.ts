@@ -14,11 +14,11 @@ import { Parsed, type ReplyParser } from '../../protocol/parser.ts'
 import { ServerStat } from '../../shared/stat-fields.ts'
 import { OWNED_CHUNK_BYTES, Socket, type SocketOwner } from '../io/socket.ts'
 import { MESSAGE_BYTES } from '../memory/lent-memory.ts'
-import { Tail } from '../memory/tail.ts'
+import type { Tail } from '../memory/tail.ts'
 import { deliver, deliverFailure, deliverStateLoss, emitReady, fragmentDone } from '../request/delivery.ts'
 import { FAILURE_TEXTS, Failure, type FailureCode, failureOf, isRefusal } from '../request/failure.ts'
 import { JoinedStream } from '../request/joined-stream.ts'
-import { giveMessage, type Message, MessageKind } from '../request/message.ts'
+import { type Message, MessageKind } from '../request/message.ts'
 import { CloseReason, type ReplyTarget } from '../request/reply-target.ts'
 import { STREAM_BYTES, UPLOAD_STALL_MS } from '../request/stream-limits.ts'
 import { databaseOf, speaksResp3 } from './connection-kind.ts'
@@ -412,7 +412,7 @@ export class ServerConnection implements SocketOwner {
           this.fail(Failure.invalid)
           return
         }
-        this.tail = Tail.take()
+        this.tail = this.socket.turn.memory.tails.acquire()
         this.tail.fill(buf, at, end, parser.need)
         return
       }
@@ -487,10 +487,10 @@ export class ServerConnection implements SocketOwner {
     if (client !== null) {
       client.endStream()
       client.popHead()
-      giveMessage(message)
+      message.release()
       emitReady(client)
     } else if (message.client === null) {
-      giveMessage(message)
+      message.release()
     }
   }
 
@@ -525,7 +525,7 @@ export class ServerConnection implements SocketOwner {
     if (first < 0 && !this.beginList(tail.buf, start, tail.length)) return false
     this.tail = null
     if (first >= 0) this.continuePart(this.part!, tail.buf, first, tail.length)
-    tail.give()
+    tail.release()
     return true
   }
 
@@ -543,7 +543,7 @@ export class ServerConnection implements SocketOwner {
     this.patienceMs = SLOW_PATIENCE_MS
     this.graceMs = GRACE_MS
     client?.beginStream(this.parser.need)
-    this.list = new ReplyRest(this.parser, buf, start, end)
+    this.list = new ReplyRest(this.socket.turn.memory.tails, this.parser, buf, start, end)
     this.parser = this.server.pool.protocol.newReplyParser(this.resp3)
     this.listBytes = 0
     this.passList(client, buf, start, end)
@@ -691,7 +691,7 @@ export class ServerConnection implements SocketOwner {
     const tail = this.tail!
     this.tail = null
     this.continueReply(tail.buf, start, tail.length)
-    tail.give()
+    tail.release()
   }
 
   /** The coarse timer's look at a client that is waited for. */
@@ -729,7 +729,7 @@ export class ServerConnection implements SocketOwner {
   /** The request at the head gets an error in place of the reply that begins at `start`; what is still to come of that is dropped. */
   private refuseRest(buf: Uint8Array, start: number, end: number): void {
     const { parser, server } = this
-    this.drop = new ReplyRest(parser, buf, start, end)
+    this.drop = new ReplyRest(this.socket.turn.memory.tails, parser, buf, start, end)
     this.parser = server.pool.protocol.newReplyParser(this.resp3)
     this.refuse(Math.max(parser.need, end - start))
   }
@@ -769,10 +769,10 @@ export class ServerConnection implements SocketOwner {
       const refused = this.refuses(0, end - at)
       if (!(refused ? this.refuse(end - at) : this.answer(tail.buf, at, end, owned))) return
       at = end
-      if (owned) tail.giveBuffer()
+      if (owned) tail.detachBuffer()
     }
     this.tail = null
-    tail.give()
+    tail.release()
     if (this.head === null) this.idle()
   }
 
@@ -781,7 +781,7 @@ export class ServerConnection implements SocketOwner {
     const tail = this.tail!
     this.tail = null
     this.refuseRest(tail.buf, start, tail.length)
-    tail.give()
+    tail.release()
   }
 
   /** Pairs the reply [start, end) with the oldest request. @returns false when the connection is gone. */
@@ -828,7 +828,7 @@ export class ServerConnection implements SocketOwner {
     // A late reply does not undo the failure that its request was.
     else if (message.kind !== MessageKind.internal && !message.expired) server.health.countSuccess()
     if (message.client === null && message.group === null) {
-      giveMessage(message)
+      message.release()
       return
     }
     if (message.expired) return
@@ -1029,7 +1029,7 @@ export class ServerConnection implements SocketOwner {
     if (this.waitingSinceMs >= 0) server.reconnection.forget(this)
     server.removeConnection(this)
     if (this.tail !== null) {
-      this.tail.give()
+      this.tail.release()
       this.tail = null
     }
     this.drop?.close()
@@ -1051,7 +1051,7 @@ export class ServerConnection implements SocketOwner {
       const next: Message | null = message.serverNext
       message.serverNext = null
       message.queued = false
-      if (message.client === null && message.group === null) giveMessage(message)
+      if (message.client === null && message.group === null) message.release()
       else if (!message.expired) tell(message, pool, failure)
       message = next
     }

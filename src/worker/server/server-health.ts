@@ -11,8 +11,8 @@
 import type { LimitedLog } from '../../log/limited-log.ts'
 import type { PoolConfig, ServerConfig } from '../../shared/config.ts'
 import { Health, HealthState, HealthTime, type SharedLayout } from '../../shared/memory-layout.ts'
-import type { WorkerScope } from '../io/worker-scope.ts'
 import { FAILURE_TEXTS, Failure, type FailureCode } from '../request/failure.ts'
+import type { WorkerScope } from '../request/worker-scope.ts'
 
 /** A server that comes and goes all the time is told of this often, ms; a loss that lasts is always told of in the end. */
 const LOG_INTERVAL_MS = 10_000

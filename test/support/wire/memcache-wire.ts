@@ -6,11 +6,16 @@ export class MemcacheError extends Error {}
 
 const STORAGE = ['set', 'add', 'replace', 'append', 'prepend', 'cas']
 
+/** First byte of a binary response: what a binary client is answered that came to the wrong port. */
+const BINARY_REPLY = 0x81
+const BINARY_HEADER_BYTES = 24
+
 /**
  * Where the reply that starts at `at` ends, or -1 when it is incomplete. VALUE blocks belong to the reply up to and with the line that
  * is none. @throws MemcacheError when a data block does not end in CRLF.
  */
 export function memcacheReplyEnd(bytes: Buffer, at: number, end: number): number {
+  if (bytes[at] === BINARY_REPLY) return binaryReplyEnd(bytes, at, end)
   let position = at
   for (;;) {
     const line = bytes.indexOf('\r\n', position, 'latin1')
@@ -26,6 +31,12 @@ export function memcacheReplyEnd(bytes: Buffer, at: number, end: number): number
       throw new MemcacheError(`No CRLF after a data block: ${printable(bytes.subarray(at, end))}`)
     }
   }
+}
+
+function binaryReplyEnd(bytes: Buffer, at: number, end: number): number {
+  if (end < at + BINARY_HEADER_BYTES) return -1
+  const replyEnd = at + BINARY_HEADER_BYTES + bytes.readUInt32BE(at + 8)
+  return replyEnd <= end ? replyEnd : -1
 }
 
 export interface ValueBlock {

@@ -24,8 +24,8 @@ import { poolOf, serverAt } from '../generation.ts'
 import { type RecordingLog, recordingLog } from '../recording-log.ts'
 import { waitUntil } from '../wait.ts'
 import { Wire } from '../wire/wire.ts'
-import { AT_REST, balance, resetLedger } from './lending-ledger.ts'
 import { type Answer, ScriptedServer } from './scripted-server.ts'
+import { AT_REST, WatchedMemory } from './watched-memory.ts'
 
 type PoolField = (typeof POOL_FIELDS)[number]['name']
 type ServerField = (typeof SERVER_FIELDS)[number]['name']
@@ -48,6 +48,8 @@ const WORKERS = 1
 
 export class Harness {
   readonly context: Context
+  /** What the worker lends. */
+  readonly memory: WatchedMemory
   readonly servers: ScriptedServer[]
   readonly posts: FromWorker[]
   readonly logs: RecordingLog
@@ -75,11 +77,12 @@ export class Harness {
       log: this.logs.log,
       post: message => void this.posts.push(message),
     })
+    this.memory = new WatchedMemory(this.context.turn.memory)
+    this.memory.watchMessages(this.context.messages)
     this.adopt([this.config])
   }
 
   static async start(options: HarnessOptions = {}): Promise<Harness> {
-    resetLedger()
     const count = options.servers ?? 1
     const servers = await Promise.all(
       Array.from({ length: count }, () => ScriptedServer.start(options.answer, options.sockets)),
@@ -208,11 +211,11 @@ export class Harness {
   /** All that the pools lend is back, and nothing was given back twice. The connections may still be open. */
   async expectAtRest(): Promise<void> {
     await waitUntil(
-      () => Object.values(balance()).every(value => value === 0 || Array.isArray(value)),
+      () => Object.values(this.memory.balance()).every(value => value === 0 || Array.isArray(value)),
       'rest',
       5_000,
     ).catch(() => {})
-    expect(balance()).toEqual(AT_REST)
+    expect(this.memory.balance()).toEqual(AT_REST)
   }
 
   /** Closes everything, and checks that nothing stays behind. */

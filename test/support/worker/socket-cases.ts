@@ -11,10 +11,11 @@ import { bindings } from '../../../src/net/raw-handle.ts'
 import { OWNED_CHUNK_BYTES, Socket, type SocketOwner } from '../../../src/worker/io/socket.ts'
 import { Turn } from '../../../src/worker/io/turn.ts'
 import { SLAB_BYTES } from '../../../src/worker/memory/slab.ts'
+import { WorkerMemory } from '../../../src/worker/memory/worker-memory.ts'
 import { freePort } from '../processes/ports.ts'
 import { Random, runSeed } from '../random.ts'
 import { waitUntil } from '../wait.ts'
-import { balance, resetLedger } from './lending-ledger.ts'
+import { WatchedMemory } from './watched-memory.ts'
 
 export type Transport = 'raw' | 'stream'
 
@@ -54,9 +55,12 @@ class Owner implements SocketOwner {
 let server: Server
 let peers: { socket: Peer; received: Buffer[]; bytes: number; ended: boolean; error: string }[]
 let sockets: Socket[]
+let memory: WorkerMemory
+let watched: WatchedMemory
 
 beforeEach(async () => {
-  resetLedger()
+  memory = new WorkerMemory()
+  watched = new WatchedMemory(memory)
   peers = []
   sockets = []
   server = createServer({ allowHalfOpen: true }, socket => {
@@ -80,8 +84,8 @@ afterEach(async () => {
   for (const socket of sockets) socket.close()
   for (const peer of peers) peer.socket.destroy()
   await new Promise(resolve => server.close(resolve))
-  await waitUntil(() => balance().slabs === 0, 'slabs to be given back').catch(() => {})
-  expect(balance()).toMatchObject({ slabs: 0, faults: [] })
+  await waitUntil(() => watched.balance().slabs === 0, 'slabs to be given back').catch(() => {})
+  expect(watched.balance()).toMatchObject({ slabs: 0, faults: [] })
 })
 
 function port(): number {
@@ -96,7 +100,7 @@ interface Pair {
 
 function begin(address: string, at: number): { socket: Socket; owner: Owner; done: Promise<number> } {
   const owner = new Owner()
-  const socket = new Socket(new Turn())
+  const socket = new Socket(new Turn(memory))
   sockets.push(socket)
   const done = new Promise<number>((resolve, reject) => {
     const status = socket.connect(address, at, owner, resolve)
@@ -206,7 +210,7 @@ export function socketCases(transport: Transport): void {
 
     test('an accepted handle is taken over, with its peer’s address', async () => {
       const owner = new Owner()
-      const socket = new Socket(new Turn())
+      const socket = new Socket(new Turn(memory))
       sockets.push(socket)
       const listener = await openListener({
         address: '127.0.0.1',
@@ -235,7 +239,7 @@ export function socketCases(transport: Transport): void {
         [true, 0],
         [false, 3 * SLAB_BYTES],
       ] as const) {
-        const socket = new Socket(new Turn(), gathersLarge)
+        const socket = new Socket(new Turn(memory), gathersLarge)
         for (let i = 0; i < 7; i++) socket.append(request, 0, request.length)
         expect(socket.queuedBytes).toBe(queued)
         expect(socket.pendingBytes).toBe(7 * request.length)

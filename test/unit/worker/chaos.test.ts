@@ -5,25 +5,12 @@
 
 import type { Socket } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { afterEach, expect, test, vi } from 'vitest'
+import { afterEach, expect, test } from 'vitest'
 import { Random, runSeed } from '../../support/random.ts'
 import { decode, encode, printable, replyEnd } from '../../support/wire/resp.ts'
 import type { Wire } from '../../support/wire/wire.ts'
 import { Harness } from '../../support/worker/harness.ts'
 import { bulk } from '../../support/worker/scripted-server.ts'
-
-vi.mock('../../../src/worker/request/message.ts', async real =>
-  (await import('../../support/worker/lending-ledger.ts')).countMessages(await real()),
-)
-vi.mock('../../../src/worker/memory/slab.ts', async real =>
-  (await import('../../support/worker/lending-ledger.ts')).countSlabs(await real()),
-)
-vi.mock('../../../src/worker/memory/reply-arena.ts', async real =>
-  (await import('../../support/worker/lending-ledger.ts')).countHolds(await real()),
-)
-vi.mock('../../../src/worker/memory/tail.ts', async real =>
-  (await import('../../support/worker/lending-ledger.ts')).countTails(await real()),
-)
 
 const CLIENTS = 24
 const SESSIONS = 25

@@ -1,24 +1,9 @@
-import { afterEach, expect, test, vi } from 'vitest'
+import { afterEach, expect, test } from 'vitest'
 import { ProcessStat } from '../../../src/shared/stat-fields.ts'
-import { lentBytes } from '../../../src/worker/memory/lent-memory.ts'
-import { giveSlab, takeSlab } from '../../../src/worker/memory/slab.ts'
 import { waitUntil } from '../../support/wait.ts'
 import { encode } from '../../support/wire/resp.ts'
 import { Harness, type HarnessOptions } from '../../support/worker/harness.ts'
 import { bulk, silent } from '../../support/worker/scripted-server.ts'
-
-vi.mock('../../../src/worker/request/message.ts', async real =>
-  (await import('../../support/worker/lending-ledger.ts')).countMessages(await real()),
-)
-vi.mock('../../../src/worker/memory/slab.ts', async real =>
-  (await import('../../support/worker/lending-ledger.ts')).countSlabs(await real()),
-)
-vi.mock('../../../src/worker/memory/reply-arena.ts', async real =>
-  (await import('../../support/worker/lending-ledger.ts')).countHolds(await real()),
-)
-vi.mock('../../../src/worker/memory/tail.ts', async real =>
-  (await import('../../support/worker/lending-ledger.ts')).countTails(await real()),
-)
 
 const MIB = 1_048_576
 const LIMIT_BYTES = 8 * MIB
@@ -33,6 +18,11 @@ async function start(options: HarnessOptions = {}): Promise<void> {
 }
 
 afterEach(() => harness.stop())
+
+function lentBytes(): number {
+  const { messages, turn } = harness.context
+  return turn.memory.lent.totalBytes + messages.outstandingBytes
+}
 
 function repeat(count: number, bytes: Buffer): Buffer {
   return Buffer.concat(Array.from({ length: count }, () => bytes))
@@ -144,11 +134,12 @@ test('when a burst is over, the kept buffers are given up', async () => {
   for (const wire of wires) wire.socket.resume()
   for (const wire of wires) await wire.redisReplies(200)
   await waitUntil(() => lentBytes() < MIB, 'all replies to be written')
-  const slab = takeSlab()
-  giveSlab(slab)
+  const pool = harness.context.turn.memory.slabs
+  const slab = pool.acquire()
+  pool.release(slab)
   for (const ms of [1_000, 2_000, 3_000]) tick(ms)
   // The slab that was given last comes first, and the sixteen that stay are the oldest.
-  const slabs = Array.from({ length: 16 }, takeSlab)
+  const slabs = Array.from({ length: 16 }, () => pool.acquire())
   expect(slabs).not.toContain(slab)
-  for (const each of slabs) giveSlab(each)
+  for (const each of slabs) pool.release(each)
 })

@@ -1,24 +1,11 @@
 /** `max_message_bytes`: what is larger is met wherever it comes from and in whatever pieces, costs nobody anything, and hits nobody else. */
 
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import { waitUntil } from '../../support/wait.ts'
 import { encode } from '../../support/wire/resp.ts'
 import type { Wire } from '../../support/wire/wire.ts'
 import { Harness, type HarnessOptions } from '../../support/worker/harness.ts'
 import { bulk, silent } from '../../support/worker/scripted-server.ts'
-
-vi.mock('../../../src/worker/request/message.ts', async real =>
-  (await import('../../support/worker/lending-ledger.ts')).countMessages(await real()),
-)
-vi.mock('../../../src/worker/memory/slab.ts', async real =>
-  (await import('../../support/worker/lending-ledger.ts')).countSlabs(await real()),
-)
-vi.mock('../../../src/worker/memory/reply-arena.ts', async real =>
-  (await import('../../support/worker/lending-ledger.ts')).countHolds(await real()),
-)
-vi.mock('../../../src/worker/memory/tail.ts', async real =>
-  (await import('../../support/worker/lending-ledger.ts')).countTails(await real()),
-)
 
 const LIMIT = 10_000
 const REFUSED = '-ERR reply is larger than max_message_bytes\r\n'

@@ -6,7 +6,6 @@
 import { CR, encodeText, findByte, MINUS } from '../../../bytes/ascii.ts'
 import { errorLine } from '../../../protocol/redis/replies.ts'
 import { valueEnd } from '../../../protocol/redis/value-end.ts'
-import { holdBytes } from '../../memory/reply-arena.ts'
 import type { FailureCode } from '../../request/failure.ts'
 import type { Message } from '../../request/message.ts'
 import type { ReplyTarget } from '../../request/reply-target.ts'
@@ -48,7 +47,7 @@ export class ExecJoiner implements Joiner {
       this.#whole[part] = Uint8Array.prototype.slice.call(buf, start, end)
       return true
     }
-    fragment.keepReply(holdBytes(buf, start, end), end - start)
+    fragment.keepReply(buf, start, end)
     fragment.replyStart += lineEnd + 2 - start
     return true
   }
@@ -70,7 +69,7 @@ export class ExecJoiner implements Joiner {
   #writeNext(group: FragmentGroup, client: ReplyTarget, part: number): void {
     const fragment = group.fragments[part]
     const whole = this.#whole[part]
-    if (fragment.hold !== null) {
+    if (fragment.chunk !== null) {
       const from = fragment.replyStart
       fragment.replyStart = valueEnd(fragment.reply!, from, fragment.replyEnd)
       client.socket.append(fragment.reply!, from, fragment.replyStart)

@@ -5,19 +5,6 @@ import type { Wire } from '../../../support/wire/wire.ts'
 import { Harness, type HarnessOptions } from '../../../support/worker/harness.ts'
 import { answerWithKey, bulk, silent } from '../../../support/worker/scripted-server.ts'
 
-vi.mock('../../../../src/worker/request/message.ts', async real =>
-  (await import('../../../support/worker/lending-ledger.ts')).countMessages(await real()),
-)
-vi.mock('../../../../src/worker/memory/slab.ts', async real =>
-  (await import('../../../support/worker/lending-ledger.ts')).countSlabs(await real()),
-)
-vi.mock('../../../../src/worker/memory/reply-arena.ts', async real =>
-  (await import('../../../support/worker/lending-ledger.ts')).countHolds(await real()),
-)
-vi.mock('../../../../src/worker/memory/tail.ts', async real =>
-  (await import('../../../support/worker/lending-ledger.ts')).countTails(await real()),
-)
-
 /** The kernel takes so much less of each write of a body than it is given, when the test says so. */
 let withheldBytes = 0
 

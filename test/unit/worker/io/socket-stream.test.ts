@@ -7,8 +7,4 @@ vi.hoisted(() => {
   process.env.PISTACHIO_SOCKETS = 'stream'
 })
 
-vi.mock('../../../../src/worker/memory/slab.ts', async real =>
-  (await import('../../../support/worker/lending-ledger.ts')).countSlabs(await real()),
-)
-
 socketCases('stream')

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import type { Socket } from '../../../../src/worker/io/socket.ts'
 import { Turn } from '../../../../src/worker/io/turn.ts'
+import { WorkerMemory } from '../../../../src/worker/memory/worker-memory.ts'
 
 interface Scene {
   readonly turn: Turn
@@ -11,7 +12,7 @@ interface Scene {
 }
 
 function scene(): Scene {
-  const turn = new Turn()
+  const turn = new Turn(new WorkerMemory())
   const events: string[] = []
   turn.hooks = {
     begin: () => void events.push('begin'),

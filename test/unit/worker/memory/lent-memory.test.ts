@@ -2,12 +2,16 @@
 
 import { describe, expect, test } from 'vitest'
 import { copyBytes, withWords } from '../../../../src/bytes/word-buffer.ts'
-import { lentBytes } from '../../../../src/worker/memory/lent-memory.ts'
-import { type HoldChunk, holdBytes, holdOwned, releaseHold } from '../../../../src/worker/memory/reply-arena.ts'
-import { BLOCK_BYTES, giveSlab, SLAB_BYTES, takeSlab } from '../../../../src/worker/memory/slab.ts'
-import { Tail } from '../../../../src/worker/memory/tail.ts'
-import { giveMessage, Message, MessageKind, takeMessage } from '../../../../src/worker/request/message.ts'
+import type { ArenaChunk } from '../../../../src/worker/memory/reply-arena.ts'
+import { BLOCK_BYTES, SLAB_BYTES } from '../../../../src/worker/memory/slab.ts'
+import type { Tail } from '../../../../src/worker/memory/tail.ts'
+import { WorkerMemory } from '../../../../src/worker/memory/worker-memory.ts'
+import { Message, MessageKind, MessagePool } from '../../../../src/worker/request/message.ts'
 import { Random, runSeed } from '../../../support/random.ts'
+
+const memory = new WorkerMemory()
+const { slabs, arena, tails } = memory
+const messages = new MessagePool(memory)
 
 describe('Tail', () => {
   function contents(tail: Tail): Buffer {
@@ -17,7 +21,7 @@ describe('Tail', () => {
   test('gathers pieces of any size', () => {
     const random = new Random(runSeed())
     for (let round = 0; round < 200; round++) {
-      const tail = Tail.take()
+      const tail = tails.acquire()
       const pieces: Buffer[] = []
       for (let i = random.between(1, 20); i > 0; i--) {
         const piece = random.bytes(random.pick([0, 1, 31, 32, 33, 500, 5000, 70_000]))
@@ -26,36 +30,36 @@ describe('Tail', () => {
         pieces.push(piece)
       }
       expect(contents(tail).equals(Buffer.concat(pieces))).toBe(true)
-      tail.give()
+      tail.release()
     }
   })
 
   test('takes no more than the message needs', () => {
-    const tail = Tail.take()
+    const tail = tails.acquire()
     const bytes = Buffer.from('0123456789')
     expect(tail.fill(bytes, 0, 4, 7)).toBe(4)
     expect(tail.fill(bytes, 4, 10, 7)).toBe(3)
     expect(contents(tail).toString()).toBe('0123456')
-    tail.give()
+    tail.release()
   })
 
   test('a need that is met already, or unknown, does not hold it back', () => {
-    const tail = Tail.take()
+    const tail = tails.acquire()
     const bytes = Buffer.from('0123456789')
     tail.fill(bytes, 0, 5, 0)
     expect(tail.fill(bytes, 5, 10, 5)).toBe(5)
     expect(contents(tail).toString()).toBe('0123456789')
-    tail.give()
+    tail.release()
   })
 
   test('takes room for the whole message at once, where that is known and not large', () => {
-    const tail = new Tail()
+    const tail = tails.acquire()
     tail.fill(Buffer.alloc(1000), 0, 1000, 100_000)
     expect(tail.buf.length).toBe(100_000)
   })
 
   test('a promise of half a gigabyte costs its sender as much as it costs us', () => {
-    const tail = new Tail()
+    const tail = tails.acquire()
     const promise = 536_870_912
     const piece = Buffer.alloc(65_536)
     tail.fill(piece, 0, 1000, promise)
@@ -64,11 +68,11 @@ describe('Tail', () => {
       tail.fill(piece, 0, piece.length, promise)
       expect(tail.buf.length).toBeLessThanOrEqual(Math.max(1_048_576, tail.length * 2))
     }
-    tail.give()
+    tail.release()
   })
 
   test('grows a few times only, and to less than twice the message', () => {
-    const tail = new Tail()
+    const tail = tails.acquire()
     const need = 20_000_000
     const piece = Buffer.alloc(65_536)
     const sizes = new Set<number>()
@@ -83,7 +87,7 @@ describe('Tail', () => {
   })
 
   test('grows as rarely for a list, of which only the end of the next value is known', () => {
-    const tail = new Tail()
+    const tail = tails.acquire()
     const piece = Buffer.alloc(65_536)
     const sizes = new Set<number>()
     for (let need = 30_000; need < 20_000_000; need += 30_000) {
@@ -94,119 +98,120 @@ describe('Tail', () => {
   })
 
   test('skip drops from the front', () => {
-    const tail = Tail.take()
+    const tail = tails.acquire()
     tail.fill(Buffer.from('0123456789'), 0, 10, 0)
     tail.skip(4)
     expect(contents(tail).toString()).toBe('456789')
     tail.skip(6)
     expect(tail.length).toBe(0)
-    tail.give()
+    tail.release()
   })
 
-  test('giveBuffer hands the bytes over: nothing changes them afterwards', () => {
-    const tail = Tail.take()
+  test('detachBuffer hands the bytes over: nothing changes them afterwards', () => {
+    const tail = tails.acquire()
     tail.fill(Buffer.from('hello'), 0, 5, 0)
-    const buf = tail.giveBuffer()
+    const buf = tail.detachBuffer()
     expect(tail.length).toBe(0)
     tail.fill(Buffer.from('other'), 0, 5, 0)
-    tail.give()
-    Tail.take().fill(Buffer.from('third'), 0, 5, 0)
+    tail.release()
+    tails.acquire().fill(Buffer.from('third'), 0, 5, 0)
     expect(buf.subarray(0, 5).toString()).toBe('hello')
   })
 
   test('a tail that comes back is empty; a large one does not come back', () => {
-    const small = Tail.take()
+    const small = tails.acquire()
     small.fill(Buffer.from('hello'), 0, 5, 0)
-    small.give()
-    expect(Tail.take()).toBe(small)
+    small.release()
+    expect(tails.acquire()).toBe(small)
     expect(small.length).toBe(0)
-    const large = Tail.take()
+    const large = tails.acquire()
     large.fill(Buffer.alloc(100_000), 0, 100_000, 0)
-    large.give()
-    expect(Tail.take()).not.toBe(large)
+    large.release()
+    expect(tails.acquire()).not.toBe(large)
   })
 })
 
-describe('held replies', () => {
-  function read(chunk: HoldChunk, bytes: number): Buffer {
+describe('kept replies', () => {
+  function read(chunk: ArenaChunk, bytes: number): Buffer {
     return chunk.buf.subarray(chunk.used - bytes, chunk.used)
   }
 
   test('small ones share a chunk, large ones have their own', () => {
     const small = Buffer.from('small')
-    const first = holdBytes(small, 0, 5)
-    const second = holdBytes(small, 1, 5)
+    const first = arena.keep(small, 0, 5)
+    const second = arena.keep(small, 1, 5)
     expect(second).toBe(first)
     expect(read(second, 4).toString()).toBe('mall')
     const large = Buffer.alloc(20_000, 'x')
-    const own = holdBytes(large, 0, large.length)
+    const own = arena.keep(large, 0, large.length)
     expect([own.single, own.used, own.buf.length]).toEqual([true, 20_000, 20_000])
-    for (const chunk of [first, second, own]) releaseHold(chunk)
+    for (const chunk of [first, second, own]) arena.release(chunk)
   })
 
-  test('what is held is not overwritten, in whatever order it is released', () => {
+  test('what is kept is not overwritten, in whatever order it is released', () => {
     const random = new Random(runSeed())
-    const held: { chunk: HoldChunk; at: number; bytes: Buffer }[] = []
+    const held: { chunk: ArenaChunk; at: number; bytes: Buffer }[] = []
     for (let i = 0; i < 10_000; i++) {
       if (held.length > 0 && random.chance(held.length > 400 ? 0.6 : 0.45)) {
         const [{ chunk, at, bytes }] = held.splice(random.below(held.length), 1) as [(typeof held)[number]]
         if (!chunk.buf.subarray(at, at + bytes.length).equals(bytes)) expect.fail(`reply ${i} was overwritten`)
-        releaseHold(chunk)
+        arena.release(chunk)
       } else {
         const bytes = Buffer.alloc(random.pick([0, 1, 40, 1000, 16_384, 16_385]), `${i} `)
-        const chunk = holdBytes(bytes, 0, bytes.length)
+        const chunk = arena.keep(bytes, 0, bytes.length)
         held.push({ chunk, at: chunk.used - bytes.length, bytes })
       }
     }
-    for (const { chunk } of held) releaseHold(chunk)
+    for (const { chunk } of held) arena.release(chunk)
   })
 
   test('a chunk whose last reply has gone is filled from the front again', () => {
     const bytes = Buffer.alloc(16_000, 'x')
-    const chunks = Array.from({ length: 20 }, () => holdBytes(bytes, 0, bytes.length))
+    const chunks = Array.from({ length: 20 }, () => arena.keep(bytes, 0, bytes.length))
     const used = new Set(chunks)
-    for (const chunk of chunks) releaseHold(chunk)
-    const again = Array.from({ length: 20 }, () => holdBytes(bytes, 0, bytes.length))
+    for (const chunk of chunks) arena.release(chunk)
+    const again = Array.from({ length: 20 }, () => arena.keep(bytes, 0, bytes.length))
     for (const chunk of again) expect(used.has(chunk)).toBe(true)
-    for (const chunk of again) releaseHold(chunk)
+    for (const chunk of again) arena.release(chunk)
   })
 
   test('a buffer that is handed over is kept as it is', () => {
     const buf = withWords(Buffer.from('hello world'))
-    const chunk = holdOwned(buf, 5)
-    expect([chunk.buf, chunk.used, chunk.single, chunk.refs]).toEqual([buf, 5, true, 1])
-    releaseHold(chunk)
-    expect(holdBytes(Buffer.from('x'), 0, 1)).not.toBe(chunk)
+    const chunk = arena.keepOwned(buf, 5)
+    expect([chunk.buf, chunk.used, chunk.single, chunk.references]).toEqual([buf, 5, true, 1])
+    arena.release(chunk)
+    expect(arena.keep(Buffer.from('x'), 0, 1)).not.toBe(chunk)
   })
 })
 
 describe('slabs', () => {
-  test('one that comes back is lent again', () => {
-    const slab = takeSlab()
+  test('one that comes back is lent again, and comes back once', () => {
+    const slab = slabs.acquire()
     expect(slab.length).toBe(SLAB_BYTES)
-    giveSlab(slab)
-    expect(takeSlab()).toBe(slab)
+    slabs.release(slab)
+    expect(() => slabs.release(slab)).toThrow('released once')
+    expect(slabs.acquire()).toBe(slab)
   })
 
   test('a burst is not kept for ever', () => {
-    const burst = new Set(Array.from({ length: 1000 }, takeSlab))
-    for (const slab of burst) giveSlab(slab)
+    const burst = new Set(Array.from({ length: 1000 }, () => slabs.acquire()))
+    for (const slab of burst) slabs.release(slab)
     let kept = 0
-    for (let i = 0; i < 1000; i++) if (burst.has(takeSlab())) kept++
+    for (let i = 0; i < 1000; i++) if (burst.has(slabs.acquire())) kept++
     expect(kept).toBe(256)
   })
 
   test('a large one is lent while there are any, and comes back to its own kind', () => {
-    const large = Array.from({ length: 32 }, () => takeSlab(true))
+    const large = Array.from({ length: 32 }, () => slabs.acquireLarge())
     for (const slab of large) expect(slab.length).toBe(BLOCK_BYTES)
-    const usual = takeSlab(true)
+    const usual = slabs.acquireLarge()
     expect(usual.length).toBe(SLAB_BYTES)
-    const before = lentBytes()
-    for (const slab of large) giveSlab(slab)
-    expect(before - lentBytes()).toBe(32 * BLOCK_BYTES)
-    giveSlab(usual)
-    expect(takeSlab()).toBe(usual)
-    expect(large).toContain(takeSlab(true))
+    const before = memory.lent.totalBytes
+    for (const slab of large) slabs.release(slab)
+    expect(before - memory.lent.totalBytes).toBe(32 * BLOCK_BYTES)
+    slabs.release(usual)
+    expect(slabs.acquire()).toBe(usual)
+    expect(large).toContain(slabs.acquireLarge())
   })
 
   test('copyBytes copies from any array of bytes, whatever the length', () => {
@@ -226,21 +231,21 @@ describe('slabs', () => {
 
 describe('messages', () => {
   test('one that comes back is clean when it is lent again', () => {
-    const message = takeMessage(null, MessageKind.forward)
-    const chunk = holdBytes(Buffer.from('reply'), 0, 5)
-    message.keepReply(chunk, 5)
-    const refs = chunk.refs
+    const message = messages.acquire(null, MessageKind.forward)
+    message.keepReply(Buffer.from('reply'), 0, 5)
+    const chunk = message.chunk!
+    const refs = chunk.references
     message.done = true
     message.expired = true
     message.silent = true
     message.deadlineMs = 5
     message.tag = 7
     message.next = message
-    giveMessage(message)
-    expect(chunk.refs).toBe(refs - 1)
-    const again = takeMessage(null, MessageKind.local)
+    message.release()
+    expect(chunk.references).toBe(refs - 1)
+    const again = messages.acquire(null, MessageKind.local)
     expect(again).toBe(message)
-    const fresh = new Message()
+    const fresh = new Message(messages)
     const fields = [
       'next',
       'serverNext',
@@ -251,7 +256,7 @@ describe('messages', () => {
       'silent',
       'deadlineMs',
       'reply',
-      'hold',
+      'chunk',
       'group',
       'tag',
     ] as const
@@ -260,16 +265,16 @@ describe('messages', () => {
   })
 
   test('keeps the place of a reply in a shared chunk', () => {
-    const first = takeMessage(null, MessageKind.forward)
-    const second = takeMessage(null, MessageKind.forward)
-    first.keepReply(holdBytes(Buffer.from('first'), 0, 5), 5)
-    second.keepReply(holdBytes(Buffer.from('second'), 0, 6), 6)
+    const first = messages.acquire(null, MessageKind.forward)
+    const second = messages.acquire(null, MessageKind.forward)
+    first.keepReply(Buffer.from('first'), 0, 5)
+    second.keepReply(Buffer.from('second'), 0, 6)
     for (const [message, text] of [
       [first, 'first'],
       [second, 'second'],
     ] as const) {
       expect(Buffer.from(message.reply!.subarray(message.replyStart, message.replyEnd)).toString()).toBe(text)
-      giveMessage(message)
+      message.release()
     }
   })
 })

@@ -1,25 +1,12 @@
 /** MGET whose values are too large to be gathered: they go out in the order of the keys while they arrive. */
 
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import { Random, runSeed } from '../../../support/random.ts'
 import { waitUntil } from '../../../support/wait.ts'
 import { encode } from '../../../support/wire/resp.ts'
 import type { Wire } from '../../../support/wire/wire.ts'
 import { Harness, type HarnessOptions } from '../../../support/worker/harness.ts'
 import { bulk, silent } from '../../../support/worker/scripted-server.ts'
-
-vi.mock('../../../../src/worker/request/message.ts', async real =>
-  (await import('../../../support/worker/lending-ledger.ts')).countMessages(await real()),
-)
-vi.mock('../../../../src/worker/memory/slab.ts', async real =>
-  (await import('../../../support/worker/lending-ledger.ts')).countSlabs(await real()),
-)
-vi.mock('../../../../src/worker/memory/reply-arena.ts', async real =>
-  (await import('../../../support/worker/lending-ledger.ts')).countHolds(await real()),
-)
-vi.mock('../../../../src/worker/memory/tail.ts', async real =>
-  (await import('../../../support/worker/lending-ledger.ts')).countTails(await real()),
-)
 
 const MIB = 1_048_576
 const seed = runSeed()

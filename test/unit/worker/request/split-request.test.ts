@@ -1,27 +1,15 @@
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
+import { WorkerMemory } from '../../../../src/worker/memory/worker-memory.ts'
 import { Failure } from '../../../../src/worker/request/failure.ts'
-import { MessageKind, takeMessage } from '../../../../src/worker/request/message.ts'
+import { MessageKind, MessagePool } from '../../../../src/worker/request/message.ts'
 import { FragmentGroup, KeySplit, NO_FAILURE } from '../../../../src/worker/request/split-request.ts'
 import { Random, runSeed } from '../../../support/random.ts'
 import { waitUntil } from '../../../support/wait.ts'
 import { encode } from '../../../support/wire/resp.ts'
 import type { Wire } from '../../../support/wire/wire.ts'
 import { Harness, type HarnessOptions } from '../../../support/worker/harness.ts'
-import { AT_REST, balance, resetLedger } from '../../../support/worker/lending-ledger.ts'
 import { answerWithKey, bulk, silent } from '../../../support/worker/scripted-server.ts'
-
-vi.mock('../../../../src/worker/request/message.ts', async real =>
-  (await import('../../../support/worker/lending-ledger.ts')).countMessages(await real()),
-)
-vi.mock('../../../../src/worker/memory/slab.ts', async real =>
-  (await import('../../../support/worker/lending-ledger.ts')).countSlabs(await real()),
-)
-vi.mock('../../../../src/worker/memory/reply-arena.ts', async real =>
-  (await import('../../../support/worker/lending-ledger.ts')).countHolds(await real()),
-)
-vi.mock('../../../../src/worker/memory/tail.ts', async real =>
-  (await import('../../../support/worker/lending-ledger.ts')).countTails(await real()),
-)
+import { AT_REST, WatchedMemory } from '../../../support/worker/watched-memory.ts'
 
 function listOf(split: KeySplit, server: number): number[] {
   const keys: number[] = []
@@ -63,6 +51,7 @@ describe('KeySplit', () => {
 })
 
 describe('FragmentGroup', () => {
+  const messages = new MessagePool(new WorkerMemory())
   const joiner = { partial: false, closesWhenStrict: false, accept: () => true, write: () => {} }
 
   test.each([
@@ -72,7 +61,7 @@ describe('FragmentGroup', () => {
     ['an unknown one gives way', [Failure.closed, Failure.timedOut, Failure.reset], Failure.timedOut],
     ['unknown only', [Failure.closed, Failure.closed], Failure.closed],
   ])('failures: %s', (_, failures, decides) => {
-    const group = new FragmentGroup(joiner, takeMessage(null, MessageKind.parent), new Uint16Array(0), 0)
+    const group = new FragmentGroup(joiner, messages.acquire(null, MessageKind.parent), new Uint16Array(0), 0)
     for (const failure of failures) group.fail(failure)
     expect(group.failure).toBe(decides)
     expect(group.failed).toBe(failures.length > 0)
@@ -80,10 +69,11 @@ describe('FragmentGroup', () => {
   })
 
   test('gives back fragments that no connection has; the others are free to go when their reply comes', () => {
-    resetLedger()
-    const parent = takeMessage(null, MessageKind.parent)
+    const watched = new WatchedMemory(messages.memory)
+    const before = messages.outstanding
+    const parent = messages.acquire(null, MessageKind.parent)
     const group = new FragmentGroup(joiner, parent, new Uint16Array(0), 0)
-    const fragments = [0, 1, 2].map(() => takeMessage(null, MessageKind.fragment))
+    const fragments = [0, 1, 2].map(() => messages.acquire(null, MessageKind.fragment))
     for (const fragment of fragments) {
       fragment.group = group
       group.fragments.push(fragment)
@@ -91,9 +81,9 @@ describe('FragmentGroup', () => {
     fragments[1]!.queued = true
     group.release()
     group.release()
-    expect(balance().messages).toBe(2)
+    expect(messages.outstanding - before).toBe(2)
     expect(fragments[1]!.group).toBe(null)
-    expect(balance().faults).toEqual([])
+    expect(watched.balance().faults).toEqual([])
   })
 })
 
@@ -243,10 +233,10 @@ describe('requests over several servers', () => {
     await waitUntil(() => harness.clients.members.size === 0, 'the client to be gone')
     harness.servers[0]!.peer.send('*1\r\n$-1\r\n:1\r\n')
     harness.servers[2]!.peer.socket.resetAndDestroy()
-    await waitUntil(() => balance().messages === 4, 'MGET and its fragments to be settled')
+    await waitUntil(() => harness.memory.balance().messages === 4, 'MGET and its fragments to be settled')
     harness.servers[1]!.peer.send(':1\r\n')
     await harness.expectAtRest()
-    expect(balance()).toEqual(AT_REST)
+    expect(harness.memory.balance()).toEqual(AT_REST)
   })
 
   test('all servers of a request refuse it at once', async () => {

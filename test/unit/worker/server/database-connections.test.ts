@@ -1,19 +1,12 @@
 /** Connections in databases other than 0: opened when needed, bounded, closed when idle, and never in another database than their clients. */
 
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import { DATABASE_IDLE_MS, MAX_DATABASE_CONNECTIONS } from '../../../../src/worker/server/database-connections.ts'
 import { waitUntil } from '../../../support/wait.ts'
 import { encode } from '../../../support/wire/resp.ts'
 import type { Wire } from '../../../support/wire/wire.ts'
 import { Harness, type HarnessOptions } from '../../../support/worker/harness.ts'
 import { type Answer, silent } from '../../../support/worker/scripted-server.ts'
-
-vi.mock('../../../../src/worker/request/message.ts', async real =>
-  (await import('../../../support/worker/lending-ledger.ts')).countMessages(await real()),
-)
-vi.mock('../../../../src/worker/memory/slab.ts', async real =>
-  (await import('../../../support/worker/lending-ledger.ts')).countSlabs(await real()),
-)
 
 const answerKey: Answer = request => `$${request[1]!.length}\r\n${request[1]}\r\n`
 

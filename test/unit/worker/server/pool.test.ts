@@ -1,6 +1,6 @@
 /** What a reload means to a worker: pools, servers, connections, statistics. */
 
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import type { PoolConfig } from '../../../../src/shared/config.ts'
 import { WorkerSlot } from '../../../../src/shared/memory-layout.ts'
 import { ProcessStat } from '../../../../src/shared/stat-fields.ts'
@@ -12,19 +12,6 @@ import { encode } from '../../../support/wire/resp.ts'
 import type { Wire } from '../../../support/wire/wire.ts'
 import { Harness, type HarnessOptions } from '../../../support/worker/harness.ts'
 import { answerWithKey, bulk, ScriptedServer, silent } from '../../../support/worker/scripted-server.ts'
-
-vi.mock('../../../../src/worker/request/message.ts', async real =>
-  (await import('../../../support/worker/lending-ledger.ts')).countMessages(await real()),
-)
-vi.mock('../../../../src/worker/memory/slab.ts', async real =>
-  (await import('../../../support/worker/lending-ledger.ts')).countSlabs(await real()),
-)
-vi.mock('../../../../src/worker/memory/reply-arena.ts', async real =>
-  (await import('../../../support/worker/lending-ledger.ts')).countHolds(await real()),
-)
-vi.mock('../../../../src/worker/memory/tail.ts', async real =>
-  (await import('../../../support/worker/lending-ledger.ts')).countTails(await real()),
-)
 
 const QUEUE_GAUGES = ['in_queue', 'in_queue_bytes', 'out_queue', 'out_queue_bytes', 'server_connections'] as const
 

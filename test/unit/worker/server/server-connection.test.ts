@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import { FAILURE_TEXTS, Failure } from '../../../../src/worker/request/failure.ts'
 import { GRACE_MS, SLOW_PATIENCE_MS } from '../../../../src/worker/server/server-connection.ts'
 import { waitUntil } from '../../../support/wait.ts'
@@ -6,19 +6,6 @@ import { encode } from '../../../support/wire/resp.ts'
 import type { Wire } from '../../../support/wire/wire.ts'
 import { Harness, type HarnessOptions } from '../../../support/worker/harness.ts'
 import { answerWithKey, bulk, silent } from '../../../support/worker/scripted-server.ts'
-
-vi.mock('../../../../src/worker/request/message.ts', async real =>
-  (await import('../../../support/worker/lending-ledger.ts')).countMessages(await real()),
-)
-vi.mock('../../../../src/worker/memory/slab.ts', async real =>
-  (await import('../../../support/worker/lending-ledger.ts')).countSlabs(await real()),
-)
-vi.mock('../../../../src/worker/memory/reply-arena.ts', async real =>
-  (await import('../../../support/worker/lending-ledger.ts')).countHolds(await real()),
-)
-vi.mock('../../../../src/worker/memory/tail.ts', async real =>
-  (await import('../../../support/worker/lending-ledger.ts')).countTails(await real()),
-)
 
 const TIMEOUT_MS = 50_000
 

@@ -3,10 +3,11 @@
 import type { LimitedLog } from '../../log/limited-log.ts'
 import type { Logger } from '../../log/log.ts'
 import type { FromWorker } from '../../shared/messages.ts'
-import type { PollBarrier } from './poll-barrier.ts'
-import type { Questions } from './questions.ts'
-import type { Timer } from './timer.ts'
-import type { Turn } from './turn.ts'
+import type { PollBarrier } from '../io/poll-barrier.ts'
+import type { Questions } from '../io/questions.ts'
+import type { Timer } from '../io/timer.ts'
+import type { Turn } from '../io/turn.ts'
+import type { MessagePool } from './message.ts'
 
 /** Has input that waits. */
 export interface Resumable {
@@ -21,6 +22,8 @@ export interface Publishable {
 export interface WorkerScope {
   readonly turn: Turn
   readonly timer: Timer
+  /** The records of requests in flight. */
+  readonly messages: MessagePool
   /** Whether other workers have read what had come. */
   readonly barrier: PollBarrier
   readonly workerIndex: number
