@@ -42,3 +42,18 @@ export function missingFiles(file: SourceFile, paths: readonly string[]): string
     .filter(name => !paths.some(path => path === name || path.endsWith(`/${name}`)))
     .map(name => `${file.path} names ${name}`)
 }
+
+/**
+ * @param files every source file.
+ * @returns `path.ts:name` in the page whose file does not exist or does not declare the name: no function, method, class or constant.
+ */
+export function missingFunctions(page: SourceFile, files: readonly SourceFile[]): string[] {
+  const named = [...page.text.matchAll(/(?<![\w@./*-])((?:[\w-]+\/)*[\w-]+\.ts):([A-Za-z_]\w*)/g)]
+  return named
+    .filter(([, path, name]) => {
+      const method = `^  (\\w+ )*#?${name}[(<].*(\\{|\\()$`
+      const declared = new RegExp(`^(export )?(async )?(function|class|const|interface) ${name}\\b|${method}`, 'm')
+      return !files.some(file => (file.path === path || file.path.endsWith(`/${path}`)) && declared.test(file.text))
+    })
+    .map(([step]) => `${page.path} names ${step}`)
+}

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { roomTable } from '../../scripts/layers.ts'
 import { deadExports, unusedPackages } from './exports.ts'
 import { EXCEPTIONS, importsAgainstLayers, LAYERS, largestCircles, layerOf, rowsOutOfOrder } from './layers.ts'
-import { bannedIn, missingFiles } from './prose.ts'
+import { bannedIn, missingFiles, missingFunctions } from './prose.ts'
 import { LARGEST_CLASS_LINES, LARGEST_FILE_LINES, tooLarge } from './sizes.ts'
 import { functionSizes, importsOf, mentionsOf, ROOT, type SourceFile, sourceFiles } from './source-tree.ts'
 
@@ -172,6 +172,13 @@ describe('packages and pages', () => {
     expect([...source, ...pages].flatMap(file => missingFiles(file, paths))).toEqual([])
   })
 
+  test('every function that a page names exists', () => {
+    const pages = sourceFiles(['docs'], ['.md']).filter(page => !page.path.startsWith('docs/decisions/'))
+    expect(pages.flatMap(page => missingFunctions(page, all))).toEqual([])
+    const path = pages.find(page => page.path === 'docs/request-path.md')!
+    expect(path.text.match(/\.ts:\w/g)!.length).toBeGreaterThan(40)
+  })
+
   test('every decision is in the index', () => {
     const index = readFileSync(`${ROOT}/docs/decisions/README.md`, 'utf8')
     const names = sourceFiles(['docs/decisions'], ['.md']).map(file => file.path.split('/').at(-1)!)
@@ -254,5 +261,13 @@ describe('the checks themselves', () => {
     const file = at('src/a.ts', text)
     expect(bannedIn(file)).toEqual(['src/a.ts:1: whoever', 'src/a.ts:2: anew', 'src/a.ts:4: So long'])
     expect(missingFiles(file, ['src/a.ts'])).toEqual(['src/a.ts names b.ts'])
+  })
+
+  test('find a function that does not exist', () => {
+    const files = [
+      at('src/io/a.ts', 'export function b(): void {}\nclass D {\n  private async e(): void {\n    f()\n  }\n}\n'),
+    ]
+    const page = at('docs/a.md', '`io/a.ts:b` ─▶ a.ts:e, a.ts:f `a.ts:D` b.ts:b')
+    expect(missingFunctions(page, files)).toEqual(['docs/a.md names a.ts:f', 'docs/a.md names b.ts:b'])
   })
 })
