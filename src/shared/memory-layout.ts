@@ -68,7 +68,7 @@ export const HealthTime = { retryAtMs: 0, ejectedAtMs: 1, lostAtMs: 2, lossLogge
  */
 export const PoolHead = { epoch: 0, liveServers: 1, building: 2 } as const
 
-/** Int32 indexes into a worker's counters of one pool's subscriptions (`worker/redis/publish-order.ts`). They wrap. */
+/** Int32 indexes into a worker's counters of one pool's subscriptions (`worker/redis/pubsub/publish-order.ts`). They wrap. */
 export const Subscribes = { begun: 0, settled: 1 } as const
 
 /**

@@ -39,7 +39,7 @@ export interface WorkerData {
 export type LoadedKind = 'script' | 'function'
 
 /**
- * What a worker tells the others of a pool's scripts and functions (`worker/redis/script-registry.ts`). `loaded`: a text that servers have,
+ * What a worker tells the others of a pool's scripts and functions (`worker/redis/scripts/script-registry.ts`). `loaded`: a text that servers have,
  * but for those in `owedTo`. `paid`: a server that had missed it has it now. `dropped`: deleted or flushed; `name` null = all.
  */
 export type LoadNotice =

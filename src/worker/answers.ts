@@ -2,7 +2,7 @@
 
 import type { WorkerAnswer, WorkerQuestion } from '../shared/questions.ts'
 import type { Context } from './context.ts'
-import { answerForPool } from './redis/pool-questions.ts'
+import { answerForPool } from './redis/clients/pool-questions.ts'
 import { RedisProtocol } from './redis/redis-protocol.ts'
 
 /** Of a pool that is no longer configured, or never was a Redis pool, there is nothing to tell. */

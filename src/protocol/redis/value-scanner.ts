@@ -1,6 +1,6 @@
 /**
  * Finds the ends of the values in an MGET reply while it arrives: bulks and nulls, RESP2 and RESP3. Data plane; no I/O, no copies. Used by
- * `worker/redis/split.ts` where the reply is too large to be gathered.
+ * `worker/redis/split/split.ts` where the reply is too large to be gathered.
  *
  *     $5\r\n hello\r\n   $-1\r\n   _\r\n          `step` ends at the end of each value, or with the bytes
  */

@@ -18,11 +18,11 @@ import { Failure } from '../request/failure.ts'
 import { MessageKind } from '../request/message.ts'
 import { FragmentGroup, type Joiner } from '../request/split-request.ts'
 import type { ConnectionHolder, ServerConnection } from '../server/server-connection.ts'
-import { needsId, withId } from './connection-id.ts'
-import { multiKeyRequest, NO_SERVER, serverOfKeys } from './multikey.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
-import { type RedisSession, refuseConnection, sessionOf } from './session.ts'
-import { Internal, queueInternal, wireRequest } from './wire-request.ts'
+import { needsId, withId } from './servers/connection-id.ts'
+import { Internal, queueInternal, wireRequest } from './servers/wire-request.ts'
+import { type RedisSession, refuseConnection, sessionOf } from './session/session.ts'
+import { multiKeyRequest, NO_SERVER, serverOfKeys } from './split/multikey.ts'
 
 const NO_OWNERS = new Uint16Array(0)
 const PING = wireRequest('PING')

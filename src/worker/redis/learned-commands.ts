@@ -19,7 +19,7 @@ import { MessageKind } from '../request/message.ts'
 import type { Pool } from '../server/pool.ts'
 import type { Server } from '../server/server.ts'
 import type { ConnectionHolder, ServerConnection } from '../server/server-connection.ts'
-import { knownState, sessionStateOf } from './state.ts'
+import { knownState, sessionStateOf } from './session/state.ts'
 
 const COMMAND = Buffer.from('*1\r\n$7\r\nCOMMAND\r\n')
 const STAR = 42

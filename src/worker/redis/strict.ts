@@ -11,9 +11,9 @@ import { PoolStat } from '../../shared/stat-fields.ts'
 import type { Client } from '../client/client.ts'
 import { answerLocally } from '../request/delivery.ts'
 import { CloseReason } from '../request/reply-target.ts'
-import { authenticate } from './auth.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
-import { gatherJoiner, splitKeys, statusJoiner, sumJoiner } from './split.ts'
+import { authenticate } from './session/auth.ts'
+import { gatherJoiner, splitKeys, statusJoiner, sumJoiner } from './split/split.ts'
 import { logUnsupported } from './unsupported-log.ts'
 
 /** Whether nutcracker takes the command with so many arguments, its name not counted. */

@@ -11,7 +11,7 @@ import type { AnyServerGroup } from '../../client/any-server.ts'
 import type { Client } from '../../client/client.ts'
 import type { Message } from '../../request/message.ts'
 import type { FragmentGroup, Joiner } from '../../request/split-request.ts'
-import { cannotServe, refuseReply } from '../broadcast.ts'
+import { cannotServe, refuseReply } from '../split/broadcast.ts'
 
 const DOLLAR = 36
 const PLUS = 43

@@ -5,7 +5,7 @@ import type { ReplyWriter } from '../../../protocol/redis/reply-writer.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import type { Client } from '../../client/client.ts'
 import type { FragmentGroup } from '../../request/split-request.ts'
-import { argumentTexts, CollectingJoiner } from '../broadcast.ts'
+import { argumentTexts, CollectingJoiner } from '../split/broadcast.ts'
 
 /** Parameters that all servers have with the same value; the others are left out. */
 export class ConfigJoiner extends CollectingJoiner {

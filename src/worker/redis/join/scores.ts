@@ -5,7 +5,7 @@ import type { ReplyWriter } from '../../../protocol/redis/reply-writer.ts'
 import { readScore, readWeight, ScorePrinter } from '../../../protocol/redis/scores.ts'
 import type { Client } from '../../client/client.ts'
 import type { FragmentGroup } from '../../request/split-request.ts'
-import { CollectingJoiner } from '../broadcast.ts'
+import { CollectingJoiner } from '../split/broadcast.ts'
 
 type Aggregate = (target: number, value: number) => number
 

@@ -1,0 +1,161 @@
+/** The clients of a pool in this worker, in the words of CLIENT LIST, and which of them a filter means. Data plane, for rare requests. */
+
+import type { ClientFilter, ClientLine } from '../../../shared/questions.ts'
+import type { Client } from '../../client/client.ts'
+import type { PoolClients } from '../../client/pool-clients.ts'
+import { type SessionState, sessionStateOf, stateOf, Topic } from '../session/state.ts'
+
+/** A filter that every client fits. */
+export const EVERY_CLIENT: ClientFilter = {
+  ids: null,
+  type: null,
+  address: null,
+  localAddress: null,
+  minAgeSec: null,
+  exceptId: null,
+}
+
+/** Fields that not every Redis has, and its first version with them: 7.2.4 is 70204. Source: `catClientInfoString` of each version. */
+const SINCE: ReadonlyMap<string, number> = new Map([
+  ['laddr', 60200],
+  ['ssub', 70000],
+  ['watch', 70400],
+  ['argv-mem', 60000],
+  ['multi-mem', 70000],
+  ['rbs', 70000],
+  ['rbp', 70000],
+  ['tot-mem', 60000],
+  ['user', 60000],
+  ['redir', 60200],
+  ['resp', 70000],
+  ['lib-name', 70200],
+  ['lib-ver', 70200],
+  ['io-thread', 80000],
+])
+
+/** `7.2.4` as 70204; 0 where it is no version. */
+export function versionNumber(version: string): number {
+  const [, major, minor, patch] = /^(\d+)\.(\d+)(?:\.(\d+))?/.exec(version) ?? ['', '0', '0', '0']
+  return Number(major) * 10_000 + Number(minor) * 100 + Number(patch ?? 0)
+}
+
+/** What a client that lists itself does at the moment. */
+export interface CurrentRequest {
+  readonly client: Client
+  /** As Redis shows it: `client|list`. */
+  readonly command: string
+  readonly bytes: number
+  /** Takes the reply where it is part of another one (EXEC's); null = it is the request's own. */
+  readonly give: ((reply: Uint8Array) => void) | null
+}
+
+/** One client as a line without its end. @param version of the servers: no field that they do not have is shown. */
+export function describeClient(client: Client, version: string, current: CurrentRequest | null): string {
+  const number = versionNumber(version)
+  const shown = fieldsOf(client, current).filter(([name]) => (SINCE.get(name) ?? 0) <= number)
+  return shown.map(([name, value]) => `${name}=${value}`).join(' ')
+}
+
+function fieldsOf(client: Client, current: CurrentRequest | null): [string, string | number][] {
+  const { socket } = client
+  const { turn, workerIndex } = client.pool.context
+  const state = stateOf(client)
+  const session = sessionStateOf(client)
+  const input = client.waitingInput
+  const isCurrent = current?.client === client
+  const transaction = session?.transaction
+  const inputBytes = (input?.length ?? 0) + (isCurrent && input === null ? current.bytes : 0)
+  return [
+    ['id', state.id],
+    ['addr', shownAddress(client)],
+    ['laddr', localAddress(client)],
+    ['fd', socket.handle?.fd ?? -1],
+    ['name', state.name],
+    ['age', secondsBetween(client.openedMs, turn.nowMs)],
+    ['idle', secondsBetween(client.activeMs, turn.nowMs)],
+    ['flags', flagsOf(client, session)],
+    ['db', client.database],
+    ['sub', session?.subscriptionsOf(Topic.channel) ?? 0],
+    ['psub', session?.subscriptionsOf(Topic.pattern) ?? 0],
+    ['ssub', session?.subscriptionsOf(Topic.shard) ?? 0],
+    ['multi', transaction?.open === true ? transaction.requests : -1],
+    ['watch', transaction?.watchedKeys ?? 0],
+    ['qbuf', inputBytes],
+    ['qbuf-free', input === null ? 0 : input.buf.length - input.length],
+    ['argv-mem', 0],
+    ['multi-mem', transaction?.keptBytes ?? 0],
+    ['rbs', 0],
+    ['rbp', 0],
+    ['obl', socket.outLength],
+    ['oll', socket.queue.length],
+    ['omem', socket.queuedBytes + client.heldBytes],
+    ['tot-mem', client.memoryBytes],
+    ['events', socket.queuedBytes > 0 ? (socket.reading ? 'rw' : 'w') : 'r'],
+    ['cmd', isCurrent ? current.command : (session?.blocking?.command ?? 'NULL')],
+    ['user', 'default'],
+    ['redir', -1],
+    ['resp', client.resp3 ? 3 : 2],
+    ['lib-name', state.library],
+    ['lib-ver', state.libraryVersion],
+    ['io-thread', workerIndex],
+  ]
+}
+
+function secondsBetween(fromMs: number, toMs: number): number {
+  return Math.trunc((toMs - fromMs) / 1000)
+}
+
+/** Redis's letters: what is not told of here, a client of a proxy never is. */
+function flagsOf(client: Client, session: SessionState | null): string {
+  const { path } = client.pool.config.listen
+  const letters = [
+    session?.monitoring != null ? 'O' : '',
+    session?.subscribed === true ? 'P' : '',
+    session?.transaction?.open === true ? 'x' : '',
+    session?.blocking != null ? 'b' : '',
+    client.ending ? 'c' : '',
+    path === '' ? '' : 'U',
+  ].join('')
+  return letters === '' ? 'N' : letters
+}
+
+/** A client of a unix socket has no address; Redis then shows the socket's path and port 0. */
+function shownAddress(client: Client): string {
+  return client.address.startsWith('/') ? `${client.address}:0` : client.address
+}
+
+function localAddress(client: Client): string {
+  const { listen } = client.pool.config
+  return listen.path === '' ? listen.text : `${listen.path}:0`
+}
+
+/** The clients that a filter means. One that only waits for its peer to close is none any more. */
+export function clientsThatFit(clients: PoolClients, filter: ClientFilter): Client[] {
+  const { nowMs } = clients.pool.context.turn
+  return [...clients.members].filter(client => {
+    if (client.lingerUntilMs > 0) return false
+    const { ids, type, address, localAddress: local, minAgeSec, exceptId } = filter
+    const { id } = stateOf(client)
+    if (id === exceptId || (ids !== null && !ids.includes(id))) return false
+    if (type !== null && type !== typeOf(client)) return false
+    if (address !== null && address !== shownAddress(client)) return false
+    if (local !== null && local !== localAddress(client)) return false
+    return minAgeSec === null || secondsBetween(client.openedMs, nowMs) >= minAgeSec
+  })
+}
+
+function typeOf(client: Client): ClientFilter['type'] {
+  return sessionStateOf(client)?.subscribed === true ? 'pubsub' : 'normal'
+}
+
+export function clientLines(
+  clients: PoolClients,
+  filter: ClientFilter,
+  version: string,
+  current: CurrentRequest | null,
+): ClientLine[] {
+  return clientsThatFit(clients, filter).map(client => ({
+    id: stateOf(client).id,
+    text: describeClient(client, version, current),
+  }))
+}

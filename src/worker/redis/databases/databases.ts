@@ -1,0 +1,189 @@
+/**
+ * SELECT, and the commands that name another database: MOVE, COPY … DB and SWAPDB. Data plane.
+ *
+ *     SELECT 3 ─▶ waits for the replies due ─▶ +OK ─▶ the client's requests go by server connections that are in database 3
+ *
+ * SELECT is answered here; a server hears of it when the first request needs a connection in that database. Connections to one database
+ * are not ordered with those to another, so SELECT begins when everything before it is answered.
+ *
+ * After a SELECT that was refused the client has no database. Client libraries go on after the error, and their writes would land in the
+ * database before: requests are refused until a SELECT succeeds.
+ */
+
+import { MINUS } from '../../../bytes/ascii.ts'
+import { latin1 } from '../../../bytes/text.ts'
+import { Action } from '../../../protocol/redis/commands.ts'
+import { wordAt } from '../../../protocol/redis/key-positions.ts'
+import * as replies from '../../../protocol/redis/replies.ts'
+import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
+import type { Client } from '../../client/client.ts'
+import type { Message } from '../../request/message.ts'
+import { CloseReason } from '../../request/reply-target.ts'
+import { connectionKind } from '../../server/connection-kind.ts'
+import type { RedisProtocol } from '../redis-protocol.ts'
+import { enterDatabase } from '../servers/greeting.ts'
+import { wireRequest } from '../servers/wire-request.ts'
+import type { RedisSession } from '../session/session.ts'
+import { knownState, settle, stateOf } from '../session/state.ts'
+import { broadcast, Reach } from '../split/broadcast.ts'
+import { multiKeyRequest } from '../split/multikey.ts'
+import { statusJoiner } from '../split/split.ts'
+
+const STAR = 42
+
+const NO_DATABASE = replies.errorLine('no database is selected, as the last SELECT was refused')
+const BAD_FIRST = replies.errorLine('invalid first DB index')
+const BAD_SECOND = replies.errorLine('invalid second DB index')
+const SERVER_EJECTED = replies.errorLine('SWAPDB needs every server of the pool, and one is ejected')
+
+/** What a client without a database may still say: all that is about its connection only. */
+const WITHOUT_DATABASE: ReadonlySet<number> = new Set([Action.auth, Action.hello, Action.ping, Action.quit])
+const NAMED_WITHOUT_DATABASE: ReadonlySet<string> = new Set(['CLIENT', 'COMMAND', 'ECHO', 'RESET', 'SELECT'])
+
+/** `readDatabase` for what is no integer, and for one beyond the pool's databases. */
+export const BadDatabase = { notInteger: -1, outOfRange: -2 } as const
+
+/** @returns the database in argument `argument`, or one of `BadDatabase`. */
+export function readDatabase(client: Client, parser: RespRequestParser, buf: Uint8Array, argument: number): number {
+  const { args, start } = parser
+  const text = latin1(buf, start + args[argument * 2], start + args[argument * 2 + 1])
+  if (!/^(?:0|-?[1-9]\d{0,17})$/.test(text)) return BadDatabase.notInteger
+  const database = Number(text)
+  return database >= 0 && database < client.pool.config.databases ? database : BadDatabase.outOfRange
+}
+
+/** SELECT, MOVE, COPY, SWAPDB. */
+export function databaseRequest(
+  protocol: RedisProtocol,
+  client: Client,
+  parser: RespRequestParser,
+  buf: Uint8Array,
+): void {
+  const { name } = parser.command
+  if (name === 'SELECT') select(protocol, client, parser, buf)
+  else if (name === 'SWAPDB') swap(protocol, client, parser, buf)
+  else if (refusesDatabase(protocol, client, parser, buf)) return
+  else if (name === 'MOVE') protocol.forward(client, parser, buf, 1)
+  else multiKeyRequest(client, parser, buf)
+}
+
+function select(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  const database = readDatabase(client, parser, buf, 1)
+  if (database < 0 || !protocol.databaseLimit.allows(database)) {
+    stateOf(client).withoutDatabase = true
+    settle(client, client.authenticated)
+    protocol.answer(client, database === BadDatabase.notInteger ? replies.NOT_AN_INTEGER : replies.DB_OUT_OF_RANGE)
+    return
+  }
+  // With CLIENT REPLY OFF and SKIP there is a place in the queue already that waits for this answer.
+  const answers = knownState(client)?.answers !== false
+  if (database !== client.database && client.pending > 0 && answers) {
+    client.postpone(true)
+    return
+  }
+  useDatabase(client, database)
+  protocol.answer(client, replies.OK)
+}
+
+/** The client's requests go to this database from now on, and so does its transaction. */
+export function useDatabase(client: Client, database: number): void {
+  client.connectionKind = connectionKind(database, client.resp3)
+  const state = knownState(client)
+  if (state !== null) state.withoutDatabase = false
+  settle(client, client.authenticated)
+  const watching = (client.session as RedisSession | null)?.transaction?.connection ?? null
+  if (watching !== null) enterDatabase(watching, database)
+}
+
+/** SELECT in a transaction, as the server takes it: what the pool does not show fails in EXEC's reply, as at Redis. */
+export function queuedSelect(
+  client: Client,
+  transaction: { selected: number },
+  parser: RespRequestParser,
+  buf: Uint8Array,
+): Uint8Array {
+  const database = readDatabase(client, parser, buf, 1)
+  if (database === BadDatabase.notInteger) return buf.subarray(parser.start, parser.end)
+  if (database === BadDatabase.outOfRange) return wireRequest('SELECT', '-1')
+  transaction.selected = database
+  return wireRequest('SELECT', String(database + client.pool.config.redisDb))
+}
+
+/** The tag for the message of EXEC. @param database that the transaction has selected last; -1 = none, and no tag. */
+export function executedTag(database: number): number {
+  return database + 1
+}
+
+/** Looks at the reply to EXEC that begins at `start`: if the transaction was executed, the client is in the database that it selected. */
+export function noteExecuted(message: Message, buf: Uint8Array, start: number): void {
+  const client = message.group === null ? message.client : message.group.parent.client
+  const executed = buf[start] === STAR && buf[start + 1] !== MINUS
+  if (executed && client !== null) useDatabase(client as Client, message.tag - 1)
+}
+
+/** After a reload: a client in a database that the pool has no more is disconnected once it is answered. */
+export function leaveLostDatabase(client: Client): void {
+  const { config, limitedLog } = client.pool
+  const { database } = client
+  if (database < config.databases) return
+  limitedLog.notice(
+    'database gone',
+    () => `c ${client.address} closed: pool '${config.name}' has no database ${database} any more`,
+  )
+  client.closeAfterReplies(CloseReason.error)
+}
+
+/** Handles a request of a client whose `RedisState` is not `ordinary`, and which is to be answered. */
+export function requestInState(
+  protocol: RedisProtocol,
+  client: Client,
+  parser: RespRequestParser,
+  buf: Uint8Array,
+): void {
+  const { action, name } = parser.command
+  const lacksDatabase = client.authenticated && stateOf(client).withoutDatabase
+  if (!lacksDatabase || WITHOUT_DATABASE.has(action) || NAMED_WITHOUT_DATABASE.has(name)) {
+    protocol.answeredRequest(client, parser, buf)
+  } else {
+    protocol.answer(client, NO_DATABASE)
+  }
+}
+
+/**
+ * Refuses MOVE, and COPY with DB, to a database that the servers may have and the pool does not show. A pool of one database passes all on.
+ * @returns true when the client has had its error.
+ */
+export function refusesDatabase(
+  protocol: RedisProtocol,
+  client: Client,
+  parser: RespRequestParser,
+  buf: Uint8Array,
+): boolean {
+  const argument = client.pool.config.databases === 1 ? 0 : databaseArgument(parser, buf)
+  if (argument === 0 || readDatabase(client, parser, buf, argument) !== BadDatabase.outOfRange) return false
+  protocol.answer(client, replies.DB_OUT_OF_RANGE)
+  return true
+}
+
+/** @returns the index of the argument that names a database; 0 = none. */
+function databaseArgument(parser: RespRequestParser, buf: Uint8Array): number {
+  const { command, start, args, argCount } = parser
+  if (command.name === 'MOVE') return 2
+  if (command.name !== 'COPY') return 0
+  let arg = 3
+  while (arg < argCount && !wordAt(buf, start, args, arg, 'DB')) arg++
+  return arg + 1 < argCount ? arg + 1 : 0
+}
+
+/** At every server, each at its own moment. */
+function swap(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  const first = readDatabase(client, parser, buf, 1)
+  const second = readDatabase(client, parser, buf, 2)
+  if (first === BadDatabase.notInteger) protocol.answer(client, BAD_FIRST)
+  else if (second === BadDatabase.notInteger) protocol.answer(client, BAD_SECOND)
+  else if (first < 0 || second < 0) protocol.answer(client, replies.DB_OUT_OF_RANGE)
+  else if (first === second) protocol.answer(client, replies.OK)
+  // Swapped at some servers only, keys of one database would mix with those of the other.
+  else if (client.pool.servers.some(server => server.ejected)) protocol.answer(client, SERVER_EJECTED)
+  else broadcast(client, parser, buf, statusJoiner, Reach.all)
+}

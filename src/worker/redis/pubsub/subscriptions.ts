@@ -1,0 +1,342 @@
+/**
+ * One client's channels and patterns, and its connections to the servers that have them. Data plane.
+ *
+ *     SUBSCRIBE a b     a's server: SUBSCRIBE a       b's server: SUBSCRIBE b       a channel's messages are published at its server
+ *     PSUBSCRIBE a*     every server: PSUBSCRIBE a*   one confirmation to the client, when all have confirmed
+ *
+ * The connections speak the client's protocol version, so messages pass as they come. Confirmations are written here, as only the proxy
+ * knows how many subscriptions the client has.
+ *
+ * A server that fails leaves the client with its other servers, and its names are subscribed there again when it is back. A client that has no
+ * other server, or a channel that moves to another one, is disconnected: as with Redis itself that is how a subscriber learns that it may
+ * have missed something, and it subscribes again.
+ */
+
+import { answerLocally, answerStateLoss } from '../../request/delivery.ts'
+import { Failure, type FailureCode } from '../../request/failure.ts'
+import { type Message, MessageKind } from '../../request/message.ts'
+import { CloseReason, type ReplyTarget } from '../../request/reply-target.ts'
+import { FragmentGroup, type Joiner } from '../../request/split-request.ts'
+import type { Server } from '../../server/server.ts'
+import { type ConnectionHolder, ConnectionState, type ServerConnection } from '../../server/server-connection.ts'
+import type { RedisProtocol } from '../redis-protocol.ts'
+import { Internal, queueInternal, wireRequest } from '../servers/wire-request.ts'
+import { type RedisSession, refuseConnection } from '../session/session.ts'
+import { Topic } from '../session/state.ts'
+import { AbsentServers } from './absent-servers.ts'
+import type { PublishOrder } from './publish-order.ts'
+
+const PREFIXES = ['', 'p', 's']
+
+/** Channels on which every server speaks of its own keys. */
+const NOTIFICATIONS = /^__key(?:space|event)@/
+
+const NO_OWNERS = new Uint16Array(0)
+
+const CR = 13
+const DOLLAR = 36
+const MINUS = 45
+const SEVEN = 55
+const EIGHT = 56
+
+/** `*3\r\n$7\r\nmessage\r\n` */
+const LEAST_MESSAGE_BYTES = 17
+
+export class Subscriptions implements ConnectionHolder {
+  readonly listens = true
+  readonly stateful = true
+  readonly session: RedisSession
+  /** By kind: each name, one char a byte, with the servers that its messages come from. */
+  readonly topics: readonly Map<string, readonly Server[]>[] = [new Map(), new Map(), new Map()]
+  private readonly connections: Map<Server, ServerConnection> = new Map()
+  /** Names on each connection. */
+  private readonly uses: Map<ServerConnection, number> = new Map()
+  /** The last request's confirmations are still to come, unless the client has nothing under way. */
+  private confirming = false
+  private ended = false
+  /** Number of the request that is being confirmed, or came last, for `PublishOrder`; 0 = none. */
+  private arrival = 0
+  /** Another request has come, and is postponed. */
+  private awaitsNext = false
+  /** Names whose confirmation is still to come. */
+  private unconfirmed = 0
+  private readonly absent: AbsentServers = new AbsentServers(server => this.returned(server))
+  private readonly joiner: Joiner = new ConfirmJoiner(this)
+
+  constructor(session: RedisSession) {
+    this.session = session
+  }
+
+  private get order(): PublishOrder {
+    return (this.session.client.pool.protocol as RedisProtocol).publishOrder
+  }
+
+  /** A request to subscribe has come. @param postponed it comes again. */
+  arrived(postponed: boolean): void {
+    this.awaitsNext = postponed
+    if (this.arrival === 0) this.arrival = this.order.begin()
+  }
+
+  /** This many names are confirmed: publishes that came since then go on when none is left. */
+  confirmed(names: number): void {
+    this.unconfirmed -= names
+    if (this.arrival === 0 || this.unconfirmed > 0 || this.awaitsNext) return
+    this.order.settle(this.arrival)
+    this.arrival = 0
+  }
+
+  /** What it is subscribed to, of all kinds. */
+  get count(): number {
+    return this.topics[Topic.channel].size + this.topics[Topic.pattern].size + this.topics[Topic.shard].size
+  }
+
+  /** What Redis counts in a confirmation: shard channels apart from the others. */
+  private countFor(topic: number): number {
+    if (topic === Topic.shard) return this.topics[Topic.shard].size
+    return this.topics[Topic.channel].size + this.topics[Topic.pattern].size
+  }
+
+  /** Subscribes to a name and confirms, or tells an error. @param topic one of `Topic`. */
+  subscribe(topic: number, name: string): void {
+    const names = this.topics[topic]
+    if (names.has(name)) {
+      this.confirm(`${PREFIXES[topic]}subscribe`, topic, name, [])
+      return
+    }
+    const servers = this.serversOf(topic, name)
+    const present = servers.filter(server => !server.ejected && !this.absent.has(server))
+    if (servers.length === 0 || (present.length === 0 && !this.goesOn)) {
+      answerStateLoss(this.session.client, Failure.refused)
+      return
+    }
+    const connections: ServerConnection[] = []
+    for (const server of present) {
+      const connection = this.connectionTo(server)
+      if (connection === null) {
+        this.tidy()
+        refuseConnection(this.session.client, server)
+        return
+      }
+      connections.push(connection)
+    }
+    names.set(name, servers)
+    for (const server of servers) if (!present.includes(server)) this.absent.add(server)
+    for (const connection of connections) this.uses.set(connection, this.uses.get(connection)! + 1)
+    this.confirm(`${PREFIXES[topic]}subscribe`, topic, name, connections)
+  }
+
+  /** Ends a subscription and confirms; also one that is none. @param name null = there was no name, and nothing to end. */
+  unsubscribe(topic: number, name: string | null): void {
+    const names = this.topics[topic]
+    const servers = name === null ? undefined : names.get(name)
+    const verb = `${PREFIXES[topic]}unsubscribe`
+    if (name === null || servers === undefined) {
+      this.confirm(verb, topic, name, [])
+      return
+    }
+    names.delete(name)
+    const connections = servers.flatMap(server => this.connections.get(server) ?? [])
+    for (const connection of connections) this.uses.set(connection, this.uses.get(connection)! - 1)
+    this.confirm(verb, topic, name, connections)
+  }
+
+  /** The servers that a name's messages may come from, ejected ones included. */
+  private serversOf(topic: number, name: string): Server[] {
+    const { pool } = this.session.client
+    if (this.isEverywhere(topic, name)) return pool.servers
+    const bytes = Buffer.from(name, 'latin1')
+    const index = pool.router.route(bytes, 0, bytes.length)
+    return index < 0 ? [] : [pool.servers[index]]
+  }
+
+  /** Any server may have messages of the name. */
+  private isEverywhere(topic: number, name: string): boolean {
+    return topic === Topic.pattern || this.session.client.pool.router.draws || NOTIFICATIONS.test(name)
+  }
+
+  private connectionTo(server: Server): ServerConnection | null {
+    const known = this.connections.get(server)
+    if (known !== undefined) return known
+    const connection = server.held.take(this, this.session.client.resp3)
+    if (connection === null) return null
+    this.connections.set(server, connection)
+    this.uses.set(connection, 0)
+    return connection
+  }
+
+  /** Asks the servers; the client has its confirmation when all have answered. */
+  private confirm(verb: string, topic: number, name: string | null, connections: readonly ServerConnection[]): void {
+    const { client } = this.session
+    const reply = confirmation(verb, name, this.countFor(topic), client.resp3)
+    if (name === null || connections.length === 0) {
+      answerLocally(client, reply)
+      return
+    }
+    this.confirming = true
+    this.unconfirmed++
+    const parent = client.messages.acquire(client, MessageKind.parent)
+    const group = new FragmentGroup(this.joiner, parent, NO_OWNERS, 0)
+    parent.group = group
+    parent.reply = reply
+    parent.replyEnd = reply.length
+    client.push(parent)
+    group.waiting = connections.length
+    const request = wireRequest(verb.toUpperCase(), name)
+    for (const connection of connections) {
+      const fragment = parent.messages.acquire(null, MessageKind.fragment)
+      fragment.group = group
+      fragment.fragmentIndex = group.fragments.length
+      group.fragments.push(fragment)
+      connection.enqueue(fragment, request.length)
+      connection.socket.append(request, 0, request.length)
+    }
+  }
+
+  /** Gives back the connections that no name needs and nothing is to come on. */
+  private tidy(): void {
+    for (const connection of [...this.connections.values()])
+      if (connection.head === null) this.connectionIdle(connection)
+  }
+
+  takesPush(_connection: ServerConnection, buf: Uint8Array, start: number, end: number): boolean {
+    // `*3`, `$7`, `message`; `$8` are pmessage and smessage; all that confirms has longer names. A shorter reply answers SELECT or HELLO:
+    // behind it in the buffer lies anything.
+    const length = buf[start + 5]
+    if (end - start < LEAST_MESSAGE_BYTES || buf[start + 4] !== DOLLAR || buf[start + 6] !== CR) return false
+    if (buf[start] === MINUS || (length !== SEVEN && length !== EIGHT)) return false
+    const { client, blocking } = this.session
+    if (client.head === null) this.confirming = false
+    client.writePush(buf, start, end, this.confirming && blocking === null)
+    return true
+  }
+
+  connectionIdle(connection: ServerConnection): void {
+    if (this.uses.get(connection) !== 0) return
+    this.uses.delete(connection)
+    this.connections.delete(connection.server)
+    connection.server.held.give(connection)
+    this.endIfUnused()
+  }
+
+  /** Has names at a server that is there. */
+  get goesOn(): boolean {
+    for (const [connection, names] of this.uses) {
+      if (names > 0 && connection.state !== ConnectionState.closed) return true
+    }
+    return false
+  }
+
+  /** Without subscriptions, and without connections to leave in order, there is nothing to keep; with all of them at lost servers neither. */
+  endIfUnused(): void {
+    if (this.count > 0) {
+      if (!this.goesOn) answerStateLoss(this.session.client, Failure.closed)
+      return
+    }
+    this.absent.clear()
+    if (this.connections.size === 0 && this.session.subscriptions === this) this.session.subscriptions = null
+  }
+
+  connectionLost(connection: ServerConnection): void {
+    const { server } = connection
+    const names = this.uses.get(connection)
+    this.uses.delete(connection)
+    this.connections.delete(server)
+    if (this.ended) return
+    if (names === 0) {
+      this.endIfUnused()
+      return
+    }
+    const { client } = this.session
+    if (!this.goesOn) answerStateLoss(client, Failure.closed)
+    else if (client.pool.servers.includes(server)) this.absent.add(server)
+  }
+
+  /** A server that was lost answers again. */
+  private returned(server: Server): void {
+    for (const [topic, names] of this.topics.entries()) {
+      for (const [name, servers] of names) if (servers.includes(server)) this.resume(server, topic, name)
+    }
+  }
+
+  /** Subscribes to a name at one more server; the client has its confirmation already. */
+  private resume(server: Server, topic: number, name: string): void {
+    const connection = server.ejected || this.absent.has(server) ? null : this.connectionTo(server)
+    if (connection === null) {
+      this.absent.add(server)
+      return
+    }
+    this.uses.set(connection, this.uses.get(connection)! + 1)
+    queueInternal(connection, Internal.vital, wireRequest(`${PREFIXES[topic]}subscribe`.toUpperCase(), name))
+  }
+
+  /** Follows names to servers that are new, and ends the connection of a client whose channel has moved: it may have missed messages. */
+  ringChanged(): void {
+    for (const [topic, names] of this.topics.entries()) {
+      for (const [name, servers] of names) {
+        const added = this.serversOf(topic, name).filter(server => !servers.includes(server))
+        if (added.length === 0) continue
+        if (!this.isEverywhere(topic, name)) {
+          this.channelMoved()
+          return
+        }
+        names.set(name, [...servers, ...added])
+        for (const server of added) this.resume(server, topic, name)
+      }
+    }
+  }
+
+  private channelMoved(): void {
+    const { client } = this.session
+    client.pool.limitedLog.info(
+      'subscriber moved',
+      () => `subscriber of pool '${client.pool.config.name}' closed: one of its channels has moved to another server`,
+    )
+    client.closeAfterReplies(CloseReason.error)
+  }
+
+  /** The client is gone, or has said RESET. */
+  leave(): void {
+    this.ended = true
+    if (this.arrival > 0) this.order.settle(this.arrival)
+    this.absent.clear()
+    for (const connection of [...this.connections.values()]) connection.close(Failure.closed)
+  }
+}
+
+/** `[verb, name, count]`, as a push in RESP3. */
+function confirmation(verb: string, name: string | null, count: number, resp3: boolean): Buffer {
+  const none = resp3 ? '_\r\n' : '$-1\r\n'
+  const subject = name === null ? none : `$${name.length}\r\n${name}\r\n`
+  return Buffer.from(`${resp3 ? '>' : '*'}3\r\n$${verb.length}\r\n${verb}\r\n${subject}:${count}\r\n`, 'latin1')
+}
+
+/** The confirmation is written beforehand, and waits for the servers'. */
+class ConfirmJoiner implements Joiner {
+  readonly partial = false
+  readonly closesWhenStrict = false
+  private readonly subscriptions: Subscriptions
+
+  constructor(subscriptions: Subscriptions) {
+    this.subscriptions = subscriptions
+  }
+
+  accept(group: FragmentGroup, _fragment: Message, buf: Uint8Array, start: number): boolean {
+    if (buf[start] !== MINUS) return true
+    // Subscribed at some servers, perhaps, and not at others: the client begins again.
+    group.parent.client?.closeAfterReplies(CloseReason.error)
+    return false
+  }
+
+  write(group: FragmentGroup, client: ReplyTarget): void {
+    const { reply, replyEnd } = group.parent
+    client.socket.append(reply!, 0, replyEnd)
+    this.subscriptions.confirmed(1)
+  }
+
+  /** A server was lost meanwhile: it is subscribed to when it is back. */
+  recover(group: FragmentGroup, client: ReplyTarget, failure: FailureCode): boolean {
+    if (this.subscriptions.goesOn) this.write(group, client)
+    else client.loseServer(group.parent, failure)
+    return true
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * The version of a pool's servers, for replies that depend on it: HELLO, CLIENT LIST. Data plane, for rare requests.
+ *
+ * The first such request of a pool in a worker asks all servers, and takes the first answer; later ones know it.
+ */
+
+import { encodeText } from '../../../bytes/ascii.ts'
+import type { Client } from '../../client/client.ts'
+import { type Message, MessageKind } from '../../request/message.ts'
+import type { FragmentGroup, Joiner } from '../../request/split-request.ts'
+import { broadcastBytes, Reach } from '../split/broadcast.ts'
+
+const ASK_VERSION = encodeText('*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n')
+/** What we say while no server has told us. */
+const ASSUMED_VERSION = '7.0.0'
+
+/** What knows the version, once a server has told it: the pool's protocol. */
+export interface VersionOwner {
+  /** '' until a server has told it. */
+  serverVersion: string
+}
+
+/** Answers the current request; called at once, or when its turn among the client's replies has come. */
+type Answer = (version: string) => void
+
+/** Lets `answer` answer the current request by the servers' version. Later requests of the client wait meanwhile. */
+export function withVersion(owner: VersionOwner, client: Client, answer: Answer): void {
+  if (owner.serverVersion !== '') {
+    answer(owner.serverVersion)
+    return
+  }
+  client.holdNext()
+  const joiner = new VersionJoiner(owner, answer)
+  broadcastBytes(client, ASK_VERSION, joiner, Reach.live)
+  const group = client.last?.group
+  // One part more than there are servers, which never fails: a reply is made whatever becomes of the servers.
+  if (group?.joiner === joiner) group.fragments.push(group.parent.messages.acquire(null, MessageKind.fragment))
+}
+
+class VersionJoiner implements Joiner {
+  readonly partial = true
+  readonly closesWhenStrict = false
+  private readonly owner: VersionOwner
+  private readonly answer: Answer
+
+  constructor(owner: VersionOwner, answer: Answer) {
+    this.owner = owner
+    this.answer = answer
+  }
+
+  accept(group: FragmentGroup, _fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
+    const text = Buffer.from(buf.buffer, buf.byteOffset + start, end - start).toString('latin1')
+    const version = /^redis_version:([\w.-]+)/m.exec(text)?.[1]
+    if (version === undefined) return true
+    this.owner.serverVersion = version
+    // The others may take their time: their answers reach nobody.
+    group.waiting = 1
+    return true
+  }
+
+  /** The request's own place is still the first among the replies: what `answer` queues comes right behind it. */
+  write(): void {
+    this.answer(this.owner.serverVersion === '' ? ASSUMED_VERSION : this.owner.serverVersion)
+  }
+}

@@ -1,0 +1,44 @@
+/** AUTH: the pool has one password, of the user `default`. Data plane. Called by `redis-protocol.ts`, `strict.ts` and HELLO. */
+
+import * as replies from '../../../protocol/redis/replies.ts'
+import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
+import type { Client } from '../../client/client.ts'
+import { answerLocally } from '../../request/delivery.ts'
+import { settle } from './state.ts'
+
+/** `AUTH password` in nutcracker's words, `AUTH user password` in Redis's. */
+export function authenticate(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  if (parser.argCount > 3) {
+    answerLocally(client, replies.SYNTAX_ERROR)
+    return
+  }
+  if (parser.argCount === 3) {
+    const accepted = isUser(client, parser, buf, 1)
+    if (accepted) settle(client, true)
+    answerLocally(client, accepted ? replies.OK : replies.WRONG_PASS)
+    return
+  }
+  const password = client.pool.config.redisAuth
+  if (password === '') {
+    answerLocally(client, replies.NO_PASSWORD_SET)
+    return
+  }
+  settle(client, sameText(parser, buf, 1, password))
+  answerLocally(client, client.authenticated ? replies.OK : replies.INVALID_PASSWORD)
+}
+
+/** Whether arguments `at` and `at + 1` are the pool's user and password. Without a password, any is right, as for Redis's `nopass`. */
+export function isUser(client: Client, parser: RespRequestParser, buf: Uint8Array, at: number): boolean {
+  const password = client.pool.config.redisAuth
+  if (!sameText(parser, buf, at, 'default')) return false
+  return password === '' || sameText(parser, buf, at + 1, password)
+}
+
+/** Whether an argument is `text` (one char a byte); takes the same time for any wrong one of its length. */
+export function sameText(parser: RespRequestParser, buf: Uint8Array, argument: number, text: string): boolean {
+  const start = parser.start + parser.args[argument * 2]
+  const length = parser.args[argument * 2 + 1] - parser.args[argument * 2]
+  let difference = length ^ text.length
+  for (let i = 0; i < length; i++) difference |= buf[start + i] ^ text.charCodeAt(i % text.length)
+  return difference === 0
+}

@@ -1,0 +1,122 @@
+/**
+ * HELLO: protocol version, login and name in one, answered with the version of the servers. Data plane. Where no server tells its version,
+ * clients are let in all the same: they will hear of it with their first key.
+ */
+
+import { encodeText } from '../../../bytes/ascii.ts'
+import { WRONG_PASS } from '../../../protocol/redis/replies.ts'
+import { ReplyWriter } from '../../../protocol/redis/reply-writer.ts'
+import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
+import type { Client } from '../../client/client.ts'
+import { connectionKind } from '../../server/connection-kind.ts'
+import type { RedisProtocol } from '../redis-protocol.ts'
+import { withVersion } from '../servers/server-version.ts'
+import { argumentTexts } from '../split/broadcast.ts'
+import { isUser } from './auth.ts'
+import { isBusy } from './session.ts'
+import { isClientText, NAME_REFUSED, settle, stateOf } from './state.ts'
+
+const NOPROTO = encodeText('-NOPROTO unsupported protocol version\r\n')
+const BAD_VERSION = encodeText('-ERR Protocol version is not an integer or out of range\r\n')
+const NOT_AUTHENTICATED = encodeText(
+  '-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option ' +
+    'can be used to authenticate the client and select the RESP protocol version at the same time\r\n',
+)
+const BUSY = encodeText('-ERR HELLO cannot change the protocol within a transaction or subscription\r\n')
+/** The first Redis with RESP3. */
+const RESP3_VERSION = 6
+
+interface Hello {
+  /** 2, 3, or 0: stay with what is. */
+  readonly version: number
+  /** Index of the user's name among the arguments; 0 = no AUTH. */
+  readonly auth: number
+  readonly name: string | null
+}
+
+export function helloRequest(
+  protocol: RedisProtocol,
+  client: Client,
+  parser: RespRequestParser,
+  buf: Uint8Array,
+): void {
+  const hello = readHello(argumentTexts(parser, buf))
+  if (hello instanceof Uint8Array) {
+    protocol.answer(client, hello)
+    return
+  }
+  const resp3 = hello.version === 0 ? client.resp3 : hello.version === 3
+  const changes = resp3 !== client.resp3
+  // What is under way was asked in the other protocol, and on other server connections.
+  if (client.pending > 0 && (changes || protocol.serverVersion === '')) {
+    client.postpone(true)
+    return
+  }
+  if (hello.auth > 0) {
+    if (!isUser(client, parser, buf, hello.auth)) {
+      protocol.answer(client, WRONG_PASS)
+      return
+    }
+    settle(client, true)
+  }
+  if (!client.authenticated) {
+    protocol.answer(client, NOT_AUTHENTICATED)
+  } else if (changes && isBusy(client)) {
+    protocol.answer(client, BUSY)
+  } else {
+    withVersion(protocol, client, version => {
+      protocol.answer(client, greeting(protocol, client, resp3, hello.name, version))
+    })
+  }
+}
+
+/** @returns the request's content, or the error that it deserves. */
+function readHello(args: readonly string[]): Hello | Uint8Array {
+  let version = 0
+  let auth = 0
+  let name: string | null = null
+  if (args.length > 1) {
+    if (!/^-?\d{1,18}$/.test(args[1])) return BAD_VERSION
+    version = Number(args[1])
+    if (version !== 2 && version !== 3) return NOPROTO
+  }
+  for (let i = 2; i < args.length; ) {
+    const option = args[i].toUpperCase()
+    if (option === 'AUTH' && i + 2 < args.length) {
+      auth = i + 1
+      i += 3
+    } else if (option === 'SETNAME' && i + 1 < args.length) {
+      name = args[i + 1]
+      if (!isClientText(name)) return NAME_REFUSED
+      i += 2
+    } else {
+      return encodeText(`-ERR Syntax error in HELLO option '${args[i].replace(/[\r\n]/g, ' ').slice(0, 128)}'\r\n`)
+    }
+  }
+  return { version, auth, name }
+}
+
+/** Takes on the protocol and the name. @returns the reply. */
+function greeting(
+  protocol: RedisProtocol,
+  client: Client,
+  resp3: boolean,
+  name: string | null,
+  version: string,
+): Uint8Array {
+  if (resp3 && (protocol.refusesResp3 || Number.parseInt(version, 10) < RESP3_VERSION)) return NOPROTO
+  client.resp3 = resp3
+  client.connectionKind = connectionKind(client.database, resp3)
+  settle(client, client.authenticated)
+  const state = stateOf(client)
+  if (name !== null) state.name = name
+  const writer = new ReplyWriter(resp3).map(7)
+  writer.bulk('server').bulk('redis').bulk('version').bulk(version).bulk('proto')
+  writer
+    .integer(resp3 ? 3 : 2)
+    .bulk('id')
+    .integer(state.id)
+    .bulk('mode')
+    .bulk('standalone')
+  return writer.bulk('role').bulk('master').bulk('modules').array(0).bytes()
+}

@@ -1,0 +1,78 @@
+/**
+ * CLIENT REPLY OFF and SKIP: requests whose replies reach nobody. Data plane.
+ *
+ * A bar is put into the client's order queue, so that whatever answers the request waits behind it; then all of it leaves the queue, as the
+ * requests of a client that is gone do.
+ */
+
+import { Action } from '../../../protocol/redis/commands.ts'
+import { wordAt } from '../../../protocol/redis/key-positions.ts'
+import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
+import type { Client } from '../../client/client.ts'
+import { dropBehind } from '../../client/lost-server.ts'
+import { MessageKind } from '../../request/message.ts'
+import { CloseReason } from '../../request/reply-target.ts'
+import { requestInState } from '../databases/databases.ts'
+import type { RedisProtocol } from '../redis-protocol.ts'
+import { knownState, ReplyMode, sessionStateOf, settle } from './state.ts'
+
+/** Handles a request of a client that CLIENT REPLY has told to go without replies. @returns false when it is to be answered as always. */
+export function unansweredRequest(
+  protocol: RedisProtocol,
+  client: Client,
+  parser: RespRequestParser,
+  buf: Uint8Array,
+): boolean {
+  const { command } = parser
+  // CLIENT REPLY ON, and RESET, are answered.
+  if (command.name === 'RESET' || turnsOn(parser, buf)) return false
+  if (CONFIRMED.has(command.name)) {
+    // Redis confirms a subscription, and passes on its messages, whatever CLIENT REPLY says.
+    endSkip(client)
+    return false
+  }
+  const session = sessionStateOf(client)
+  if (needsReplies(command.action) || session?.transaction != null || session?.blocking != null) {
+    protocol.pool.limitedLog.notice(
+      'closed by CLIENT REPLY',
+      () => `c ${client.address} closed: ${command.name} cannot go unanswered, as CLIENT REPLY wants it`,
+    )
+    client.closeAfterReplies(CloseReason.error)
+    return true
+  }
+  if (command.name === 'SELECT' && client.pending > 0) {
+    // It waits for the replies before it, and below it would wait for its own place in the queue.
+    client.postpone(true)
+    return true
+  }
+  const before = client.last
+  client.push(client.messages.acquire(client, MessageKind.local))
+  requestInState(protocol, client, parser, buf)
+  endSkip(client)
+  if (!client.closed) {
+    dropBehind(client, before)
+    if (client.head === null) client.afterReplies()
+  }
+  return true
+}
+
+/** CLIENT REPLY SKIP is for one request. */
+function endSkip(client: Client): void {
+  const state = knownState(client)!
+  if (state.replyMode !== ReplyMode.skip) return
+  state.replyMode = ReplyMode.on
+  settle(client, client.authenticated)
+}
+
+const CONFIRMED = new Set(['SUBSCRIBE', 'PSUBSCRIBE', 'SSUBSCRIBE', 'UNSUBSCRIBE', 'PUNSUBSCRIBE', 'SUNSUBSCRIBE'])
+
+/** They wait for the replies before them. */
+function needsReplies(action: number): boolean {
+  return action === Action.hello || action === Action.transaction || action === Action.blocking
+}
+
+function turnsOn(parser: RespRequestParser, buf: Uint8Array): boolean {
+  const { command, start, args, argCount } = parser
+  if (command.name !== 'CLIENT' || argCount !== 3) return false
+  return wordAt(buf, start, args, 1, 'REPLY') && wordAt(buf, start, args, 2, 'ON')
+}

@@ -1,0 +1,229 @@
+/**
+ * What a Redis client has under way beyond single requests, and the server connections that it has to itself for that. Data plane. Most
+ * clients never have one.
+ *
+ *     client ─▶ RedisSession ─┬─ Transaction     one connection, from WATCH or a transaction's first key to EXEC
+ *                             ├─ BlockingWait    one connection while the command waits (WAIT: one at each server)
+ *                             └─ Subscriptions   one connection at each server with a channel of its
+ *
+ * Other connections mean other orders: such a request begins when all before it is answered (`Client.postpone`), and those after it wait.
+ */
+
+import { errorLine } from '../../../protocol/redis/replies.ts'
+import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
+import { ServerStat } from '../../../shared/stat-fields.ts'
+import type { Client } from '../../client/client.ts'
+import type { ClientSession } from '../../client/client-protocol.ts'
+import { answerLocally, answerStateLoss } from '../../request/delivery.ts'
+import { Failure } from '../../request/failure.ts'
+import type { ConnectionWaiter, HeldConnections } from '../../server/exclusive-connections.ts'
+import type { Server } from '../../server/server.ts'
+import { type ConnectionHolder, ConnectionState, type ServerConnection } from '../../server/server-connection.ts'
+import type { BlockingWait } from '../blocking.ts'
+import { subscriberRequest } from '../pubsub/pubsub.ts'
+import type { Subscriptions } from '../pubsub/subscriptions.ts'
+import type { RedisProtocol } from '../redis-protocol.ts'
+import { enterDatabase } from '../servers/greeting.ts'
+import { queueRequest } from '../transactions/transaction-queue.ts'
+import type { Transaction } from '../transactions/transaction-state.ts'
+import { isRefusedToMonitor, type SessionState, settle } from './state.ts'
+
+const NO_KEYS_HERE = errorLine("Replica can't interact with the keyspace")
+const NO_CONNECTION = errorLine('too many clients have a connection to this server of their own')
+
+/** Holds a connection that has only its last reply to come, after which it is, but for its database, as it was when it was new. */
+export const RETURNING: ConnectionHolder = {
+  listens: false,
+  stateful: true,
+  takesPush: () => false,
+  connectionIdle: connection => connection.server.held.give(connection),
+  connectionLost: () => {},
+}
+
+/** Likewise, but the connection is not used again. */
+export const CLOSING: ConnectionHolder = {
+  ...RETURNING,
+  connectionIdle: connection => connection.close(Failure.closed),
+}
+
+export class RedisSession implements ClientSession, SessionState, ConnectionWaiter {
+  readonly client: Client
+  readonly listens = false
+  readonly stateful = false
+  transaction: Transaction | null = null
+  blocking: BlockingWait | null = null
+  subscriptions: Subscriptions | null = null
+  monitoring: { leave(): void } | null = null
+  /** Where it waits for a connection; a connection that it waited for; it waited in vain. */
+  private waitsAt: HeldConnections | null = null
+  private grant: ServerConnection | null = null
+  private inVain = false
+
+  constructor(client: Client) {
+    this.client = client
+  }
+
+  /** Requests mean what they always do. */
+  get ordinary(): boolean {
+    return !this.transaction?.open && (this.client.resp3 || !this.subscribed)
+  }
+
+  get endless(): boolean {
+    return this.blocking !== null
+  }
+
+  get listening(): boolean {
+    return this.subscribed || this.blocking !== null || this.monitoring !== null
+  }
+
+  get subscribed(): boolean {
+    return this.subscriptions !== null && this.subscriptions.count > 0
+  }
+
+  subscriptionsOf(topic: number): number {
+    return this.subscriptions === null ? 0 : this.subscriptions.topics[topic].size
+  }
+
+  get resp3(): boolean {
+    return this.client.resp3
+  }
+
+  get database(): number {
+    return this.client.database
+  }
+
+  /** Has something under way that belongs to the protocol version in which it began. */
+  get busy(): boolean {
+    return this.transaction !== null || this.subscriptions !== null || this.blocking !== null
+  }
+
+  /**
+   * A connection of its own to a server, for the request at hand.
+   * @param serverIndex what the router said; -1 = no server is live.
+   * @param overtakes replies of the client's earlier requests may still be to come.
+   * @returns null when there is none: the request is postponed (`client.isPostponed`), or the client has had its error.
+   */
+  take(serverIndex: number, holder: ConnectionHolder, overtakes = false): ServerConnection | null {
+    const { client } = this
+    if (client.pending > 0 && !overtakes) {
+      client.postpone(true)
+      return null
+    }
+    const { pool } = client
+    const server = serverIndex < 0 ? null : pool.servers[serverIndex]
+    if (server === null || pool.isDown(server)) {
+      answerStateLoss(client, Failure.refused)
+      return null
+    }
+    const { grant } = this
+    this.grant = null
+    if (grant !== null && grant.state !== ConnectionState.closed) {
+      if (grant.server === server && grant.resp3 === client.resp3) {
+        grant.holder = holder
+        enterDatabase(grant, client.database)
+        return grant
+      }
+      // The ring or the configuration has changed meanwhile.
+      grant.server.held.give(grant)
+    }
+    const connection = this.inVain ? null : server.held.take(holder, client.resp3, client.database)
+    if (connection !== null) {
+      enterDatabase(connection, client.database)
+      return connection
+    }
+    if (!this.inVain && server.held.wait(this)) {
+      this.waitsAt = server.held
+      client.postpone(false)
+    } else {
+      this.inVain = false
+      refuseConnection(client, server)
+    }
+    return null
+  }
+
+  granted(connection: ServerConnection): void {
+    this.waitsAt = null
+    this.grant = connection
+    this.client.pool.context.resumeLater(this.client)
+  }
+
+  refused(): void {
+    this.waitsAt = null
+    this.inVain = true
+    this.client.pool.context.resumeLater(this.client)
+  }
+
+  takesPush(): boolean {
+    return false
+  }
+
+  connectionIdle(): void {}
+
+  connectionLost(): void {
+    this.grant = null
+  }
+
+  ringChanged(): void {
+    this.subscriptions?.ringChanged()
+  }
+
+  /** Ends what is under way: RESET, or the client is gone. */
+  leave(): void {
+    this.waitsAt?.stopWaiting(this)
+    this.waitsAt = null
+    const { grant, transaction, blocking, subscriptions, monitoring } = this
+    this.grant = null
+    this.transaction = null
+    this.blocking = null
+    this.subscriptions = null
+    this.monitoring = null
+    monitoring?.leave()
+    if (grant !== null) grant.server.held.give(grant)
+    transaction?.leave()
+    blocking?.leave()
+    subscriptions?.leave()
+  }
+}
+
+/** Tells the client that all connections to a server are in use. */
+export function refuseConnection(client: Client, server: Server): void {
+  server.row[server.statBase + ServerStat.queueFull]++
+  answerLocally(client, NO_CONNECTION)
+}
+
+/** The client's session, made when it first has one. */
+export function sessionOf(client: Client): RedisSession {
+  client.session ??= new RedisSession(client)
+  return client.session as RedisSession
+}
+
+/**
+ * A request of a client with a session, before its command is looked at.
+ * @returns false when it is handled as always.
+ */
+export function sessionRequest(
+  protocol: RedisProtocol,
+  client: Client,
+  parser: RespRequestParser,
+  buf: Uint8Array,
+): boolean {
+  const session = client.session as RedisSession
+  if (isRefusedToMonitor(client, parser.command)) {
+    protocol.answer(client, NO_KEYS_HERE)
+    return true
+  }
+  if (session.subscribed && !client.resp3) return subscriberRequest(protocol, client, parser, buf)
+  const { transaction } = session
+  return transaction?.open === true && queueRequest(protocol, client, transaction, parser, buf)
+}
+
+/** Ends transaction and subscriptions, as RESET does. */
+export function resetSession(client: Client): void {
+  client.session?.leave()
+  settle(client, client.authenticated)
+}
+
+/** Whether the client can change its protocol version now: nothing of the older one is under way or to come. */
+export function isBusy(client: Client): boolean {
+  return (client.session as RedisSession | null)?.busy === true
+}

@@ -1,0 +1,198 @@
+/**
+ * Commands about all keys, or about the servers themselves: asked of every server and put together. Data plane. Of a pool with one server
+ * the one server answers.
+ */
+
+import { latin1 } from '../../../bytes/text.ts'
+import * as replies from '../../../protocol/redis/replies.ts'
+import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
+import type { LoadedKind } from '../../../shared/messages.ts'
+import type { Client } from '../../client/client.ts'
+import type { Joiner } from '../../request/split-request.ts'
+import { forKills } from '../../server/connection-kind.ts'
+import {
+  ConfigJoiner,
+  LatencyHistoryJoiner,
+  LatencyLatestJoiner,
+  SlowlogJoiner,
+  slowlogCount,
+  TextsJoiner,
+} from '../join/reports.ts'
+import { ScriptExistsJoiner } from '../join/script-exists.ts'
+import type { RedisProtocol } from '../redis-protocol.ts'
+import { AnyJoiner, argumentTexts, broadcast, LeastJoiner, Reach, SameJoiner } from './broadcast.ts'
+import { configSetRefusal } from './config-set.ts'
+import { KeysJoiner, RandomKeyJoiner, scanRequest } from './scan.ts'
+import { partialSumJoiner, statusJoiner, sumJoiner } from './split.ts'
+
+type Handler = (protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array) => void
+
+/** Asks the servers whose keys the pool shows. The joiner says whether all of them have to answer. */
+function live(joinerOf: () => Joiner): Handler {
+  return (_, client, parser, buf) => broadcast(client, parser, buf, joinerOf(), Reach.live)
+}
+
+/** Changes every server, or the reply says why not. */
+function all(joinerOf: () => Joiner): Handler {
+  return (_, client, parser, buf) => broadcast(client, parser, buf, joinerOf(), Reach.all)
+}
+
+/** Any server knows. */
+const anyServer: Handler = (protocol, client, parser, buf) => protocol.forwardKeyless(client, parser, buf)
+
+/** CONFIG SET and its like: only where the pool allows it. */
+const changesServers: Handler = (protocol, client, parser, buf) => {
+  const refusal = changeRefusal(client, parser, buf)
+  if (refusal !== null) protocol.answerRefused(client, refusal)
+  else broadcast(client, parser, buf, statusJoiner, Reach.all)
+}
+
+function changeRefusal(client: Client, parser: RespRequestParser, buf: Uint8Array): Uint8Array | null {
+  const { pool } = client
+  return pool.config.configSet ? configSetRefusal(pool, argumentTexts(parser, buf)) : replies.CONFIG_SET_REFUSED
+}
+
+function flushes(kind: LoadedKind): Handler {
+  return (protocol, client, parser, buf) => {
+    protocol.loading.drop(kind, null)
+    broadcast(client, parser, buf, statusJoiner, Reach.all)
+  }
+}
+
+const functionDelete: Handler = (protocol, client, parser, buf) => {
+  protocol.loading.drop('function', argumentTexts(parser, buf)[2] ?? '')
+  broadcast(client, parser, buf, new SameJoiner(), Reach.all)
+}
+
+/** By command, or command and subcommand. What is not here has no one answer for several servers. */
+const HANDLERS: ReadonlyMap<string, Handler> = new Map([
+  ['DBSIZE', live(() => sumJoiner)],
+  ['FLUSHALL', all(() => statusJoiner)],
+  ['FLUSHDB', all(() => statusJoiner)],
+  ['KEYS', live(() => new KeysJoiner())],
+  ['RANDOMKEY', live(() => new RandomKeyJoiner())],
+  ['LASTSAVE', live(() => new LeastJoiner(true))],
+  ['SCAN', scanRequest],
+  ['CONFIG GET', live(() => new ConfigJoiner(true))],
+  ['CONFIG SET', changesServers],
+  ['CONFIG RESETSTAT', changesServers],
+  ['CONFIG REWRITE', changesServers],
+  ['CONFIG HELP', anyServer],
+  ['FUNCTION DELETE', functionDelete],
+  ['FUNCTION DUMP', anyServer],
+  ['FUNCTION FLUSH', flushes('function')],
+  ['FUNCTION HELP', anyServer],
+  ['FUNCTION KILL', kill],
+  ['FUNCTION LIST', anyServer],
+  ['FUNCTION LOAD', functionLoad],
+  ['FUNCTION RESTORE', functionRestore],
+  ['LATENCY DOCTOR', live(() => new TextsJoiner(true))],
+  ['LATENCY GRAPH', live(() => new TextsJoiner(true))],
+  ['LATENCY HELP', anyServer],
+  ['LATENCY HISTORY', live(() => new LatencyHistoryJoiner(true))],
+  ['LATENCY LATEST', live(() => new LatencyLatestJoiner(true))],
+  ['LATENCY RESET', live(() => sumJoiner)],
+  ['MEMORY DOCTOR', live(() => new TextsJoiner(true))],
+  ['MEMORY HELP', anyServer],
+  ['MEMORY MALLOC-STATS', live(() => new TextsJoiner(true))],
+  ['MEMORY PURGE', live(() => statusJoiner)],
+  ['MEMORY USAGE', memoryUsage],
+  ['SCRIPT EXISTS', scriptExists],
+  ['SCRIPT FLUSH', flushes('script')],
+  ['SCRIPT HELP', anyServer],
+  ['SCRIPT KILL', kill],
+  ['SCRIPT LOAD', scriptLoad],
+  ['SLOWLOG GET', slowlogGet],
+  ['SLOWLOG HELP', anyServer],
+  ['SLOWLOG LEN', live(() => partialSumJoiner)],
+  ['SLOWLOG RESET', live(() => statusJoiner)],
+])
+
+const NEVER_FORWARDED: ReadonlySet<Handler | undefined> = new Set([changesServers, kill])
+
+/** They act on the connection that they come over, which clients share. */
+const ALWAYS_REFUSED = new Set(['SCRIPT DEBUG'])
+const CONTAINERS = new Set(['CONFIG', 'FUNCTION', 'LATENCY', 'MEMORY', 'SCRIPT', 'SLOWLOG'])
+/** Subcommands of which several servers have several answers. */
+const ONE_SERVER = new Set(['FUNCTION STATS', 'LATENCY HISTOGRAM', 'MEMORY STATS'])
+
+/** @returns why even a pool of one server does not pass on a request; null = it does. */
+export function refusedOnOneServer(client: Client, parser: RespRequestParser, buf: Uint8Array): Uint8Array | null {
+  const name = nameOf(parser, buf)
+  if (ALWAYS_REFUSED.has(name)) return replies.unsupportedCommand(name.replace(' ', '|'))
+  return HANDLERS.get(name) === changesServers ? changeRefusal(client, parser, buf) : null
+}
+
+/** The command; of a container, with its subcommand in upper case. */
+function nameOf(parser: RespRequestParser, buf: Uint8Array): string {
+  const { command, start, args } = parser
+  if (!CONTAINERS.has(command.name)) return command.name
+  return `${command.name} ${latin1(buf, start + args[2], start + args[3]).toUpperCase()}`
+}
+
+export function keyspaceRequest(
+  protocol: RedisProtocol,
+  client: Client,
+  parser: RespRequestParser,
+  buf: Uint8Array,
+): void {
+  const { command, start, args } = parser
+  const name = nameOf(parser, buf)
+  const handler = HANDLERS.get(name)
+  if (ALWAYS_REFUSED.has(name)) {
+    protocol.answerRefused(client, replies.unsupportedCommand(name.replace(' ', '|')))
+  } else if (client.pool.servers.length === 1 && !NEVER_FORWARDED.has(handler) && (handler ?? ONE_SERVER.has(name))) {
+    protocol.forwardTo(client, parser, buf, protocol.keylessServer)
+  } else if (handler !== undefined) {
+    handler(protocol, client, parser, buf)
+  } else if (ONE_SERVER.has(name)) {
+    protocol.answerRefused(client, replies.unsupportedCommand(name.replace(' ', '|')))
+  } else {
+    protocol.answerRefused(
+      client,
+      replies.unknownSubcommand(command.name, latin1(buf, start + args[2], start + args[3])),
+    )
+  }
+}
+
+function memoryUsage(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  if (parser.argCount > 2) protocol.forward(client, parser, buf, 2)
+  else protocol.forwardKeyless(client, parser, buf)
+}
+
+function slowlogGet(_protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  broadcast(client, parser, buf, new SlowlogJoiner(slowlogCount(parser, buf)), Reach.live)
+}
+
+function scriptLoad(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  const { start, args, argCount } = parser
+  const refusal = argCount === 3 ? protocol.scripts.loading(buf, start + args[4], start + args[5]) : null
+  if (refusal !== null) protocol.answer(client, refusal)
+  else protocol.loading.load(client, parser, buf, 'script')
+}
+
+function scriptExists(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  const digests = argumentTexts(parser, buf).slice(2)
+  const onOneServer = digests.map(digest => protocol.scripts.ranWithoutKeys(digest))
+  broadcast(client, parser, buf, new ScriptExistsJoiner(onOneServer, protocol.keylessServer), Reach.live)
+}
+
+/** FUNCTION LOAD [REPLACE] text. */
+function functionLoad(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  const { start, args, argCount } = parser
+  if (argCount > 2) protocol.scripts.loadingLibrary(buf, start + args[argCount * 2 - 2], start + args[argCount * 2 - 1])
+  protocol.loading.load(client, parser, buf, 'function')
+}
+
+function functionRestore(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  protocol.scripts.restoringFunctions()
+  broadcast(client, parser, buf, statusJoiner, Reach.all)
+}
+
+/** A server whose script runs reads no connection on which something waits behind a script: kills go by connections of their own. */
+function kill(_protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  const kind = client.connectionKind
+  client.connectionKind = forKills(client.resp3)
+  broadcast(client, parser, buf, new AnyJoiner(), Reach.live)
+  client.connectionKind = kind
+}

@@ -1,0 +1,273 @@
+/**
+ * MGET, MSET, DEL, UNLINK, TOUCH and EXISTS over several servers. Data plane.
+ *
+ * A fragment on the wire is what nutcracker sends: the name in lower case, then the keys (or pairs) of that server as the client wrote them.
+ */
+
+import { CR, encodeText, findByte, MINUS, readDecimal, ZERO } from '../../../bytes/ascii.ts'
+import { MAX_ARGUMENTS, type RespRequestParser } from '../../../protocol/redis/request-parser.ts'
+import { BulkScanner } from '../../../protocol/redis/value-scanner.ts'
+import { PoolStat } from '../../../shared/stat-fields.ts'
+import type { Client } from '../../client/client.ts'
+import { SLAB_BYTES } from '../../memory/slab.ts'
+import { answerFailure } from '../../request/delivery.ts'
+import { Failure } from '../../request/failure.ts'
+import { FanOutGroup } from '../../request/fan-out.ts'
+import { type Message, MessageKind } from '../../request/message.ts'
+import type { ReplyTarget } from '../../request/reply-target.ts'
+import { FragmentGroup, type Joiner, type KeySplit } from '../../request/split-request.ts'
+import type { Pool } from '../../server/pool.ts'
+import type { RedisProtocol } from '../redis-protocol.ts'
+
+const PLUS = 43
+const DOLLAR = 36
+const COLON = 58
+const STAR = 42
+
+/** `*` or `:`, a sign, ten digits, CR LF. */
+const HEAD_BYTES = 14
+
+const OK = encodeText('+OK\r\n')
+
+/** Writes `<type><value>\r\n` at `at`. @returns the place after it. */
+function writeNumber(to: Uint8Array, at: number, type: number, value: number): number {
+  let p = at
+  to[p++] = type
+  let rest = value
+  if (rest < 0) {
+    to[p++] = MINUS
+    rest = -rest
+  }
+  let divisor = 1
+  while (rest / divisor >= 10) divisor *= 10
+  for (; divisor >= 1; divisor = Math.trunc(divisor / 10)) to[p++] = ZERO + (Math.trunc(rest / divisor) % 10)
+  to[p++] = CR
+  to[p++] = 10
+  return p
+}
+
+/**
+ * Splits the request by server and queues its fragments.
+ * @param stride arguments a key: 1, or 2 for pairs.
+ */
+export function splitKeys(
+  client: Client,
+  parser: RespRequestParser,
+  buf: Uint8Array,
+  stride: number,
+  joiner: Joiner,
+): void {
+  const pool = client.pool
+  const { start, args } = parser
+  const keys = (parser.argCount - 1) / stride
+  const longestKey = (pool.protocol as RedisProtocol).longestKey
+  const split = pool.split
+  split.clear(keys)
+  for (let i = 0; i < keys; i++) {
+    const at = (1 + i * stride) * 2
+    const keyStart = start + args[at]
+    const keyEnd = start + args[at + 1]
+    if (keyEnd - keyStart > longestKey) {
+      ;(pool.protocol as RedisProtocol).refuseKey(client, keyEnd - keyStart)
+      return
+    }
+    const server = pool.router.route(buf, keyStart, keyEnd)
+    if (server < 0) {
+      answerFailure(client, Failure.refused)
+      return
+    }
+    split.add(server)
+  }
+  if (split.serverCount === 1) forwardWhole(client, parser, buf, split.first)
+  else queueFragments(client, parser, buf, stride, joiner, split)
+}
+
+/** All keys live on one server: its reply is the client's. */
+function forwardWhole(client: Client, parser: RespRequestParser, buf: Uint8Array, server: number): void {
+  const connection = client.pool.connectionTo(client, server)
+  if (connection === null) return
+  const message = client.messages.acquire(client, MessageKind.forward)
+  client.push(message)
+  connection.enqueue(message, parser.end - parser.start)
+  connection.socket.append(buf, parser.start, parser.end)
+}
+
+function queueFragments(
+  client: Client,
+  parser: RespRequestParser,
+  buf: Uint8Array,
+  stride: number,
+  joiner: Joiner,
+  split: KeySplit,
+): void {
+  const pool = client.pool
+  const parent = client.messages.acquire(client, MessageKind.parent)
+  const owners = new Uint16Array(joiner === gatherJoiner ? split.keyCount : 0)
+  const group = new FragmentGroup(joiner, parent, owners, split.keyCount)
+  parent.group = group
+  client.push(parent)
+  group.waiting = split.serverCount
+  // Counted first: the last fragment may end the request.
+  pool.row[pool.statBase + PoolStat.fragments] += split.serverCount
+  for (let server = split.first; server <= split.last; server++) {
+    if (split.head[server] === -1) continue
+    const message = parent.messages.acquire(null, MessageKind.fragment)
+    message.group = group
+    message.fragmentIndex = group.fragments.length
+    group.fragments.push(message)
+    group.keyCounts.push(split.count[server])
+    if (owners.length > 0) {
+      for (let key = split.head[server]; key >= 0; key = split.nextKey[key]) owners[key] = message.fragmentIndex
+    }
+    sendFragment(pool, parser, buf, stride, server, message, split)
+  }
+}
+
+function sendFragment(
+  pool: Pool,
+  parser: RespRequestParser,
+  buf: Uint8Array,
+  stride: number,
+  server: number,
+  message: Message,
+  split: KeySplit,
+): void {
+  const { start, args, command } = parser
+  const connection = pool.connectionForFragment(message, server)
+  if (connection === null) return
+  const socket = connection.socket
+  const name = command.fragmentName
+  const count = split.count[server] * stride + 1
+  const headBytes = decimalBytes(count) + 3
+  let bytes = headBytes + name.length
+  for (let key = split.head[server]; key >= 0; key = split.nextKey[key]) {
+    // From the `$` of the key to the CR LF of its last argument; an argument's `$` follows the CR LF of the one before.
+    bytes += args[(key + 1) * stride * 2 + 1] - args[(1 + key * stride) * 2 - 1]
+  }
+  connection.enqueue(message, bytes)
+  const slab = socket.reserve(HEAD_BYTES)
+  socket.outLength = writeNumber(slab, socket.outLength, STAR, count)
+  socket.append(name, 0, name.length)
+  if (bytes <= SLAB_BYTES) socket.reserve(bytes - headBytes - name.length)
+  for (let key = split.head[server]; key >= 0; key = split.nextKey[key]) {
+    const from = start + args[(1 + key * stride) * 2 - 1] + 2
+    const to = start + args[(key + 1) * stride * 2 + 1] + 2
+    socket.append(buf, from, to)
+  }
+}
+
+function decimalBytes(value: number): number {
+  let bytes = 1
+  for (let rest = value; rest >= 10; rest = Math.trunc(rest / 10)) bytes++
+  return bytes
+}
+
+/** A reply of a wrong type: an error goes to the client as it is, anything else is a failure of the server. */
+function refuse(group: FragmentGroup, buf: Uint8Array, start: number): boolean {
+  if (buf[start] === MINUS) return false
+  group.fail(Failure.invalid)
+  return true
+}
+
+/** DEL, UNLINK, TOUCH, EXISTS: integers, summed. */
+export const sumJoiner: Joiner = {
+  partial: false,
+  closesWhenStrict: false,
+  accept(group, _fragment, buf, start, end) {
+    if (buf[start] !== COLON) return refuse(group, buf, start)
+    let value = 0
+    for (let i = start + 1; i < end - 2; i++) if (buf[i] !== MINUS) value = value * 10 + buf[i] - ZERO
+    group.sum += value
+    return true
+  },
+  write(group, client) {
+    const slab = client.socket.reserve(HEAD_BYTES)
+    client.socket.outLength = writeNumber(slab, client.socket.outLength, COLON, group.sum | 0)
+  },
+}
+
+/** SLOWLOG LEN: integers, summed over the servers that answer. */
+export const partialSumJoiner: Joiner = {
+  partial: true,
+  closesWhenStrict: false,
+  accept(group, fragment, buf, start, end) {
+    const accepted = sumJoiner.accept(group, fragment, buf, start, end)
+    if (accepted && group instanceof FanOutGroup) group.answered()
+    return accepted
+  },
+  write: sumJoiner.write,
+}
+
+/** MSET: any status line will do. */
+export const statusJoiner: Joiner = {
+  partial: false,
+  closesWhenStrict: false,
+  accept(group, _fragment, buf, start) {
+    return buf[start] === PLUS || refuse(group, buf, start)
+  },
+  write(_group, client) {
+    client.socket.append(OK, 0, OK.length)
+  },
+}
+
+/** MGET: values in the order of the keys, each from the fragment that its key went to. */
+export const gatherJoiner: Joiner = {
+  partial: false,
+  closesWhenStrict: false,
+  accept(group, fragment, buf, start, end) {
+    const firstValue = firstValueOf(group, fragment, buf, start, end)
+    if (firstValue < 0) return refuse(group, buf, start)
+    fragment.keepReply(buf, start, end)
+    fragment.replyStart += firstValue - start
+    return true
+  },
+  write(group, client) {
+    const { socket } = client
+    writeListHead(group, client)
+    const { fragments, owners } = group
+    for (let key = 0; key < group.keyCount; key++) {
+      const fragment = fragments[owners[key]]
+      const from = fragment.replyStart
+      skipValue(fragment)
+      socket.append(fragment.reply!, from, fragment.replyStart)
+    }
+    client.noteReply(group.heldBytes)
+  },
+  streaming: {
+    firstValue: firstValueOf,
+    newScanner: values => new BulkScanner(values),
+    writeHead: writeListHead,
+    skipValue,
+  },
+}
+
+/** @returns the place of the first value, or -1: there must be one value a key, or those of other replies would be taken for them. */
+function firstValueOf(group: FragmentGroup, fragment: Message, buf: Uint8Array, start: number, end: number): number {
+  if (buf[start] !== STAR) return -1
+  const lineEnd = findByte(buf, start, end, CR)
+  const values = readDecimal(buf, start + 1, lineEnd, MAX_ARGUMENTS)
+  return values === group.keyCounts[fragment.fragmentIndex] ? lineEnd + 2 : -1
+}
+
+function writeListHead(group: FragmentGroup, client: ReplyTarget): void {
+  const { socket } = client
+  const slab = socket.reserve(HEAD_BYTES)
+  socket.outLength = writeNumber(slab, socket.outLength, STAR, group.keyCount)
+}
+
+/** Moves `replyStart` past one value. MGET answers bulks and nulls; what it never answers keeps its bounds, too. */
+function skipValue(fragment: Message): void {
+  const reply = fragment.reply!
+  let p = fragment.replyStart
+  for (let values = 1; values > 0; values--) {
+    const type = reply[p]
+    const negative = reply[p + 1] === MINUS
+    let number = 0
+    for (p++; reply[p] !== CR; p++) number = number * 10 + reply[p] - ZERO
+    p += 2
+    if (negative) continue
+    if (type === DOLLAR) p += number + 2
+    else if (type === STAR) values += number
+  }
+  fragment.replyStart = p
+}

@@ -1,0 +1,121 @@
+/**
+ * What looks at every request of a pool before it is handled: a pause, and MONITOR. Data plane. While neither is on, a pool has no such
+ * object at work and its clients keep their fast path; while one is, `PoolClients.watched` closes it for all of them.
+ */
+
+import { PASSED_UNKNOWN } from '../../../protocol/redis/command-info.ts'
+import { Action, fitsArity } from '../../../protocol/redis/commands.ts'
+import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
+import type { WorkerAnswer, WorkerQuestion } from '../../../shared/questions.ts'
+import type { Client } from '../../client/client.ts'
+import type { PoolClients } from '../../client/pool-clients.ts'
+import { isRefusedToMonitor, settle } from '../session/state.ts'
+import { MonitorFeed, nowUs } from './monitor-feed.ts'
+import { isShown, monitorLine, shownArguments } from './monitor-line.ts'
+import { Pause } from './pause.ts'
+
+/** Has the pool's watch: its protocol. */
+export interface WatchOwner {
+  watch: RequestWatch | null
+  /** Handles a request that nothing holds back. */
+  statedRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void
+}
+
+export class RequestWatch {
+  readonly pause: Pause
+  readonly feed: MonitorFeed
+  readonly #clients: PoolClients
+
+  constructor(clients: PoolClients) {
+    this.#clients = clients
+    const update = (): void => this.#update()
+    this.pause = new Pause(update)
+    this.feed = new MonitorFeed(clients.pool, update)
+  }
+
+  /** Opens or closes the fast path of all clients. */
+  #update(): void {
+    const watched = this.pause.active || this.feed.active
+    if (watched === this.#clients.watched) return
+    this.#clients.watched = watched
+    for (const client of this.#clients.members) settle(client, client.authenticated)
+  }
+
+  /** @returns the request's line for MONITOR, to be added once the request is taken; '' = it is not shown. */
+  lineOf(client: Client, parser: RespRequestParser, buf: Uint8Array): string {
+    if (!this.feed.active || isRefusedToMonitor(client, parser.command)) return ''
+    const args = shownArguments(parser, buf)
+    return isShown(parser.command, args) ? monitorLine(nowUs(), client.database, client.address, args) : ''
+  }
+
+  /** What a question of another worker, or of a client of this one, changes here. */
+  answer(question: WorkerQuestion): WorkerAnswer {
+    if (question.kind === 'pause') {
+      if (question.untilMs > 0) this.pause.begin(question.untilMs, question.writesOnly)
+      else this.pause.end()
+      this.#update()
+    } else if (question.kind === 'watch') {
+      this.feed.setWatcher(question.watcher, question.on)
+    } else if (question.kind === 'monitor-lines') {
+      return this.feed.deliver(question.lines, question.count, question.skipped)
+    }
+    return 0
+  }
+
+  /**
+   * A client begins to monitor. @param done called once every worker shows its requests.
+   * @returns what ends it.
+   */
+  join(client: Client, done: () => void): { leave(): void } {
+    const { clients } = this.feed
+    clients.set(client, 0)
+    this.#update()
+    if (clients.size > 1 || !this.#tellWatched(true, done)) done()
+    return {
+      leave: (): void => {
+        clients.delete(client)
+        this.#update()
+        if (clients.size === 0) this.#tellWatched(false, () => {})
+      },
+    }
+  }
+
+  #tellWatched(on: boolean, done: () => void): boolean {
+    const { pool } = this.#clients
+    const { questions, workerIndex } = pool.context
+    return questions.ask({ kind: 'watch', pool: pool.config.name, watcher: workerIndex, on }, done)
+  }
+
+  /** A worker has begun, and knows nothing of the pause and of this worker's monitoring clients. */
+  tell(worker: number): void {
+    const { pool } = this.#clients
+    const { questions, workerIndex } = pool.context
+    const { name } = pool.config
+    const { untilMs, writesOnly } = this.pause
+    const ignore = (): void => {}
+    if (untilMs > 0) questions.ask({ kind: 'pause', pool: name, untilMs, writesOnly }, ignore, [worker])
+    if (this.feed.clients.size > 0) {
+      questions.ask({ kind: 'watch', pool: name, watcher: workerIndex, on: true }, ignore, [worker])
+    }
+  }
+}
+
+/** The pool's watch, made when it is first needed. */
+export function watchOf(clients: PoolClients): RequestWatch {
+  const owner = clients.protocol as unknown as WatchOwner
+  owner.watch ??= new RequestWatch(clients)
+  return owner.watch
+}
+
+/** A request of a pool that is watched. A pause may hold it back; MONITOR shows it, unless it is put off and comes again. */
+export function watchedRequest(owner: WatchOwner, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  const watch = owner.watch!
+  const { command } = parser
+  const known = command.action !== Action.refuse && command !== PASSED_UNKNOWN
+  const isKnown = known && fitsArity(command, parser.argCount)
+  if (isKnown && watch.pause.holdsBack(client, command)) return
+  const maySay = client.authenticated || command.action === Action.auth || command.action === Action.hello
+  const line = isKnown && maySay ? watch.lineOf(client, parser, buf) : ''
+  owner.statedRequest(client, parser, buf)
+  if (line !== '' && !client.isPostponed) watch.feed.add(line)
+}
