@@ -83,13 +83,13 @@ export class MemoryGuard {
     this.patienceEndsMs = context.turn.nowMs + PATIENCE_MS
     context.row[ProcessStat.memoryPauses]++
     context.limitedLog.notice('memory is short', () => `${this.describe()}: clients are not read until it is less`)
-    for (const { members } of context.allPools()) for (const client of members) client.holdBack()
+    for (const { members } of context.allPools()) for (const client of members) client.stopReading()
     context.timer.arm()
   }
 
   private ease(): void {
     this.pressed = false
-    for (const { members } of this.context.allPools()) for (const client of members) client.goOn()
+    for (const { members } of this.context.allPools()) for (const client of members) client.resumeReading()
   }
 
   private relieve(nowMs: number): void {

@@ -3,12 +3,20 @@
 import type { RequestParser } from '../../protocol/parser.ts'
 import type { Client } from './client.ts'
 
-/** What a client has under way beyond single requests: a transaction, a blocking command, subscriptions. */
+/** What a client has told the protocol about itself. */
+export interface ClientState {
+  /** True while nothing in it changes what a request means. See `Client.updateFastPath`. */
+  readonly allowsFastPath: boolean
+}
+
+/** What a client has open beyond single requests: a transaction, a blocking command, subscriptions. */
 export interface ClientSession {
-  /** A request of its is answered whenever the server likes: nothing waits for it, and the client may leave before. */
-  readonly endless: boolean
-  /** It may be silent for as long as it likes. */
-  readonly listening: boolean
+  /** True while nothing in it changes what a request means. See `Client.updateFastPath`. */
+  readonly allowsFastPath: boolean
+  /** True while the server may never answer a request of the client: a shutdown does not wait for the reply. */
+  readonly mayNeverReply: boolean
+  /** True while `client_idle_timeout` does not apply: the client waits for messages or for a blocking command. */
+  readonly mayBeSilent: boolean
   /** Keys or channels may belong to other servers from now on. */
   ringChanged(): void
   /** The client is gone. */

@@ -21,7 +21,7 @@ import { STREAM_BYTES } from '../request/stream-limits.ts'
 import { databaseOf } from '../server/connection-kind.ts'
 import type { Pool } from '../server/pool.ts'
 import { type ClientLimits, STREAM_ROOM_BYTES } from './client-limits.ts'
-import type { ClientSession } from './client-protocol.ts'
+import type { ClientSession, ClientState } from './client-protocol.ts'
 import { dropBehind } from './lost-server.ts'
 import type { PoolClients } from './pool-clients.ts'
 import { Upload } from './upload.ts'
@@ -83,15 +83,15 @@ export class Client implements SocketOwner, ReplyTarget {
   /** More waits than is to be in flight: the window is smaller, so that other clients of its servers do not wait behind this one. */
   private behind = false
   authenticated = false
-  /** Authenticated, and in no state (`protocolState`, `session`) that changes what a request means: the fast path is open. */
-  ordinary = false
+  /** Requests with one key are forwarded without a look at the client's state. `updateFastPath` alone writes it. */
+  fastPath = false
   /** The client speaks RESP3. */
   resp3 = false
   /** The server connections that serve it, see `server/connection-kind.ts`: it follows `resp3` and the database. */
   connectionKind = 0
-  /** What the client has told the protocol of itself; null until it does. */
-  protocolState: object | null = null
-  /** What it has under way beyond single requests; null until it does. */
+  /** What the client has told the protocol about itself; null until it does. */
+  protocolState: ClientState | null = null
+  /** What the client has open beyond single requests; null until it does. */
   session: ClientSession | null = null
   /** A request [0, ownEnd) of the buffer at hand may keep that buffer: it holds nothing else. -1 = no such request. */
   ownEnd = -1
@@ -140,12 +140,30 @@ export class Client implements SocketOwner, ReplyTarget {
     this.messages = pool.context.messages
     this.socket = new Socket(pool.context.turn)
     this.authenticated = pool.config.redisAuth === ''
-    this.ordinary = this.authenticated && !poolClients.watched
+    this.updateFastPath()
     this.openedMs = pool.context.turn.nowMs
     this.activeMs = this.openedMs
     this.limits = poolClients.limits
     this.replyBytes = Math.trunc(this.limits.inFlightBytes / FIRST_WINDOW)
     this.updateWindow()
+  }
+
+  /** @param authenticated whether the client may send commands from now on. */
+  setAuthenticated(authenticated: boolean): void {
+    this.authenticated = authenticated
+    this.restrictParser()
+    this.updateFastPath()
+  }
+
+  /**
+   * Opens or closes the fast path. To be called after each change of what it depends on: `authenticated`, `session`, `protocolState`,
+   * `resp3` and `PoolClients.watched`.
+   */
+  updateFastPath(): void {
+    const { session, protocolState } = this
+    const isPlain =
+      (session === null || session.allowsFastPath) && (protocolState === null || protocolState.allowsFastPath)
+    this.fastPath = isPlain && this.authenticated && !this.poolClients.watched
   }
 
   /** Where the client is, for the log: `10.0.0.7:51234`, or the path of the unix socket that it came by. */
@@ -240,7 +258,7 @@ export class Client implements SocketOwner, ReplyTarget {
   }
 
   /** The next request waits until everything before it is answered. */
-  holdNext(): void {
+  waitForReplies(): void {
     this.waitsForAll = true
   }
 
@@ -484,7 +502,7 @@ export class Client implements SocketOwner, ReplyTarget {
   private block(): void {
     if (this.blocked) return
     this.blocked = true
-    if (this.session?.endless) this.socket.readStart()
+    if (this.session?.mayNeverReply) this.socket.readStart()
     else this.socket.readStop()
     if (this.socket.queuedBytes > 0) this.watchWrites()
   }
@@ -503,14 +521,14 @@ export class Client implements SocketOwner, ReplyTarget {
     }
   }
 
-  /** Memory is short: the client is not read until `goOn`. What is passing through, with its own bound, goes on. */
-  holdBack(): void {
+  /** Memory is short: the client is not read until `resumeReading`. What is passing through, with its own bound, goes on. */
+  stopReading(): void {
     this.writesFirst = false
     this.updateWindow()
     if (this.upload === null && this.closing < 0) this.block()
   }
 
-  goOn(): void {
+  resumeReading(): void {
     this.updateWindow()
     if (!this.blocked || this.resuming || this.full) return
     this.resuming = true
@@ -561,7 +579,7 @@ export class Client implements SocketOwner, ReplyTarget {
       return
     }
     // As with Redis itself, whoever ends its input no longer waits.
-    if (this.session?.endless) this.close(CloseReason.eof)
+    if (this.session?.mayNeverReply) this.close(CloseReason.eof)
     else if (!this.blocked) this.endInput()
   }
 
@@ -709,13 +727,13 @@ export class Client implements SocketOwner, ReplyTarget {
 
   /** Nothing is under way: no request (but one that may never be answered), no part of one, no reply that it has yet to take. */
   get idle(): boolean {
-    if (this.session?.endless) return true
+    if (this.session?.mayNeverReply) return true
     return this.head === null && this.tail === null && this.upload === null && this.socket.pendingBytes === 0
   }
 
   /** The process is ending: closes once what was sent to servers is answered. */
   endInTurn(): void {
-    if (this.session?.endless) this.close(CloseReason.none)
+    if (this.session?.mayNeverReply) this.close(CloseReason.none)
     else this.closeAfterReplies(CloseReason.none)
   }
 

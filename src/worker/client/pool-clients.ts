@@ -83,7 +83,7 @@ export class PoolClients {
   closeIdle(nowMs: number): void {
     const { config, row, statBase } = this.pool
     for (const client of this.members) {
-      if (client.session?.listening || client.lingerUntilMs > 0) continue
+      if (client.session?.mayBeSilent || client.lingerUntilMs > 0) continue
       if (client.head === null && nowMs - client.activeMs >= config.clientIdleTimeoutMs) {
         row[statBase + PoolStat.clientIdle]++
         client.close(CloseReason.error)

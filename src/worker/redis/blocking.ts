@@ -151,7 +151,7 @@ export function blockingRequest(
   connection.enqueue(message, end - start)
   connection.extendDeadline(waitMs)
   connection.socket.append(buf, start, end)
-  client.holdNext()
+  client.waitForReplies()
 }
 
 /** How long the command may wait at the server, ms: FOR_EVER, or 0 when it does not wait. */
@@ -219,7 +219,7 @@ function waitEverywhere(client: Client, parser: RespRequestParser, buf: Uint8Arr
   pool.row[pool.statBase + PoolStat.fragments] += wait.connections.length
   const waitMs = waitOf(parser, buf)
   for (const connection of [...wait.connections]) sendWait(connection, group, parser, buf, waitMs)
-  client.holdNext()
+  client.waitForReplies()
 }
 
 function sendWait(

@@ -35,7 +35,7 @@ export function commandRequest(
   }
   const oneServer = client.pool.servers.length === 1
   // With replies off nothing may be postponed; nobody reads the answer either.
-  if (!oneServer && client.ordinary && !learned.ready(client)) return
+  if (!oneServer && client.fastPath && !learned.ready(client)) return
   const served = (name: string): boolean => isServed(name, oneServer, learned)
   const joiner = new CommandListJoiner(form, client.resp3, parser.argCount > 2, served)
   // Counting is over what is left of the list itself.

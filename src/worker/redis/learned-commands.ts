@@ -52,7 +52,7 @@ export class LearnedCommands {
   resolve(client: Client, parser: RespRequestParser, buf: Uint8Array): boolean {
     const state = knownState(client)
     // A request with its replies off is not postponed. A client without the password does not make the proxy ask.
-    const mayAsk = client.authenticated && (state === null || state.ordinary)
+    const mayAsk = client.authenticated && (state === null || state.allowsFastPath)
     const command = this.find(client, parser, buf, mayAsk)
     if (command !== null) parser.command = command
     return command !== null

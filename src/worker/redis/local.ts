@@ -12,7 +12,7 @@ import { commandRequest } from './command-listing.ts'
 import { InfoJoiner, tellsOfProxy } from './join/info.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
 import { resetSession, sessionOf } from './session/session.ts'
-import { knownState, settle } from './session/state.ts'
+import { knownState } from './session/state.ts'
 import { argumentTexts, broadcast, Reach } from './split/broadcast.ts'
 import { watchOf } from './watch/request-watch.ts'
 
@@ -125,6 +125,6 @@ function reset(protocol: RedisProtocol, client: Client): void {
   client.connectionKind = 0
   resetSession(client)
   knownState(client)?.reset()
-  settle(client, protocol.pool.config.redisAuth === '')
+  client.setAuthenticated(protocol.pool.config.redisAuth === '')
   protocol.answer(client, RESET)
 }

@@ -35,7 +35,7 @@ import { authenticate } from './session/auth.ts'
 import { helloRequest } from './session/hello.ts'
 import { unansweredRequest } from './session/reply-mode.ts'
 import { sessionRequest } from './session/session.ts'
-import { knownState, settle } from './session/state.ts'
+import { knownState } from './session/state.ts'
 import { forwardToAny } from './split/broadcast.ts'
 import { keyspaceRequest } from './split/keyspace.ts'
 import { multiKeyRequest, scriptRequest } from './split/multikey.ts'
@@ -97,7 +97,7 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
   }
 
   configured(client: Client): void {
-    if (this.pool.config.redisAuth === '') settle(client, true)
+    if (this.pool.config.redisAuth === '') client.setAuthenticated(true)
     leaveLostDatabase(client)
   }
 
@@ -110,7 +110,7 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
     // Redis reads over an empty frame.
     if (parser.argCount === 0) return
     const command = parser.command
-    if (command.action === Action.forward && client.ordinary) {
+    if (command.action === Action.forward && client.fastPath) {
       if (parser.argCount > command.key && (!this.pool.config.strict || fitsStrict(command, parser.argCount - 1))) {
         this.forward(client, parser, buf, command.key)
         return
@@ -122,7 +122,7 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
   streamTarget(client: Client, requestParser: RequestParser, buf: Uint8Array): number {
     const parser = requestParser as RespRequestParser
     const { command, wholeArgs, args, start } = parser
-    if (wholeArgs < 2 || command.action !== Action.forward || wholeArgs <= command.key || !client.ordinary) return -1
+    if (wholeArgs < 2 || command.action !== Action.forward || wholeArgs <= command.key || !client.fastPath) return -1
     if (this.pool.config.strict && !fitsStrict(command, parser.argCount - 1)) return -1
     const keyStart = start + args[command.key * 2]
     const keyEnd = start + args[command.key * 2 + 1]
@@ -133,7 +133,7 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
     return 0
   }
 
-  /** Everything but one key of an ordinary client. */
+  /** Everything but one key of a client with the fast path. */
   private otherRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
     if (this.pool.config.strict) {
       strictRequest(client, parser, buf)
@@ -147,7 +147,7 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
   /** A client with CLIENT REPLY OFF or SKIP has no reply. */
   statedRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
     const state = knownState(client)
-    if (state === null || state.ordinary) this.answeredRequest(client, parser, buf)
+    if (state === null || state.allowsFastPath) this.answeredRequest(client, parser, buf)
     else if (state.answers || !unansweredRequest(this, client, parser, buf)) requestInState(this, client, parser, buf)
   }
 

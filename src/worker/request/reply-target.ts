@@ -66,7 +66,7 @@ export interface ReplyTarget {
   /** All of it has passed. */
   endStream(): void
   /** The next request waits until everything before it is answered. */
-  holdNext(): void
+  waitForReplies(): void
   /** The coarse timer looks whether the client takes its replies. */
   watchWrites(): void
   /** The input that waited is looked at again. */

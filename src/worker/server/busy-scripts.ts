@@ -47,6 +47,6 @@ export function setAsideBusy<Connection extends ScriptConnection>(
 function holdClients(head: Message): void {
   for (let message: Message | null = head; message !== null; message = message.serverNext) {
     const client = message.group === null ? message.client : message.group.parent.client
-    client?.holdNext()
+    client?.waitForReplies()
   }
 }

@@ -610,7 +610,7 @@ export class ServerConnection implements SocketOwner {
       const alone = this.isAlone(client) && this.server.park(this)
       if (alone) {
         this.stopReading()
-        if (fragment.serverNext !== null) client.holdNext()
+        if (fragment.serverNext !== null) client.waitForReplies()
       } else if (this.graceMs > 0) {
         this.stopReading()
         this.graceEndsMs = this.server.pool.context.turn.nowMs + this.graceMs
@@ -644,7 +644,7 @@ export class ServerConnection implements SocketOwner {
     this.stopReading()
     if (!this.awaitsTurn) client.source = this
     // What the client asks from now on would go elsewhere too, and overtake what waits here.
-    if (alone && this.head!.serverNext !== null) client.holdNext()
+    if (alone && this.head!.serverNext !== null) client.waitForReplies()
     if (!alone) this.patienceEndsMs = context.turn.nowMs + this.patienceMs
     client.watchWrites()
   }

@@ -7,7 +7,7 @@ import * as replies from '../../../protocol/redis/replies.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import type { Client } from '../../client/client.ts'
 import type { RedisProtocol } from '../redis-protocol.ts'
-import { ReplyMode, settle, stateOf } from '../session/state.ts'
+import { ReplyMode, stateOf } from '../session/state.ts'
 import { argumentTexts } from '../split/broadcast.ts'
 import { ownArity, ownClientReply } from './client-own.ts'
 import { wideCommand } from './client-wide.ts'
@@ -48,11 +48,11 @@ function reply(protocol: RedisProtocol, client: Client, args: readonly string[])
   const state = stateOf(client)
   if (mode === 'ON') {
     state.replyMode = ReplyMode.on
-    settle(client, client.authenticated)
+    client.updateFastPath()
     protocol.answer(client, replies.OK)
   } else if (mode === 'OFF' || mode === 'SKIP') {
     if (mode === 'OFF' || state.replyMode === ReplyMode.on) state.replyMode = ReplyMode[mode === 'OFF' ? 'off' : 'skip']
-    settle(client, client.authenticated)
+    client.updateFastPath()
   } else {
     protocol.answer(client, replies.SYNTAX_ERROR)
   }

@@ -74,6 +74,6 @@ export function askWorkers(
 
 function giverOf(client: Client): (reply: Uint8Array) => void {
   const message = awaitReply(client)
-  client.holdNext()
+  client.waitForReplies()
   return reply => lateReply(message, reply)
 }

@@ -24,7 +24,7 @@ import type { RedisProtocol } from '../redis-protocol.ts'
 import { enterDatabase } from '../servers/greeting.ts'
 import { wireRequest } from '../servers/wire-request.ts'
 import type { RedisSession } from '../session/session.ts'
-import { knownState, settle, stateOf } from '../session/state.ts'
+import { knownState, stateOf } from '../session/state.ts'
 import { broadcast, Reach } from '../split/broadcast.ts'
 import { multiKeyRequest } from '../split/multikey.ts'
 import { statusJoiner } from '../split/split.ts'
@@ -71,7 +71,7 @@ function select(protocol: RedisProtocol, client: Client, parser: RespRequestPars
   const database = readDatabase(client, parser, buf, 1)
   if (database < 0 || !protocol.databaseLimit.allows(database)) {
     stateOf(client).withoutDatabase = true
-    settle(client, client.authenticated)
+    client.updateFastPath()
     protocol.answer(client, database === BadDatabase.notInteger ? replies.NOT_AN_INTEGER : replies.DB_OUT_OF_RANGE)
     return
   }
@@ -90,7 +90,7 @@ export function useDatabase(client: Client, database: number): void {
   client.connectionKind = connectionKind(database, client.resp3)
   const state = knownState(client)
   if (state !== null) state.withoutDatabase = false
-  settle(client, client.authenticated)
+  client.updateFastPath()
   const watching = (client.session as RedisSession | null)?.transaction?.connection ?? null
   if (watching !== null) enterDatabase(watching, database)
 }
@@ -133,7 +133,7 @@ export function leaveLostDatabase(client: Client): void {
   client.closeAfterReplies(CloseReason.error)
 }
 
-/** Handles a request of a client whose `RedisState` is not `ordinary`, and which is to be answered. */
+/** Handles a request of a client whose `RedisState` does not allow the fast path, and which is to be answered. */
 export function requestInState(
   protocol: RedisProtocol,
   client: Client,

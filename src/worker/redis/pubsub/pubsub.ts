@@ -14,7 +14,7 @@ import type { Client } from '../../client/client.ts'
 import type { Joiner } from '../../request/split-request.ts'
 import type { RedisProtocol } from '../redis-protocol.ts'
 import { sessionOf } from '../session/session.ts'
-import { settle, Topic } from '../session/state.ts'
+import { Topic } from '../session/state.ts'
 import { broadcast, CollectingJoiner, Reach } from '../split/broadcast.ts'
 import { Subscriptions } from './subscriptions.ts'
 
@@ -116,8 +116,8 @@ function change(client: Client, parser: RespRequestParser, buf: Uint8Array, topi
   }
   subscriptions.confirmed(0)
   subscriptions.endIfUnused()
-  settle(client, client.authenticated)
-  client.holdNext()
+  client.updateFastPath()
+  client.waitForReplies()
 }
 
 /** PUBSUB: each server tells of its own channels. Help, and what is no subcommand, any server can answer. */

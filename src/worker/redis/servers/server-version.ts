@@ -29,7 +29,7 @@ export function withVersion(owner: VersionOwner, client: Client, answer: Answer)
     answer(owner.serverVersion)
     return
   }
-  client.holdNext()
+  client.waitForReplies()
   const joiner = new VersionJoiner(owner, answer)
   broadcastBytes(client, ASK_VERSION, joiner, Reach.live)
   const group = client.last?.group

@@ -4,7 +4,6 @@ import * as replies from '../../../protocol/redis/replies.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import type { Client } from '../../client/client.ts'
 import { answerLocally } from '../../request/delivery.ts'
-import { settle } from './state.ts'
 
 /** `AUTH password` in nutcracker's words, `AUTH user password` in Redis's. */
 export function authenticate(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
@@ -14,7 +13,7 @@ export function authenticate(client: Client, parser: RespRequestParser, buf: Uin
   }
   if (parser.argCount === 3) {
     const accepted = isUser(client, parser, buf, 1)
-    if (accepted) settle(client, true)
+    if (accepted) client.setAuthenticated(true)
     answerLocally(client, accepted ? replies.OK : replies.WRONG_PASS)
     return
   }
@@ -23,7 +22,7 @@ export function authenticate(client: Client, parser: RespRequestParser, buf: Uin
     answerLocally(client, replies.NO_PASSWORD_SET)
     return
   }
-  settle(client, sameText(parser, buf, 1, password))
+  client.setAuthenticated(sameText(parser, buf, 1, password))
   answerLocally(client, client.authenticated ? replies.OK : replies.INVALID_PASSWORD)
 }
 

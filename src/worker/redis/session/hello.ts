@@ -14,7 +14,7 @@ import { withVersion } from '../servers/server-version.ts'
 import { argumentTexts } from '../split/broadcast.ts'
 import { isUser } from './auth.ts'
 import { isBusy } from './session.ts'
-import { isClientText, NAME_REFUSED, settle, stateOf } from './state.ts'
+import { isClientText, NAME_REFUSED, stateOf } from './state.ts'
 
 const NOPROTO = encodeText('-NOPROTO unsupported protocol version\r\n')
 const BAD_VERSION = encodeText('-ERR Protocol version is not an integer or out of range\r\n')
@@ -57,7 +57,7 @@ export function helloRequest(
       protocol.answer(client, WRONG_PASS)
       return
     }
-    settle(client, true)
+    client.setAuthenticated(true)
   }
   if (!client.authenticated) {
     protocol.answer(client, NOT_AUTHENTICATED)
@@ -107,7 +107,7 @@ function greeting(
   if (resp3 && (protocol.refusesResp3 || Number.parseInt(version, 10) < RESP3_VERSION)) return NOPROTO
   client.resp3 = resp3
   client.connectionKind = connectionKind(client.database, resp3)
-  settle(client, client.authenticated)
+  client.updateFastPath()
   const state = stateOf(client)
   if (name !== null) state.name = name
   const writer = new ReplyWriter(resp3).map(7)

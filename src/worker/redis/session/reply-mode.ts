@@ -14,7 +14,7 @@ import { MessageKind } from '../../request/message.ts'
 import { CloseReason } from '../../request/reply-target.ts'
 import { requestInState } from '../databases/databases.ts'
 import type { RedisProtocol } from '../redis-protocol.ts'
-import { knownState, ReplyMode, sessionStateOf, settle } from './state.ts'
+import { knownState, ReplyMode, sessionStateOf } from './state.ts'
 
 /** Handles a request of a client that CLIENT REPLY has told to go without replies. @returns false when it is to be answered as always. */
 export function unansweredRequest(
@@ -61,7 +61,7 @@ function endSkip(client: Client): void {
   const state = knownState(client)!
   if (state.replyMode !== ReplyMode.skip) return
   state.replyMode = ReplyMode.on
-  settle(client, client.authenticated)
+  client.updateFastPath()
 }
 
 const CONFIRMED = new Set(['SUBSCRIBE', 'PSUBSCRIBE', 'SSUBSCRIBE', 'UNSUBSCRIBE', 'PUNSUBSCRIBE', 'SUNSUBSCRIBE'])

@@ -26,7 +26,7 @@ import type { RedisProtocol } from '../redis-protocol.ts'
 import { enterDatabase } from '../servers/greeting.ts'
 import { queueRequest } from '../transactions/transaction-queue.ts'
 import type { Transaction } from '../transactions/transaction-state.ts'
-import { isRefusedToMonitor, type SessionState, settle } from './state.ts'
+import { isRefusedToMonitor, type SessionState } from './state.ts'
 
 const NO_KEYS_HERE = errorLine("Replica can't interact with the keyspace")
 const NO_CONNECTION = errorLine('too many clients have a connection to this server of their own')
@@ -64,15 +64,15 @@ export class RedisSession implements ClientSession, SessionState, ConnectionWait
   }
 
   /** Requests mean what they always do. */
-  get ordinary(): boolean {
+  get allowsFastPath(): boolean {
     return !this.transaction?.open && (this.client.resp3 || !this.subscribed)
   }
 
-  get endless(): boolean {
+  get mayNeverReply(): boolean {
     return this.blocking !== null
   }
 
-  get listening(): boolean {
+  get mayBeSilent(): boolean {
     return this.subscribed || this.blocking !== null || this.monitoring !== null
   }
 
@@ -220,7 +220,7 @@ export function sessionRequest(
 /** Ends transaction and subscriptions, as RESET does. */
 export function resetSession(client: Client): void {
   client.session?.leave()
-  settle(client, client.authenticated)
+  client.updateFastPath()
 }
 
 /** Whether the client can change its protocol version now: nothing of the older one is under way or to come. */

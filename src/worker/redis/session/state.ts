@@ -1,18 +1,17 @@
 /**
- * What a Redis client's connection has been told, beyond the ordinary: name, library, CLIENT REPLY. Data plane. Most clients never have one.
+ * What a Redis client's connection has been told, beyond its requests: name, library, CLIENT REPLY. Data plane. Most clients never have one.
  */
 
 import { encodeText } from '../../../bytes/ascii.ts'
 import { type Command, Flag } from '../../../protocol/redis/commands.ts'
 import type { Client } from '../../client/client.ts'
+import type { ClientState } from '../../client/client-protocol.ts'
 
 /** Kinds of subscription. */
 export const Topic = { channel: 0, pattern: 1, shard: 2 } as const
 
 /** What the state of a client's session (`session.ts`) means to others: whether requests mean what they always do, and CLIENT LIST. */
 export interface SessionState {
-  /** Requests mean what they always do. */
-  readonly ordinary: boolean
   readonly subscribed: boolean
   readonly transaction: {
     readonly open: boolean
@@ -54,7 +53,7 @@ export function isClientText(text: string): boolean {
   return /^[!-~]*$/.test(text)
 }
 
-export class RedisState {
+export class RedisState implements ClientState {
   /** CLIENT ID: unique in the process. */
   readonly id: number
   /** Latin-1 texts, one char a byte. */
@@ -77,8 +76,8 @@ export class RedisState {
     this.withoutDatabase = false
   }
 
-  /** Nothing in it changes what a request means or whether it is answered. */
-  get ordinary(): boolean {
+  /** True while nothing in it changes what a request means or whether it is answered. */
+  get allowsFastPath(): boolean {
     return this.answers && !this.withoutDatabase
   }
 
@@ -97,14 +96,4 @@ export function stateOf(client: Client): RedisState {
 /** The client's state, or null as long as it has none. */
 export function knownState(client: Client): RedisState | null {
   return client.protocolState as RedisState | null
-}
-
-/** Opens or closes the fast path after a change of the client's state. @param authenticated what it is from now on. */
-export function settle(client: Client, authenticated: boolean): void {
-  client.authenticated = authenticated
-  client.restrictParser()
-  const session = sessionStateOf(client)
-  const state = knownState(client)
-  const isOrdinary = (state === null || state.ordinary) && (session === null || session.ordinary)
-  client.ordinary = authenticated && isOrdinary && !client.poolClients.watched
 }

@@ -176,7 +176,7 @@ export function scriptRequest(client: Client, parser: RespRequestParser, buf: Ui
 function runsScripts(client: Client): boolean {
   const state = knownState(client)
   // A request with its replies off cannot be postponed.
-  if (isForScripts(client.connectionKind) || (state !== null && !state.ordinary)) return true
+  if (isForScripts(client.connectionKind) || (state !== null && !state.allowsFastPath)) return true
   if (client.pending > 0) {
     client.postpone(true)
     return false

@@ -20,7 +20,6 @@ import type { ExecPlace } from '../join/exec.ts'
 import type { RedisProtocol } from '../redis-protocol.ts'
 import { Internal, queueInternal, wireRequest } from '../servers/wire-request.ts'
 import { CLOSING, RETURNING, type RedisSession, sessionOf } from '../session/session.ts'
-import { settle } from '../session/state.ts'
 import { refuseCrossServer } from '../split/cross-server.ts'
 import { NO_SERVER, serverOfKeys } from '../split/multikey.ts'
 import { ownReply, sendExec } from './exec-request.ts'
@@ -54,7 +53,7 @@ export function transactionRequest(
         return
       }
       transactionOf(session).open = true
-      settle(client, client.authenticated)
+      client.updateFastPath()
       protocol.answer(client, OK)
       return
     case 'EXEC':
@@ -110,7 +109,7 @@ function execute(
     return
   }
   giveBack(transaction)
-  client.holdNext()
+  client.waitForReplies()
   end(client)
 }
 
@@ -166,7 +165,7 @@ function giveBack(transaction: Transaction): void {
 
 function end(client: Client): void {
   sessionOf(client).transaction = null
-  settle(client, client.authenticated)
+  client.updateFastPath()
 }
 
 function watch(
@@ -199,7 +198,7 @@ function watch(
   if (transaction.firstKey === '') transaction.firstKey = keyOf(protocol, parser, buf)
   transaction.watchedKeys += protocol.positions.count
   forwardOn(client, transaction.connection, buf.subarray(start, requestEnd))
-  client.holdNext()
+  client.waitForReplies()
 }
 
 function unwatch(protocol: RedisProtocol, client: Client, session: RedisSession): void {
@@ -216,5 +215,5 @@ function unwatch(protocol: RedisProtocol, client: Client, session: RedisSession)
   }
   forwardOn(client, connection, UNWATCH)
   giveBack(transaction)
-  client.holdNext()
+  client.waitForReplies()
 }

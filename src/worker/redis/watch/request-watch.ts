@@ -9,7 +9,7 @@ import type { RespRequestParser } from '../../../protocol/redis/request-parser.t
 import type { WorkerAnswer, WorkerQuestion } from '../../../shared/questions.ts'
 import type { Client } from '../../client/client.ts'
 import type { PoolClients } from '../../client/pool-clients.ts'
-import { isRefusedToMonitor, settle } from '../session/state.ts'
+import { isRefusedToMonitor } from '../session/state.ts'
 import { MonitorFeed, nowUs } from './monitor-feed.ts'
 import { isShown, monitorLine, shownArguments } from './monitor-line.ts'
 import { Pause } from './pause.ts'
@@ -38,7 +38,7 @@ export class RequestWatch {
     const watched = this.pause.active || this.feed.active
     if (watched === this.#clients.watched) return
     this.#clients.watched = watched
-    for (const client of this.#clients.members) settle(client, client.authenticated)
+    for (const client of this.#clients.members) client.updateFastPath()
   }
 
   /** @returns the request's line for MONITOR, to be added once the request is taken; '' = it is not shown. */

@@ -16,35 +16,35 @@ async function say(wire: Wire, ...args: string[]): Promise<string> {
   return `${(await wire.redisReplies(1))[0]}`
 }
 
-function ordinary(): boolean[] {
-  return [...harness.context.pools[0]!.members].map(client => client.ordinary)
+function fastPaths(): boolean[] {
+  return [...harness.context.pools[0]!.members].map(client => client.fastPath)
 }
 
 test('MONITOR closes the fast path until the last monitoring client is gone', async () => {
   harness = await Harness.start({ answer: answerWithKey })
   const wires = [await harness.wire(), await harness.wire(), await harness.wire()]
-  expect(ordinary()).toEqual([true, true, true])
+  expect(fastPaths()).toEqual([true, true, true])
   expect(await say(wires[0]!, 'MONITOR')).toBe('+OK\r\n')
   expect(await say(wires[1]!, 'MONITOR')).toBe('+OK\r\n')
-  expect(ordinary()).toEqual([false, false, false])
+  expect(fastPaths()).toEqual([false, false, false])
   await harness.wire()
-  expect(ordinary()).toEqual([false, false, false, false])
+  expect(fastPaths()).toEqual([false, false, false, false])
   expect(await say(wires[0]!, 'RESET')).toBe('+RESET\r\n')
-  expect(ordinary()).toEqual([false, false, false, false])
+  expect(fastPaths()).toEqual([false, false, false, false])
   wires[1]!.destroy()
-  await waitUntil(() => ordinary().length === 3, 'the monitoring client to be gone')
-  expect(ordinary()).toEqual([true, true, true])
+  await waitUntil(() => fastPaths().length === 3, 'the monitoring client to be gone')
+  expect(fastPaths()).toEqual([true, true, true])
 })
 
 test('a pause closes it until its end', async () => {
   harness = await Harness.start({ answer: answerWithKey })
   const wires = [await harness.wire(), await harness.wire()]
   expect(await say(wires[0]!, 'CLIENT', 'PAUSE', '60000', 'WRITE')).toBe('+OK\r\n')
-  expect(ordinary()).toEqual([false, false])
+  expect(fastPaths()).toEqual([false, false])
   expect(await say(wires[1]!, 'GET', 'k')).toContain('k')
   expect(await say(wires[0]!, 'CLIENT', 'UNPAUSE')).toBe('+OK\r\n')
-  expect(ordinary()).toEqual([true, true])
+  expect(fastPaths()).toEqual([true, true])
   expect(await say(wires[0]!, 'CLIENT', 'PAUSE', '5')).toBe('+OK\r\n')
   expect(await say(wires[1]!, 'GET', 'k')).toContain('k')
-  expect(ordinary()).toEqual([true, true])
+  expect(fastPaths()).toEqual([true, true])
 })
