@@ -1,12 +1,24 @@
 /** ASCII codes and decimals in place, shared by the parsers of both protocols. Data plane; pure functions. */
 
-export const NUL = 0
 export const LF = 10
 export const CR = 13
 export const SPACE = 32
+export const BANG = 33
+export const DOLLAR = 36
+export const PERCENT = 37
+export const STAR = 42
+export const PLUS = 43
 export const MINUS = 45
 export const ZERO = 48
+export const SEVEN = 55
+export const EIGHT = 56
 export const NINE = 57
+export const COLON = 58
+export const EQUALS = 61
+export const GREATER = 62
+export const UNDERSCORE = 95
+export const PIPE = 124
+export const TILDE = 126
 
 /** Bytes that may have a second view, through which several are read at once. */
 export interface ViewedBytes extends Uint8Array {

@@ -7,7 +7,7 @@ import { deadExports, unusedPackages } from './exports.ts'
 import { EXCEPTIONS, importsAgainstLayers, LAYERS, largestCircles, layerOf, rowsOutOfOrder } from './layers.ts'
 import { bannedIn, missingFiles, missingFunctions } from './prose.ts'
 import { LARGEST_CLASS_LINES, LARGEST_FILE_LINES, tooLarge } from './sizes.ts'
-import { functionSizes, importsOf, mentionsOf, ROOT, type SourceFile, sourceFiles } from './source-tree.ts'
+import { exportsOf, functionSizes, importsOf, mentionsOf, ROOT, type SourceFile, sourceFiles } from './source-tree.ts'
 
 const LONGEST_LINE = 160
 const LONGEST_FUNCTION_LINES = 70
@@ -31,6 +31,16 @@ function longLines(file: SourceFile): string[] {
 function longFunctions(file: SourceFile): string[] {
   const long = functionSizes(file).filter(size => size.lines > LONGEST_FUNCTION_LINES)
   return long.map(size => `${file.path}:${size.line} has ${size.lines} lines`)
+}
+
+/** Files whose exports must not be written again elsewhere. */
+const SHARED_HELPERS = ['src/bytes/ascii.ts', 'src/bytes/text.ts', 'src/routing/placeholder.ts']
+
+/** @param names what the shared helpers export. @returns constants and functions of the file that have one of these names. */
+function secondDefinitions(file: SourceFile, names: ReadonlySet<string>): string[] {
+  if (SHARED_HELPERS.includes(file.path)) return []
+  const defined = [...file.text.matchAll(/^(?:export )?(?:const|function) (\w+)\b/gm)].map(match => match[1]!)
+  return defined.filter(name => names.has(name)).map(name => `${file.path} defines ${name} again`)
 }
 
 function hasHeader(file: SourceFile): boolean {
@@ -160,6 +170,13 @@ describe('what only shrinks', () => {
   })
 })
 
+describe('one definition for all of src', () => {
+  test('of every ASCII code and text helper', () => {
+    const names = SHARED_HELPERS.flatMap(path => exportsOf(source.find(file => file.path === path)!))
+    expect(source.flatMap(file => secondDefinitions(file, new Set(names.map(({ name }) => name))))).toEqual([])
+  })
+})
+
 describe('packages and pages', () => {
   test('every dependency is imported', () => {
     const { dependencies } = JSON.parse(readFileSync(`${ROOT}/package.json`, 'utf8'))
@@ -226,6 +243,16 @@ describe('the checks themselves', () => {
     ]
     expect(largestCircles(files).get('log')).toBe(3)
     expect(largestCircles(files.slice(1)).size).toBe(0)
+  })
+
+  test('find a second definition', () => {
+    const names = new Set(['STAR', 'latin1'])
+    const text = 'const STAR = 42\nexport const START = 1\nfunction latin1(): void {}\n'
+    expect(secondDefinitions(at('src/a.ts', text), names)).toEqual([
+      'src/a.ts defines STAR again',
+      'src/a.ts defines latin1 again',
+    ])
+    expect(secondDefinitions(at(SHARED_HELPERS[0]!, text), names)).toEqual([])
   })
 
   test('find a line without a limit', () => {

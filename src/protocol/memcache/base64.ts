@@ -1,7 +1,8 @@
 /** Base64 of binary keys (the meta flag `b`), so that a key reaches the same server in either spelling. Data plane; pure functions. */
 
+import { EQUALS } from '../../bytes/ascii.ts'
+
 const INVALID = 255
-const EQUALS = 61
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
 
 const VALUES = buildValues()

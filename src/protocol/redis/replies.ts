@@ -1,6 +1,6 @@
 /** Replies that the proxy itself writes to Redis clients, encoded once. Data plane. Texts: nutcracker's, or Redis's own where it has none. */
 
-import { encodeText } from '../../bytes/ascii.ts'
+import { CR, encodeText, LF } from '../../bytes/ascii.ts'
 import { Action, type Command } from './commands.ts'
 import { FrameError } from './request-parser.ts'
 
@@ -30,24 +30,25 @@ export const UNBALANCED_QUOTES = encodeText('-ERR Protocol error: unbalanced quo
 /** What Redis says of names that are too long to repeat. */
 const ECHOED_BYTES = 128
 
-function latin1(buf: Uint8Array, start: number, end: number): string {
+/** Bytes [start, end) of a request as an error repeats them: at most `ECHOED_BYTES` of them. */
+function echoed(buf: Uint8Array, start: number, end: number): string {
   let text = ''
   for (let i = start; i < end && i < start + ECHOED_BYTES; i++) {
     const byte = buf[i]
     // Redis shows what it was sent as C strings.
     if (byte === 0) break
     // Line ends would forge a reply; Redis writes spaces for them too.
-    text += byte === 13 || byte === 10 ? ' ' : String.fromCharCode(byte)
+    text += byte === CR || byte === LF ? ' ' : String.fromCharCode(byte)
   }
   return text
 }
 
 /** `-ERR unknown command …`, in Redis 7's words. `args` as the request parser gives them. */
 export function unknownCommand(buf: Uint8Array, start: number, args: Int32Array, argCount: number): Uint8Array {
-  let text = `-ERR unknown command '${latin1(buf, start + args[0], start + args[1])}', with args beginning with: `
+  let text = `-ERR unknown command '${echoed(buf, start + args[0], start + args[1])}', with args beginning with: `
   let room = ECHOED_BYTES
   for (let i = 1; i < argCount && room > 0; i++) {
-    const argument = latin1(buf, start + args[i * 2], start + args[i * 2 + 1]).slice(0, room)
+    const argument = echoed(buf, start + args[i * 2], start + args[i * 2 + 1]).slice(0, room)
     text += `'${argument}' `
     room -= argument.length + 3
   }
@@ -92,7 +93,7 @@ function unroutableCommand(name: string): Uint8Array {
 
 /** For a command that only the servers could know, and none has told. The name is [start, end) of buf. */
 export function unlearnedCommand(buf: Uint8Array, start: number, end: number): Uint8Array {
-  const name = latin1(buf, start, end)
+  const name = echoed(buf, start, end)
   return encodeText(
     `-ERR the proxy does not know the command '${name}', and none of its servers has told which commands it has\r\n`,
   )

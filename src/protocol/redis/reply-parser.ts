@@ -5,13 +5,8 @@
  * again with the same bytes and more behind them, and goes on at the token where it stopped.
  */
 
-import { CR, LF, MINUS, NINE, ZERO } from '../../bytes/ascii.ts'
+import { COLON, CR, DOLLAR, LF, MINUS, NINE, PLUS, STAR, ZERO } from '../../bytes/ascii.ts'
 import { Parsed, type ParsedCode } from '../parser.ts'
-
-const PLUS = 43
-const COLON = 58
-const DOLLAR = 36
-const STAR = 42
 
 const FIRST_DEPTH = 8
 /** Scanning a line byte by byte pays up to about this length; then `indexOf`. */

@@ -8,7 +8,7 @@
  * Resumable: after `incomplete` it is called again with the same bytes and more behind them, and goes on at the token where it stopped.
  */
 
-import { CR, LF, NINE, type ViewedBytes, ZERO } from '../../bytes/ascii.ts'
+import { CR, DOLLAR, LF, NINE, STAR, type ViewedBytes, ZERO } from '../../bytes/ascii.ts'
 import { Parsed, type ParsedCode } from '../parser.ts'
 import { type Command, lookupCommand, UNKNOWN_COMMAND } from './commands.ts'
 import { HEAD_WORDS_BYTES, knownHead, learnHead, NAME_START } from './request-heads.ts'
@@ -45,9 +45,6 @@ export const FrameError = {
 } as const
 
 const State = { count: 0, length: 1, data: 2 } as const
-
-const STAR = 42
-const DOLLAR = 36
 
 /** Arguments that `args` has room for. */
 const FIRST_ARGS = 8

@@ -1,17 +1,6 @@
 /** Where one value of a reply ends, for those that take a complete reply apart without reading it. Data plane. RESP2 and RESP3. */
 
-const CR = 13
-const MINUS = 45
-const ZERO = 48
-
-const BANG = 33
-const DOLLAR = 36
-const PERCENT = 37
-const STAR = 42
-const EQUALS = 61
-const GREATER = 62
-const PIPE = 124
-const TILDE = 126
+import { BANG, CR, DOLLAR, EQUALS, GREATER, MINUS, PERCENT, PIPE, STAR, TILDE, ZERO } from '../../bytes/ascii.ts'
 
 /**
  * The end of the value that begins at `at`, its elements included.

@@ -5,11 +5,9 @@
  *     $5\r\n hello\r\n   $-1\r\n   _\r\n          `step` ends at the end of each value, or with the bytes
  */
 
-import { CR, LF, MINUS, NINE, ZERO } from '../../bytes/ascii.ts'
+import { CR, DOLLAR, LF, MINUS, NINE, UNDERSCORE, ZERO } from '../../bytes/ascii.ts'
 import type { ValueScanner } from '../parser.ts'
 
-const DOLLAR = 36
-const UNDERSCORE = 95
 const MALFORMED = -1
 /** Larger lengths are no reply of a server we know (Redis: 512 MB values). */
 const MAX_LENGTH = 0x7fff_ffff

@@ -8,6 +8,7 @@
  */
 
 import { encodeText, equalsText } from '../../bytes/ascii.ts'
+import { latin1 } from '../../bytes/text.ts'
 import { decodeBase64 } from '../../protocol/memcache/base64.ts'
 import { binaryRefusal } from '../../protocol/memcache/binary-refusal.ts'
 import { Action, type Command, Form } from '../../protocol/memcache/commands.ts'
@@ -17,6 +18,7 @@ import { MemcacheReplyParser } from '../../protocol/memcache/reply-parser.ts'
 import { MAX_KEY_BYTES, MemcacheRequestParser, Suppress } from '../../protocol/memcache/request-parser.ts'
 import { acceptedByNutcracker } from '../../protocol/memcache/strict.ts'
 import type { ReplyParser, RequestParser } from '../../protocol/parser.ts'
+import { PLACEHOLDER } from '../../routing/placeholder.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
 import type { Client } from '../client/client.ts'
 import type { ClientProtocol } from '../client/client-protocol.ts'
@@ -30,9 +32,6 @@ import { type ServerProtocol, Verdict } from '../server/server-protocol.ts'
 import { getsOf } from './gets.ts'
 import { broadcast, forwardToAny, splitKeys } from './split.ts'
 import { commandOf, noteKind, sendRequest, suppressOf, tagOf } from './tag.ts'
-
-/** Key of commands that have none, as nutcracker routes them. */
-const PLACEHOLDER = encodeText('placeholder')
 
 /** As much of a refused key as nutcracker shows. */
 const LOGGED_KEY_BYTES = 16
@@ -183,7 +182,7 @@ export class MemcacheProtocol implements ClientProtocol, ServerProtocol {
     for (let i = firstKey * 2; i < (firstKey + keyCount) * 2; i += 2) {
       const bytes = tokens[i + 1] - tokens[i]
       if (bytes <= MAX_KEY_BYTES) continue
-      const prefix = Buffer.from(buf.buffer, buf.byteOffset + start + tokens[i], LOGGED_KEY_BYTES).toString('latin1')
+      const prefix = latin1(buf, start + tokens[i], start + tokens[i] + LOGGED_KEY_BYTES)
       this.pool.limitedLog.alert(
         'key too long',
         () =>

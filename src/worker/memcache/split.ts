@@ -8,6 +8,7 @@
  */
 
 import { encodeText } from '../../bytes/ascii.ts'
+import { latin1 } from '../../bytes/text.ts'
 import { Action } from '../../protocol/memcache/commands.ts'
 import { END, OK } from '../../protocol/memcache/replies.ts'
 import { ReplyKind } from '../../protocol/memcache/reply-kind.ts'
@@ -300,10 +301,6 @@ export function forwardToAny(client: Client, parser: MemcacheRequestParser, buf:
     connection.enqueue(fragment, request.length)
     connection.socket.append(request, 0, request.length)
   })
-}
-
-function latin1(buf: Uint8Array, start: number, end: number): string {
-  return Buffer.from(buf.buffer, buf.byteOffset + start, end - start).toString('latin1')
 }
 
 /** Sends the request to every server of the pool, ejected ones too: a server must not come back with what was flushed. */

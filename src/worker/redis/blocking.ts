@@ -6,7 +6,7 @@
  * would at Redis.
  */
 
-import { NINE, ZERO } from '../../bytes/ascii.ts'
+import { COLON, MINUS, NINE, STAR, ZERO } from '../../bytes/ascii.ts'
 import { latin1 } from '../../bytes/text.ts'
 import { KeyForm } from '../../protocol/redis/commands.ts'
 import { wordAt } from '../../protocol/redis/key-positions.ts'
@@ -27,10 +27,6 @@ import { multiKeyRequest, NO_SERVER, serverOfKeys } from './split/multikey.ts'
 const NO_OWNERS = new Uint16Array(0)
 const PING = wireRequest('PING')
 const CLIENT_ID = wireRequest('CLIENT', 'ID')
-
-const COLON = 58
-const STAR = 42
-const MINUS = 45
 
 /** Where a command has its timeout: argument index, negative = from the end; and its unit in ms. */
 const TIMEOUTS: ReadonlyMap<string, readonly [argument: number, unitMs: number]> = new Map([

@@ -8,6 +8,7 @@
  * told of is asked for again after `ASK_AGAIN_MS`: a module may have been loaded meanwhile.
  */
 
+import { STAR } from '../../bytes/ascii.ts'
 import { latin1 } from '../../bytes/text.ts'
 import { type CommandInfo, learnedCommand, PASSED_UNKNOWN, readCommands } from '../../protocol/redis/command-info.ts'
 import { type Command, Flag, type KeySpec, UNKNOWN_COMMAND } from '../../protocol/redis/commands.ts'
@@ -22,7 +23,6 @@ import type { ConnectionHolder, ServerConnection } from '../server/server-connec
 import { knownState, sessionStateOf } from './session/state.ts'
 
 const COMMAND = Buffer.from('*1\r\n$7\r\nCOMMAND\r\n')
-const STAR = 42
 
 /** A server is asked again for a name that it has not told of, and after it has not answered, no sooner than this, ms. */
 export const ASK_AGAIN_MS = 5_000

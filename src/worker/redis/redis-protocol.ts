@@ -3,13 +3,14 @@
  * What nutcracker does with each command: `test/vectors/redis-commands.json`; where we depart: `docs/compatibility.md`.
  */
 
-import { encodeText, MINUS } from '../../bytes/ascii.ts'
+import { CR, MINUS, SPACE } from '../../bytes/ascii.ts'
 import type { ReplyParser, RequestParser } from '../../protocol/parser.ts'
 import { Action, fitsArity } from '../../protocol/redis/commands.ts'
 import { KeyPositions } from '../../protocol/redis/key-positions.ts'
 import * as replies from '../../protocol/redis/replies.ts'
 import { RespReplyParser } from '../../protocol/redis/reply-parser.ts'
 import { RespRequestParser } from '../../protocol/redis/request-parser.ts'
+import { PLACEHOLDER } from '../../routing/placeholder.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
 import type { Client } from '../client/client.ts'
 import type { ClientProtocol } from '../client/client-protocol.ts'
@@ -48,9 +49,6 @@ import { type RequestWatch, type WatchOwner, watchedRequest } from './watch/requ
 
 /** nutcracker's longest routing key: an mbuf less its header (48 bytes) and one. */
 const MBUF_OVERHEAD_BYTES = 49
-
-/** Key of commands that have none, as nutcracker routes them. */
-const PLACEHOLDER = encodeText('placeholder')
 
 export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner {
   readonly failureReplies: readonly Uint8Array[] = FAILURE_TEXTS.map(replies.errorLine)
@@ -333,12 +331,13 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
 
 /** `-OOM`, `-BUSY` or `-LOADING` as the first word: nutcracker's transient failures. */
 function isServerDown(buf: Uint8Array, start: number, end: number): boolean {
-  return isWord(buf, start, end, 'OOM') || isWord(buf, start, end, 'BUSY') || isWord(buf, start, end, 'LOADING')
+  return hasCode(buf, start, end, 'OOM') || hasCode(buf, start, end, 'BUSY') || hasCode(buf, start, end, 'LOADING')
 }
 
-function isWord(buf: Uint8Array, start: number, end: number, word: string): boolean {
+/** Whether the error reply [start, end) begins with this code, which a space or the line's end follows. */
+function hasCode(buf: Uint8Array, start: number, end: number, word: string): boolean {
   const wordEnd = start + 1 + word.length
   if (wordEnd >= end) return false
   for (let i = 0; i < word.length; i++) if (buf[start + 1 + i] !== word.charCodeAt(i)) return false
-  return buf[wordEnd] === 32 || buf[wordEnd] === 13
+  return buf[wordEnd] === SPACE || buf[wordEnd] === CR
 }

@@ -10,6 +10,8 @@
 
 import { lookup } from 'node:dns'
 import { isIP } from 'node:net'
+import { LF, MINUS } from '../../bytes/ascii.ts'
+import { latin1 } from '../../bytes/text.ts'
 import { Parsed, type ReplyParser } from '../../protocol/parser.ts'
 import { ServerStat } from '../../shared/stat-fields.ts'
 import { OWNED_CHUNK_BYTES, Socket, type SocketOwner } from '../io/socket.ts'
@@ -33,9 +35,6 @@ import { Tally } from './tally.ts'
 
 /** A connection without any progress is closed after so many timeouts even where younger requests wait on it. */
 const STALL_TIMEOUTS = 3
-
-const MINUS = 45
-const LF = 10
 
 /** A client that takes a large reply slowly: its server is not read while so much waits for it. */
 const PAUSE_BYTES = 1_048_576
@@ -800,7 +799,7 @@ export class ServerConnection implements SocketOwner {
         const { config, pool } = this.server
         pool.limitedLog.notice(
           'server out of step',
-          () => `server ${config.pname} answered '${Buffer.from(buf.subarray(start, end - 2)).toString('latin1')}'`,
+          () => `server ${config.pname} answered '${latin1(buf, start, end - 2)}'`,
         )
         this.fail(Failure.invalid)
         return false

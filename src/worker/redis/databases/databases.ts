@@ -10,7 +10,7 @@
  * database before: requests are refused until a SELECT succeeds.
  */
 
-import { MINUS } from '../../../bytes/ascii.ts'
+import { MINUS, STAR } from '../../../bytes/ascii.ts'
 import { latin1 } from '../../../bytes/text.ts'
 import { Action } from '../../../protocol/redis/commands.ts'
 import { wordAt } from '../../../protocol/redis/key-positions.ts'
@@ -28,8 +28,6 @@ import { knownState, stateOf } from '../session/state.ts'
 import { broadcast, Reach } from '../split/broadcast.ts'
 import { multiKeyRequest } from '../split/multikey.ts'
 import { statusJoiner } from '../split/split.ts'
-
-const STAR = 42
 
 const NO_DATABASE = replies.errorLine('no database is selected, as the last SELECT was refused')
 const BAD_FIRST = replies.errorLine('invalid first DB index')

@@ -3,7 +3,7 @@
  * plane. What stays goes to the client byte for byte, as the server wrote it.
  */
 
-import { CR, LF, MINUS } from '../../../bytes/ascii.ts'
+import { CR, DOLLAR, LF, MINUS, PERCENT, PLUS, STAR } from '../../../bytes/ascii.ts'
 import { latin1 } from '../../../bytes/text.ts'
 import { Parsed } from '../../../protocol/parser.ts'
 import { RespReplyParser } from '../../../protocol/redis/reply-parser.ts'
@@ -12,11 +12,6 @@ import type { Client } from '../../client/client.ts'
 import type { Message } from '../../request/message.ts'
 import type { FragmentGroup, Joiner } from '../../request/split-request.ts'
 import { cannotServe, refuseReply } from '../split/broadcast.ts'
-
-const DOLLAR = 36
-const PLUS = 43
-const STAR = 42
-const PERCENT = 37
 
 /** `entries`: arrays that begin with a name, or nulls; `names`: texts; `documents`: names, each with a map; `count`: as entries, counted. */
 export type ListForm = 'entries' | 'names' | 'documents' | 'count'

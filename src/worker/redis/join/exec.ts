@@ -3,15 +3,14 @@
  * (CLIENT). Data plane.
  */
 
-import { CR, encodeText, findByte, MINUS } from '../../../bytes/ascii.ts'
+import { CR, encodeText, findByte, MINUS, STAR } from '../../../bytes/ascii.ts'
+import { latin1 } from '../../../bytes/text.ts'
 import { errorLine } from '../../../protocol/redis/replies.ts'
 import { valueEnd } from '../../../protocol/redis/value-end.ts'
 import type { FailureCode } from '../../request/failure.ts'
 import type { Message } from '../../request/message.ts'
 import type { ReplyTarget } from '../../request/reply-target.ts'
 import type { FragmentGroup, Joiner } from '../../request/split-request.ts'
-
-const STAR = 42
 
 /** Where the reply to one queued request comes from: a part (the index of a server's MULTI), or the proxy when EXEC is answered. */
 export type ExecPlace = number | OwnReply
@@ -92,5 +91,5 @@ function append(client: ReplyTarget, bytes: Uint8Array): void {
 }
 
 function latinNumber(buf: Uint8Array, start: number, end: number): number {
-  return Number(Buffer.from(buf.buffer, buf.byteOffset + start, end - start).toString('latin1'))
+  return Number(latin1(buf, start, end))
 }

@@ -12,6 +12,7 @@
  * have missed something, and it subscribes again.
  */
 
+import { CR, DOLLAR, EIGHT, MINUS, SEVEN } from '../../../bytes/ascii.ts'
 import { answerLocally, answerStateLoss } from '../../request/delivery.ts'
 import { Failure, type FailureCode } from '../../request/failure.ts'
 import { type Message, MessageKind } from '../../request/message.ts'
@@ -32,12 +33,6 @@ const PREFIXES = ['', 'p', 's']
 const NOTIFICATIONS = /^__key(?:space|event)@/
 
 const NO_OWNERS = new Uint16Array(0)
-
-const CR = 13
-const DOLLAR = 36
-const MINUS = 45
-const SEVEN = 55
-const EIGHT = 56
 
 /** `*3\r\n$7\r\nmessage\r\n` */
 const LEAST_MESSAGE_BYTES = 17

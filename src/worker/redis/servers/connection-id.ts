@@ -3,10 +3,9 @@
  * Data plane, for connections with blocking commands only: the first one on a connection has CLIENT ID before it, in the same write.
  */
 
+import { COLON } from '../../../bytes/ascii.ts'
 import { latin1 } from '../../../bytes/text.ts'
 import type { ServerConnection } from '../../server/server-connection.ts'
-
-const COLON = 58
 
 /** Asked, and not answered yet; also of a server that does not know CLIENT ID (before Redis 5). */
 const UNKNOWN = 0

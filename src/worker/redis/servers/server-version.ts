@@ -5,6 +5,7 @@
  */
 
 import { encodeText } from '../../../bytes/ascii.ts'
+import { latin1 } from '../../../bytes/text.ts'
 import type { Client } from '../../client/client.ts'
 import { type Message, MessageKind } from '../../request/message.ts'
 import type { FragmentGroup, Joiner } from '../../request/split-request.ts'
@@ -49,7 +50,7 @@ class VersionJoiner implements Joiner {
   }
 
   accept(group: FragmentGroup, _fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
-    const text = Buffer.from(buf.buffer, buf.byteOffset + start, end - start).toString('latin1')
+    const text = latin1(buf, start, end)
     const version = /^redis_version:([\w.-]+)/m.exec(text)?.[1]
     if (version === undefined) return true
     this.owner.serverVersion = version

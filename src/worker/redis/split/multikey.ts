@@ -5,7 +5,7 @@
  *     keys ─▶ router, each ─▶ one server: forward    several: -CROSSSLOT     strict pools never come here: nutcracker looks at one key only
  */
 
-import { findByte } from '../../../bytes/ascii.ts'
+import { findByte, STAR } from '../../../bytes/ascii.ts'
 import { Action } from '../../../protocol/redis/commands.ts'
 import { wordAt } from '../../../protocol/redis/key-positions.ts'
 import { sortDenied } from '../../../protocol/redis/replies.ts'
@@ -21,8 +21,6 @@ import { gatherRequest } from './gather.ts'
 
 /** What `serverOfKeys` says when no server has all keys. */
 export const NO_SERVER = -1
-
-const STAR = 42
 
 /** Forwards the request to the server of all its keys, or says why it cannot. */
 export function multiKeyRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {

@@ -7,7 +7,7 @@
  * (left over from another configuration) are not shown, as GET would not find them.
  */
 
-import { CR, encodeText, equalsText, MINUS, readDecimal } from '../../../bytes/ascii.ts'
+import { CR, DOLLAR, encodeText, equalsText, MINUS, readDecimal, STAR, TILDE } from '../../../bytes/ascii.ts'
 import { latin1 } from '../../../bytes/text.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import type { Client } from '../../client/client.ts'
@@ -30,9 +30,6 @@ const NOTHING_LEFT = encodeText('*2\r\n$1\r\n0\r\n*0\r\n')
 /** How SCAN's reply begins: an array of two, the first a bulk. */
 const PAIR_HEAD = encodeText('*2\r\n$')
 const BAD_CURSOR = encodeText('-ERR invalid cursor\r\n')
-const DOLLAR = 36
-const STAR = 42
-const TILDE = 126
 const MOST_BYTES = 0x7fff_ffff
 
 export function scanRequest(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {

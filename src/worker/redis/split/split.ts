@@ -4,7 +4,7 @@
  * A fragment on the wire is what nutcracker sends: the name in lower case, then the keys (or pairs) of that server as the client wrote them.
  */
 
-import { CR, encodeText, findByte, MINUS, readDecimal, ZERO } from '../../../bytes/ascii.ts'
+import { COLON, CR, DOLLAR, encodeText, findByte, MINUS, PLUS, readDecimal, STAR, ZERO } from '../../../bytes/ascii.ts'
 import { MAX_ARGUMENTS, type RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import { BulkScanner } from '../../../protocol/redis/value-scanner.ts'
 import { PoolStat } from '../../../shared/stat-fields.ts'
@@ -18,11 +18,6 @@ import type { ReplyTarget } from '../../request/reply-target.ts'
 import { FragmentGroup, type Joiner, type KeySplit } from '../../request/split-request.ts'
 import type { Pool } from '../../server/pool.ts'
 import type { RedisProtocol } from '../redis-protocol.ts'
-
-const PLUS = 43
-const DOLLAR = 36
-const COLON = 58
-const STAR = 42
 
 /** `*` or `:`, a sign, ten digits, CR LF. */
 const HEAD_BYTES = 14

@@ -1,5 +1,6 @@
 /** A request as MONITOR shows it. Data plane, for pools that are monitored only. */
 
+import { latin1 } from '../../../bytes/text.ts'
 import type { Command } from '../../../protocol/redis/commands.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 
@@ -29,7 +30,7 @@ export function shownArguments(parser: RespRequestParser, buf: Uint8Array): stri
     const from = start + args[i * 2]
     const to = start + args[i * 2 + 1]
     const take = Math.min(left, to - from)
-    if (take > 0 || to === from) shown.push(Buffer.from(buf.buffer, buf.byteOffset + from, take).toString('latin1'))
+    if (take > 0 || to === from) shown.push(latin1(buf, from, from + take))
     left -= take
     hidden += to - from - take
   }
