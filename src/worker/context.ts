@@ -163,7 +163,7 @@ export class Context implements WorkerScope {
     const checkIdle = nowMs - this.idleCheckedMs >= IDLE_CHECK_MS
     if (checkIdle) this.idleCheckedMs = nowMs
     for (const clients of this.pools) if (checkPool(clients, nowMs, checkIdle)) busy = true
-    for (const { members, pool } of this.retired) if (members.size === 0) pool.leaveServers()
+    for (const { members, pool } of this.retired) if (members.size === 0) pool.retireServers()
     this.retired = this.retired.filter(clients => checkPool(clients, nowMs, checkIdle) || clients.members.size > 0)
     return busy || this.retired.length > 0
   }

@@ -99,7 +99,7 @@ export class PoolClients {
     for (const client of this.members) client.configured()
   }
 
-  /** The pool is no longer configured: clients lose their connection once they are answered; then `pool.leaveServers` is to be called. */
+  /** The pool is no longer configured: clients lose their connection once they are answered; then `pool.retireServers` is to be called. */
   retire(): void {
     for (const client of this.members) client.drain()
   }

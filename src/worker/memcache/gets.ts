@@ -19,7 +19,7 @@ import { MAX_LINE_BYTES } from '../../protocol/memcache/request-parser.ts'
 import { isValue, isValueOf, valueEnd, valueEndOf } from '../../protocol/memcache/values.ts'
 import { SLAB_BYTES } from '../memory/slab.ts'
 import type { Message } from '../request/message.ts'
-import { ConnectionState, type ServerConnection } from '../server/server-connection.ts'
+import type { ServerConnection } from '../server/server-connection.ts'
 import { Verdict } from '../server/server-protocol.ts'
 import { noteKind } from './tag.ts'
 
@@ -200,13 +200,13 @@ export class GetQueue {
   /** Gives each message its part, and an `END` behind it. */
   private handOut(connection: ServerConnection, count: number, buf: Uint8Array): number {
     const { parts } = this
-    for (let i = 0; i < count && connection.state !== ConnectionState.closed; i++) {
+    for (let i = 0; i < count && !connection.isClosed; i++) {
       const message = connection.head!
       const from = parts[i * 2]
       const to = parts[i * 2 + 1]
       if (to === from) {
         noteKind(message, ReplyKind.end)
-        connection.settleHead(Verdict.pass, END, 0, END.length, false)
+        connection.completeHead(Verdict.pass, END, 0, END.length, false)
         continue
       }
       noteKind(message, ReplyKind.values)
@@ -217,7 +217,7 @@ export class GetQueue {
       const byte3 = buf[to + 3]
       const byte4 = buf[to + 4]
       copyBytes(END, 0, END.length, buf as WordBuffer, to)
-      connection.settleHead(Verdict.pass, buf, from, to + END.length, false)
+      connection.completeHead(Verdict.pass, buf, from, to + END.length, false)
       buf[to] = byte0
       buf[to + 1] = byte1
       buf[to + 2] = byte2
@@ -249,8 +249,8 @@ export class GetQueue {
       message = message!.serverNext
     }
     if (count === 1) return Verdict.pass
-    for (let i = 0; i < count && connection.state !== ConnectionState.closed; i++) {
-      connection.settleHead(Verdict.pass, buf, line, end, false)
+    for (let i = 0; i < count && !connection.isClosed; i++) {
+      connection.completeHead(Verdict.pass, buf, line, end, false)
     }
     return Verdict.handled
   }
@@ -285,10 +285,10 @@ export class GetQueue {
       noteKind(first, ReplyKind.values)
       return Verdict.pass
     }
-    for (let i = 0; i < count && connection.state !== ConnectionState.closed; i++) {
+    for (let i = 0; i < count && !connection.isClosed; i++) {
       const reply = Buffer.concat([...parts[i].map(block => buf.subarray(block, valueEnd(buf, block))), END])
       noteKind(connection.head!, parts[i].length > 0 ? ReplyKind.values : ReplyKind.end)
-      connection.settleHead(Verdict.pass, reply, 0, reply.length, false)
+      connection.completeHead(Verdict.pass, reply, 0, reply.length, false)
     }
     return Verdict.handled
   }

@@ -17,7 +17,7 @@ import { answerFailure, answerStateLoss } from '../request/delivery.ts'
 import { Failure } from '../request/failure.ts'
 import { MessageKind } from '../request/message.ts'
 import { FragmentGroup, type Joiner } from '../request/split-request.ts'
-import type { ConnectionHolder, ServerConnection } from '../server/server-connection.ts'
+import type { ConnectionUser, ServerConnection } from '../server/server-connection.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
 import { needsId, withId } from './servers/connection-id.ts'
 import { Internal, queueInternal, wireRequest } from './servers/wire-request.ts'
@@ -58,7 +58,7 @@ function unblockAtServer(waiting: ServerConnection, reason: string): void {
 }
 
 /** The connections of one command under way. */
-export class BlockingWait implements ConnectionHolder {
+export class BlockingWait implements ConnectionUser {
   readonly listens = false
   readonly stateful: boolean
   readonly session: RedisSession
@@ -88,12 +88,12 @@ export class BlockingWait implements ConnectionHolder {
   connectionIdle(connection: ServerConnection): void {
     this.drop(connection)
     if (!this.unblocked) {
-      connection.server.held.give(connection)
+      connection.server.exclusive.checkIn(connection)
       return
     }
     // CLIENT UNBLOCK may reach the server only now: it must not meet the next client's command here.
-    connection.holder = null
-    connection.leave()
+    connection.user = null
+    connection.retire()
   }
 
   connectionLost(connection: ServerConnection): void {
@@ -194,9 +194,9 @@ function waitEverywhere(client: Client, parser: RespRequestParser, buf: Uint8Arr
   for (const server of pool.servers) {
     // Servers that are out of the ring have none of the client's writes.
     if (server.ejected) continue
-    const connection = server.held.take(wait, client.resp3)
+    const connection = server.exclusive.checkOut(wait, client.resp3)
     if (connection === null) {
-      for (const taken of wait.connections.splice(0)) taken.server.held.give(taken)
+      for (const taken of wait.connections.splice(0)) taken.server.exclusive.checkIn(taken)
       refuseConnection(client, server)
       return
     }

@@ -19,7 +19,7 @@ import type { Client } from '../client/client.ts'
 import { MessageKind } from '../request/message.ts'
 import type { Pool } from '../server/pool.ts'
 import type { Server } from '../server/server.ts'
-import type { ConnectionHolder, ServerConnection } from '../server/server-connection.ts'
+import type { ConnectionUser, ServerConnection } from '../server/server-connection.ts'
 import { knownState, sessionStateOf } from './session/state.ts'
 
 const COMMAND = Buffer.from('*1\r\n$7\r\nCOMMAND\r\n')
@@ -173,7 +173,7 @@ function sameKeys(a: KeySpec | null, b: KeySpec | null): boolean {
 }
 
 /** The commands of one server, and the question for them. */
-class ServerCommands implements ConnectionHolder {
+class ServerCommands implements ConnectionUser {
   readonly listens = false
   readonly stateful = false
   /** null: it has not told. */
@@ -203,7 +203,7 @@ class ServerCommands implements ConnectionHolder {
   ask(nowMs: number): void {
     this.askedMs = nowMs
     this.losses = this.server.losses
-    const connection = this.server.held.take(this, false)
+    const connection = this.server.exclusive.checkOut(this, false)
     if (connection === null) return
     this.connection = connection
     this.asking = true
@@ -225,7 +225,7 @@ class ServerCommands implements ConnectionHolder {
 
   connectionIdle(connection: ServerConnection): void {
     this.connection = null
-    connection.server.held.give(connection)
+    connection.server.exclusive.checkIn(connection)
     this.done()
   }
 

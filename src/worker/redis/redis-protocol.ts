@@ -312,7 +312,7 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
   }
 
   inspect(connection: ServerConnection, message: Message, buf: Uint8Array, start: number, end: number): number {
-    if (buf[start] === MINUS && connection.holder instanceof Transaction) connection.holder.refusedByServer = true
+    if (buf[start] === MINUS && connection.user instanceof Transaction) connection.user.refusedByServer = true
     if (message.kind === MessageKind.internal) return inspectInternal(connection, message, buf, start, end)
     if (message.tag !== 0) noteExecuted(message, buf, start)
     if (!isServerDown(buf, start, end)) return Verdict.pass

@@ -30,7 +30,7 @@ export interface BulkConnection {
   /** Time since the server last said something, ms. */
   silentMs(nowMs: number): number
   /** Takes no more requests; closes at once where none is in flight. */
-  leave(): void
+  retire(): void
 }
 
 export class BulkConnections<Connection extends BulkConnection> {
@@ -54,7 +54,7 @@ export class BulkConnections<Connection extends BulkConnection> {
     const at = this.idle.findLastIndex(connection => connection.kind === kind)
     if (at >= 0) return this.idle.splice(at, 1)[0]
     // An idle one of another kind makes room.
-    if (this.connections.length >= MAX_CONNECTIONS) this.idle[0]?.leave()
+    if (this.connections.length >= MAX_CONNECTIONS) this.idle[0]?.retire()
     if (this.connections.length >= MAX_CONNECTIONS) {
       if (!this.waiters.includes(client)) this.waiters.push(client)
       return null
@@ -68,13 +68,13 @@ export class BulkConnections<Connection extends BulkConnection> {
   done(connection: Connection, reusable: boolean): void {
     this.wakeWaiter()
     if (reusable) this.idle.push(connection)
-    else connection.leave()
+    else connection.retire()
   }
 
   /** No connection takes another request. */
-  leave(): void {
+  retire(): void {
     this.idle.length = 0
-    for (const connection of [...this.connections]) connection.leave()
+    for (const connection of [...this.connections]) connection.retire()
     while (this.waiters.length > 0) this.wakeWaiter()
   }
 
@@ -91,7 +91,7 @@ export class BulkConnections<Connection extends BulkConnection> {
   check(nowMs: number): void {
     const { idle, waiters } = this
     if (waiters.length > 0 && idle.length > 0) this.wakeWaiter()
-    while (idle.length > KEPT_IDLE_CONNECTIONS && idle[0].silentMs(nowMs) >= IDLE_MS) idle.shift()!.leave()
+    while (idle.length > KEPT_IDLE_CONNECTIONS && idle[0].silentMs(nowMs) >= IDLE_MS) idle.shift()!.retire()
   }
 
   /** Passes over clients that are gone: a free connection must not wait for them. */

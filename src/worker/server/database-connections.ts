@@ -22,7 +22,7 @@ export interface IdleConnection {
   /** Time since the server last said something, ms. */
   silentMs(nowMs: number): number
   /** Takes no more requests; closes at once where none is in flight. */
-  leave(): void
+  retire(): void
   checkDeadlines(nowMs: number): void
 }
 
@@ -63,7 +63,7 @@ export class DatabaseConnections<Connection extends IdleConnection> {
     if (count < MAX_DATABASE_CONNECTIONS) return true
     const idle = this.all().filter(connection => connection.head === null)
     if (idle.length === 0) return false
-    idle.reduce((longest, each) => (each.silentMs(nowMs) > longest.silentMs(nowMs) ? each : longest)).leave()
+    idle.reduce((longest, each) => (each.silentMs(nowMs) > longest.silentMs(nowMs) ? each : longest)).retire()
     return true
   }
 
@@ -74,7 +74,7 @@ export class DatabaseConnections<Connection extends IdleConnection> {
       for (let i = connections.length - 1; i >= 0; i--) {
         const connection = connections[i]
         connection?.checkDeadlines(nowMs)
-        if (connection?.head === null && connection.silentMs(nowMs) >= DATABASE_IDLE_MS) connection.leave()
+        if (connection?.head === null && connection.silentMs(nowMs) >= DATABASE_IDLE_MS) connection.retire()
       }
       if (connections.length === 0) this.byKind.delete(kind)
     }

@@ -4,16 +4,16 @@
  *     take ─▶ idle one │ new one │ all in use: wait, first come first served ─▶ granted, or refused after a while
  *     give ─▶ the first that waits │ idle │ closed                              whoever gives one back has left nothing on it
  *
- * `Server` owns one of these. What a connection is used for its holder knows (`ConnectionHolder`); one whose state is in doubt is closed.
+ * `Server` owns one of these. What a connection is used for its user knows (`ConnectionUser`); one whose state is in doubt is closed.
  */
 
 import { Failure } from '../request/failure.ts'
 import { connectionKind } from './connection-kind.ts'
 import type { Server } from './server.ts'
-import { type ConnectionHolder, ConnectionState, type ServerConnection } from './server-connection.ts'
+import type { ConnectionUser, ServerConnection } from './server-connection.ts'
 
 /** Connections that the clients of one worker hold at one server, idle ones included; beyond that they wait. */
-export const MAX_HELD_CONNECTIONS = 1_024
+export const MAX_EXCLUSIVE_CONNECTIONS = 1_024
 /** Clients of one worker that wait for such a connection; beyond that they are refused at once. */
 const MAX_WAITERS = 1_024
 /** Held connections that stay open while nobody uses them. */
@@ -22,7 +22,7 @@ const KEPT_IDLE_CONNECTIONS = 8
 const DEFAULT_WAIT_MS = 5_000
 
 /** Who waits for a connection. It holds the connection from the moment it is granted. */
-export interface ConnectionWaiter extends ConnectionHolder {
+export interface ConnectionWaiter extends ConnectionUser {
   /** What its client speaks. */
   readonly resp3: boolean
   /** The database that its client has selected. */
@@ -32,7 +32,7 @@ export interface ConnectionWaiter extends ConnectionHolder {
   refused(): void
 }
 
-export class HeldConnections {
+export class ExclusiveConnections {
   /** All of them, idle ones included. */
   readonly connections: ServerConnection[] = []
   private readonly server: Server
@@ -51,22 +51,22 @@ export class HeldConnections {
    * @param database one in this database is preferred. The caller selects it where the connection is in another one.
    * @returns null when all are in use, or others wait already.
    */
-  take(holder: ConnectionHolder, resp3: boolean, database = 0): ServerConnection | null {
-    return this.waiters.length > 0 ? null : this.find(holder, resp3, database)
+  checkOut(user: ConnectionUser, resp3: boolean, database = 0): ServerConnection | null {
+    return this.waiters.length > 0 ? null : this.find(user, resp3, database)
   }
 
-  private find(holder: ConnectionHolder, resp3: boolean, database: number): ServerConnection | null {
+  private find(user: ConnectionUser, resp3: boolean, database: number): ServerConnection | null {
     const same = this.idle.findIndex(connection => connection.resp3 === resp3 && connection.database === database)
     const at = same >= 0 ? same : this.idle.findIndex(connection => connection.resp3 === resp3 && isReady(connection))
     if (at >= 0) {
       const connection = this.idle.splice(at, 1)[0]
-      connection.holder = holder
+      connection.user = user
       return connection
     }
     // An idle one of the other protocol makes room.
-    if (this.connections.length >= MAX_HELD_CONNECTIONS) this.idle.pop()?.leave()
-    return this.connections.length < MAX_HELD_CONNECTIONS
-      ? this.server.openHeld(connectionKind(database, resp3), holder)
+    if (this.connections.length >= MAX_EXCLUSIVE_CONNECTIONS) this.idle.pop()?.retire()
+    return this.connections.length < MAX_EXCLUSIVE_CONNECTIONS
+      ? this.server.openExclusive(connectionKind(database, resp3), user)
       : null
   }
 
@@ -90,10 +90,10 @@ export class HeldConnections {
   }
 
   /** Takes back a connection that has answered everything and is, but for its database, as it was when it was new. */
-  give(connection: ServerConnection): void {
-    connection.holder = null
+  checkIn(connection: ServerConnection): void {
+    connection.user = null
     if (this.stale.has(connection) || this.idle.length >= KEPT_IDLE_CONNECTIONS) {
-      connection.leave()
+      connection.retire()
       return
     }
     this.idle.push(connection)
@@ -122,13 +122,13 @@ export class HeldConnections {
     this.grant()
   }
 
-  /** The configuration has changed. @param serverLeft the server is no longer in it: what is in use ends too, with an error. */
-  leave(serverLeft: boolean): void {
+  /** The configuration has changed. @param serverRetired the server is no longer in it: what is in use ends too, with an error. */
+  retire(serverRetired: boolean): void {
     for (const connection of [...this.connections]) {
-      if (connection.holder === null) connection.leave()
+      if (connection.user === null) connection.retire()
       else this.stale.add(connection)
     }
-    if (!serverLeft) return
+    if (!serverRetired) return
     this.refuse(this.waiters.length)
     for (const connection of [...this.connections]) connection.close(Failure.closed)
   }
@@ -149,5 +149,5 @@ export class HeldConnections {
 
 /** Connected, and everything on it is answered: it may be brought into another database. */
 function isReady(connection: ServerConnection): boolean {
-  return connection.state === ConnectionState.up && connection.head === null
+  return connection.isUp && connection.head === null
 }

@@ -37,8 +37,8 @@ export class Pool {
   /** For every line that a client can cause. */
   readonly limitedLog: LimitedLog
   /** Servers that are no longer in the configuration and still have requests to answer. */
-  private readonly leaving: Server[] = []
-  private abandoned = false
+  private readonly retired: Server[] = []
+  private serversRetired = false
 
   constructor(
     context: WorkerScope,
@@ -122,18 +122,18 @@ export class Pool {
 
   /** The configured servers, and those that are on their way out. */
   allServers(): Server[] {
-    return [...this.servers, ...this.leaving]
+    return [...this.servers, ...this.retired]
   }
 
   checkDeadlines(nowMs: number): void {
     for (const server of this.servers) server.checkDeadlines(nowMs)
-    for (const server of this.leaving) server.checkDeadlines(nowMs)
+    for (const server of this.retired) server.checkDeadlines(nowMs)
   }
 
   /** Something may have a deadline. */
   get busy(): boolean {
     for (const server of this.servers) if (server.connectionCount > 0 || server.reconnection.active) return true
-    return this.leaving.length > 0
+    return this.retired.length > 0
   }
 
   preconnect(): void {
@@ -172,26 +172,26 @@ export class Pool {
       const known = before[previous]
       gone.delete(known)
       known.rebase(serverConfig, i)
-      if (connectionsChanged) known.leaveConnections()
+      if (connectionsChanged) known.retireConnections()
       return known
     })
     for (const server of gone) {
-      this.leaving.push(server)
-      server.leave()
+      this.retired.push(server)
+      server.retire()
     }
   }
 
   /** No client needs the servers any more. Their connections close once what clients left behind is answered. */
-  leaveServers(): void {
-    if (this.abandoned) return
-    this.abandoned = true
-    for (const server of this.servers) server.leave()
+  retireServers(): void {
+    if (this.serversRetired) return
+    this.serversRetired = true
+    for (const server of this.servers) server.retire()
   }
 
   /** A server that left has closed its last connection. */
-  left(server: Server): void {
-    const at = this.leaving.indexOf(server)
-    if (at >= 0) this.leaving.splice(at, 1)
+  serverClosed(server: Server): void {
+    const at = this.retired.indexOf(server)
+    if (at >= 0) this.retired.splice(at, 1)
   }
 }
 

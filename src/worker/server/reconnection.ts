@@ -22,10 +22,10 @@ export const MAX_WAITING_REQUESTS = 65_536
 
 /** A server's connection (`ServerConnection`) as far as it waits, or is a probe. */
 export interface WaitingConnection {
-  holder: object | null
+  user: object | null
   connectAgain(): void
   fail(failure: FailureCode): void
-  leave(): void
+  retire(): void
   close(failure: FailureCode): void
 }
 
@@ -33,7 +33,7 @@ export interface WaitingConnection {
 export interface LostServer {
   readonly config: ServerConfig
   readonly pool: { readonly config: PoolConfig; readonly context: WorkerScope; readonly limitedLog: LimitedLog }
-  /** Opens a connection that asks whether the server is ready; its holder is the server's `Reconnection`. */
+  /** Opens a connection that asks whether the server is ready; its user is the server's `Reconnection`. */
   openProbe(): WaitingConnection
 }
 
@@ -42,7 +42,7 @@ export interface ReturnWatcher {
   serverBack(): void
 }
 
-/** Holds the probe, as `ConnectionHolder`. */
+/** Holds the probe, as `ConnectionUser`. */
 export class Reconnection {
   readonly listens = false
   readonly stateful = false
@@ -97,7 +97,7 @@ export class Reconnection {
    * @returns false when it must not, or no longer: its requests fail.
    */
   admits(connection: WaitingConnection): boolean {
-    if (connection.holder === this || !this.isOpen(this.nowMs)) return false
+    if (connection.user === this || !this.isOpen(this.nowMs)) return false
     this.waiting.add(connection)
     this.server.pool.context.timer.arm()
     return true
@@ -129,7 +129,7 @@ export class Reconnection {
   /** A connection is up. */
   connected(connection: WaitingConnection): void {
     // One that accepts may still be loading: a probe's answer is awaited.
-    if (connection.holder !== this && (this.lostSinceMs >= 0 || this.watchers.size > 0)) this.back()
+    if (connection.user !== this && (this.lostSinceMs >= 0 || this.watchers.size > 0)) this.back()
   }
 
   /** The probe has failed. */
@@ -179,8 +179,8 @@ export class Reconnection {
   /** The probe is answered. */
   connectionIdle(connection: WaitingConnection): void {
     this.probe = null
-    connection.holder = null
-    connection.leave()
+    connection.user = null
+    connection.retire()
     this.back()
   }
 

@@ -50,14 +50,14 @@ export const GRACE_MS = 100
 const NEVER_MS = 0x3fff_ffff
 
 /** Who has a connection to itself for a while: a client's transaction, its blocking command, its subscriptions. See `exclusive-connections.ts`. */
-export interface ConnectionHolder {
+export interface ConnectionUser {
   /** What comes may be no reply: messages of channels. */
   readonly listens: boolean
-  /** The server keeps state of the holder's client on it: the client's connection ends with it. */
+  /** The server keeps state of the user's client on it: the client's connection ends with it. */
   readonly stateful: boolean
   /**
    * A reply or push [start, end) of buf, before it is paired with a request.
-   * @returns true when it was the holder's: nothing in the queue awaits it.
+   * @returns true when it was the user's: nothing in the queue awaits it.
    */
   takesPush(connection: ServerConnection, buf: Uint8Array, start: number, end: number): boolean
   /** Every request on it is answered. */
@@ -66,12 +66,12 @@ export interface ConnectionHolder {
   connectionLost(connection: ServerConnection): void
 }
 
-export const ConnectionState = { connecting: 0, up: 1, closed: 2 } as const
+export const ConnectionPhase = { connecting: 0, up: 1, closed: 2 } as const
 
 export class ServerConnection implements SocketOwner {
   readonly server: Server
   readonly socket: Socket
-  state: number = ConnectionState.connecting
+  phase: number = ConnectionPhase.connecting
   head: Message | null = null
   private last: Message | null = null
   /** Requests in the queue, and what was sent and answered: what the statistics show. */
@@ -84,7 +84,7 @@ export class ServerConnection implements SocketOwner {
   /** When the server last said something, or a request was sent to an idle connection. */
   private progressMs = 0
   private stallCounted = false
-  private leaving = false
+  private retired = false
   /** Carries one large request at a time. */
   private readonly bulk: boolean
   /** What it was opened for, see `connection-kind.ts`. */
@@ -96,7 +96,7 @@ export class ServerConnection implements SocketOwner {
   /** Written as soon as the connection is up, while all else waits for the answer, see `Socket.writeAhead`. null = nothing. */
   greeting: Uint8Array | null = null
   /** null: it is shared, or idle among the held ones. */
-  holder: ConnectionHolder | null
+  user: ConnectionUser | null
   /** The request that is being sent. */
   upload: RequestStream | null = null
   /** Bytes still to come of a large reply that goes to its client piece by piece; its message heads the queue. */
@@ -130,13 +130,13 @@ export class ServerConnection implements SocketOwner {
   protocolState: object | null = null
   private tail: Tail | null = null
 
-  constructor(server: Server, bulk: boolean, kind: number, holder: ConnectionHolder | null) {
+  constructor(server: Server, bulk: boolean, kind: number, user: ConnectionUser | null) {
     this.server = server
     this.bulk = bulk
     this.kind = kind
     this.resp3 = speaksResp3(kind)
     this.database = databaseOf(kind)
-    this.holder = holder
+    this.user = user
     this.tally = new Tally(server)
     this.socket = new Socket(server.pool.context.turn, true)
     this.parser = server.pool.protocol.newReplyParser(this.resp3)
@@ -153,7 +153,7 @@ export class ServerConnection implements SocketOwner {
 
   /** The server is back: what is queued goes to it. */
   connectAgain(): void {
-    if (this.state === ConnectionState.connecting) this.connect()
+    if (this.phase === ConnectionPhase.connecting) this.connect()
   }
 
   private connect(): void {
@@ -182,7 +182,7 @@ export class ServerConnection implements SocketOwner {
   private resolve(): void {
     const { config, pool } = this.server
     lookup(config.host, (error, address) => {
-      if (this.state === ConnectionState.closed) return
+      if (this.phase === ConnectionPhase.closed) return
       pool.context.turn.begin()
       if (error !== null) {
         pool.limitedLog.alert(
@@ -201,7 +201,7 @@ export class ServerConnection implements SocketOwner {
     if (status !== 0) {
       // Told in a turn of its own: the caller is about to queue its request.
       setImmediate(() => {
-        if (this.state === ConnectionState.closed) return
+        if (this.phase === ConnectionPhase.closed) return
         this.server.pool.context.turn.begin()
         this.fail(failureOf(status))
       })
@@ -214,7 +214,7 @@ export class ServerConnection implements SocketOwner {
       return
     }
     const { pool, row, statBase } = this.server
-    this.state = ConnectionState.up
+    this.phase = ConnectionPhase.up
     this.connectDeadlineMs = 0
     this.progressMs = pool.context.turn.nowMs
     if (this.waitingSinceMs >= 0) this.endWait()
@@ -238,7 +238,7 @@ export class ServerConnection implements SocketOwner {
     for (let message = this.head; message !== null; message = message.serverNext) {
       if (message.deadlineMs === NEVER_MS) continue
       // A command that blocks has its own time beside the pool's, which a connection of its own alone tells.
-      if (this.holder === null) message.deadlineMs = nowMs - this.unreadMs + timeoutMs
+      if (this.user === null) message.deadlineMs = nowMs - this.unreadMs + timeoutMs
       else message.deadlineMs += waitedMs
     }
   }
@@ -256,12 +256,16 @@ export class ServerConnection implements SocketOwner {
   /** Adds or takes the connection and its queue to or from the server's gauges. */
   countGauges(sign: number): void {
     const { row, statBase } = this.server
-    if (this.state === ConnectionState.up) row[statBase + ServerStat.connections] += sign
+    if (this.phase === ConnectionPhase.up) row[statBase + ServerStat.connections] += sign
     this.tally.count(sign)
   }
 
   get isUp(): boolean {
-    return this.state === ConnectionState.up
+    return this.phase === ConnectionPhase.up
+  }
+
+  get isClosed(): boolean {
+    return this.phase === ConnectionPhase.closed
   }
 
   /** How long the server has said nothing, ms. */
@@ -270,8 +274,8 @@ export class ServerConnection implements SocketOwner {
   }
 
   /** Takes no more requests; closes when the last one is answered. */
-  leave(): void {
-    this.leaving = true
+  retire(): void {
+    this.retired = true
     if (this.head === null) this.close(Failure.closed)
   }
 
@@ -342,7 +346,7 @@ export class ServerConnection implements SocketOwner {
       return
     }
     // In pieces, so that what is too large is met before it is whole.
-    for (let at = 0; at < length && this.state !== ConnectionState.closed; at += maxMessageBytes) {
+    for (let at = 0; at < length && this.phase !== ConnectionPhase.closed; at += maxMessageBytes) {
       const end = Math.min(length, at + maxMessageBytes)
       this.take(buf.subarray(at, end), end - at)
     }
@@ -361,7 +365,7 @@ export class ServerConnection implements SocketOwner {
     }
     if (this.streamLeft > 0) {
       at = this.continueReply(buf, 0, length)
-      if (this.state === ConnectionState.closed) return
+      if (this.phase === ConnectionPhase.closed) return
     }
     if (this.part !== null) {
       at = this.continuePart(this.part, buf, at, length)
@@ -374,7 +378,7 @@ export class ServerConnection implements SocketOwner {
     while (this.tail !== null && at < length) {
       at += this.tail.fill(buf, at, length, this.parser.need)
       this.parseTail()
-      if (this.state === ConnectionState.closed) return
+      if (this.phase === ConnectionPhase.closed) return
     }
     if (at < length) this.parse(buf, at, length)
   }
@@ -406,7 +410,7 @@ export class ServerConnection implements SocketOwner {
           }
           if (this.beginList(buf, at, end)) return
         }
-        if (this.head === null && this.holder === null) {
+        if (this.head === null && this.user === null) {
           // The beginning of a reply that nobody asked for: what comes next must not be taken for its end.
           this.fail(Failure.invalid)
           return
@@ -423,9 +427,9 @@ export class ServerConnection implements SocketOwner {
 
   /** The queue is empty. */
   private idle(): void {
-    if (this.leaving) this.close(Failure.closed)
-    else if (this.holder !== null) this.holder.connectionIdle(this)
-    else if (this.bulk && this.state === ConnectionState.up) this.server.bulkDone(this)
+    if (this.retired) this.close(Failure.closed)
+    else if (this.user !== null) this.user.connectionIdle(this)
+    else if (this.bulk && this.phase === ConnectionPhase.up) this.server.bulkDone(this)
   }
 
   /**
@@ -474,7 +478,7 @@ export class ServerConnection implements SocketOwner {
       return stop
     }
     this.finishStream(message, client)
-    if (this.head === null && this.state === ConnectionState.up) this.idle()
+    if (this.head === null && this.phase === ConnectionPhase.up) this.idle()
     return stop
   }
 
@@ -504,7 +508,7 @@ export class ServerConnection implements SocketOwner {
     if (fragment === null || group === null || fragment.expired || this.server.pool.config.maxMessageBytes > 0)
       return -1
     const { streaming } = group.joiner
-    if (streaming === undefined || this.holder !== null || this.upload !== null || group.failed) return -1
+    if (streaming === undefined || this.user !== null || this.upload !== null || group.failed) return -1
     const first = streaming.firstValue(group, fragment, buf, start, end)
     if (first < 0) return -1
     const stream = (group.stream as JoinedStream | null) ?? new JoinedStream(group, streaming)
@@ -536,7 +540,7 @@ export class ServerConnection implements SocketOwner {
   private beginList(buf: Uint8Array, start: number, end: number): boolean {
     const message = this.head
     if (message === null || message.kind !== MessageKind.forward || message.tag !== 0) return false
-    if (this.holder !== null || this.upload !== null || this.server.pool.config.maxMessageBytes > 0) return false
+    if (this.user !== null || this.upload !== null || this.server.pool.config.maxMessageBytes > 0) return false
     const client = receiverOf(message)
     if (client !== null && client.head !== message) return false
     this.patienceMs = SLOW_PATIENCE_MS
@@ -573,7 +577,7 @@ export class ServerConnection implements SocketOwner {
     this.list = null
     if (client !== null) this.tally.addReply(this.listBytes)
     this.finishStream(message, client)
-    if (this.state === ConnectionState.closed) return -1
+    if (this.phase === ConnectionPhase.closed) return -1
     if (this.head === null && stop === end) this.idle()
     return stop
   }
@@ -584,7 +588,7 @@ export class ServerConnection implements SocketOwner {
     const stop = part.take(buf, start, end)
     if (stop < 0) this.fail(Failure.invalid)
     // A failed fragment may have closed its client, and the client other connections.
-    if (this.state === ConnectionState.closed) return -1
+    if (this.phase === ConnectionPhase.closed) return -1
     if (!part.done) {
       const client = stream.receiver
       if (client !== null) this.pauseForTurn(part, client)
@@ -596,7 +600,7 @@ export class ServerConnection implements SocketOwner {
     this.server.health.countSuccess()
     this.tally.addReply(part.bytes)
     fragmentDone(fragment.group!)
-    if (this.state === ConnectionState.closed) return -1
+    if (this.phase === ConnectionPhase.closed) return -1
     if (this.head === null && stop === end) this.idle()
     return stop
   }
@@ -670,7 +674,7 @@ export class ServerConnection implements SocketOwner {
 
   /** The client took what waited, or is gone, or it is this reply's turn. */
   resume(): void {
-    if (!this.paused || this.state === ConnectionState.closed) return
+    if (!this.paused || this.phase === ConnectionPhase.closed) return
     const { nowMs } = this.server.pool.context.turn
     if (this.patienceEndsMs > 0) this.patienceMs = Math.max(0, this.patienceEndsMs - nowMs)
     this.patienceEndsMs = 0
@@ -720,7 +724,7 @@ export class ServerConnection implements SocketOwner {
   /** Whether the reply at hand is larger than the pool allows. @param need bytes of it as far as they are known; @param here as they are here. */
   private refuses(need: number, here: number): boolean {
     const { maxMessageBytes } = this.server.pool.config
-    if (maxMessageBytes === 0 || this.head === null || this.holder?.listens) return false
+    if (maxMessageBytes === 0 || this.head === null || this.user?.listens) return false
     // `get` requests that share a line share its reply.
     return Math.max(need, here) > maxMessageBytes * (this.head.joined + 1)
   }
@@ -754,7 +758,7 @@ export class ServerConnection implements SocketOwner {
         return
       }
       if (code === Parsed.incomplete) {
-        if (this.head === null && this.holder === null) this.fail(Failure.invalid)
+        if (this.head === null && this.user === null) this.fail(Failure.invalid)
         else if (this.refuses(parser.need, tail.length - at)) this.refuseTail(at)
         else if (!this.paused && parser.need >= STREAM_BYTES && parser.exact && this.beginReply(parser.need))
           this.continueTail(at)
@@ -785,7 +789,7 @@ export class ServerConnection implements SocketOwner {
 
   /** Pairs the reply [start, end) with the oldest request. @returns false when the connection is gone. */
   private answer(buf: Uint8Array, start: number, end: number, owned: boolean): boolean {
-    if (this.holder?.takesPush(this, buf, start, end)) return this.state !== ConnectionState.closed
+    if (this.user?.takesPush(this, buf, start, end)) return this.phase !== ConnectionPhase.closed
     const message = this.head
     if (message === null) {
       // A reply that nobody asked for: the pairing is lost.
@@ -804,15 +808,15 @@ export class ServerConnection implements SocketOwner {
         this.fail(Failure.invalid)
         return false
       }
-      if (verdict === Verdict.handled) return this.state !== ConnectionState.closed
+      if (verdict === Verdict.handled) return this.phase !== ConnectionPhase.closed
     }
-    this.settleHead(verdict, buf, start, end, owned)
+    this.completeHead(verdict, buf, start, end, owned)
     // The reply may have ended its client, and the client what it held.
-    return this.state !== ConnectionState.closed
+    return this.phase !== ConnectionPhase.closed
   }
 
   /** The oldest request is answered by the reply [start, end). @param verdict `pass`, `drop` or `passAndCount`. */
-  settleHead(verdict: number, buf: Uint8Array, start: number, end: number, owned: boolean): void {
+  completeHead(verdict: number, buf: Uint8Array, start: number, end: number, owned: boolean): void {
     const message = this.head!
     this.unlinkHead(message)
     const { server } = this
@@ -820,7 +824,7 @@ export class ServerConnection implements SocketOwner {
       // Answered before it was sent whole: the rest of the request must not follow.
       const { upload } = this
       this.upload = null
-      this.leaving = true
+      this.retired = true
       upload.resume()
     }
     if (verdict === Verdict.passAndCount) server.health.countFailure('the server said so')
@@ -889,8 +893,8 @@ export class ServerConnection implements SocketOwner {
     }
     if (passing) return
     const stalledMs = nowMs - this.progressMs
-    if (this.expiredRequests > 0 && this.holder !== null) {
-      // Its holder would be out of step with the server.
+    if (this.expiredRequests > 0 && this.user !== null) {
+      // Its user would be out of step with the server.
       this.close(Failure.timedOut)
       return
     }
@@ -926,7 +930,7 @@ export class ServerConnection implements SocketOwner {
 
   private expire(message: Message): void {
     const { server } = this
-    if (this.holder?.stateful) {
+    if (this.user?.stateful) {
       server.row[server.statBase + ServerStat.requestTimeouts]++
       this.close(Failure.timedOut)
       return
@@ -981,7 +985,7 @@ export class ServerConnection implements SocketOwner {
 
   /** Ends the connection for a reason that counts: as an error, and for ejection. */
   fail(failure: FailureCode): void {
-    if (this.state === ConnectionState.closed || this.waits(failure)) return
+    if (this.phase === ConnectionPhase.closed || this.waits(failure)) return
     const { server } = this
     server.losses++
     const timedOut = failure === Failure.timedOut
@@ -994,14 +998,14 @@ export class ServerConnection implements SocketOwner {
   /** @returns true when the failure is no end: nothing was sent yet, and the server may come back in time. */
   private waits(failure: FailureCode): boolean {
     const { reconnection } = this.server
-    if (this.holder === reconnection) {
+    if (this.user === reconnection) {
       reconnection.probeFailed(failure)
       this.close(failure)
       return true
     }
     if (isLocal(failure)) return false
     if (failure !== Failure.invalid) reconnection.lost(failure)
-    if (this.state !== ConnectionState.connecting || this.leaving || !reconnection.admits(this)) return false
+    if (this.phase !== ConnectionPhase.connecting || this.retired || !reconnection.admits(this)) return false
     this.server.health.logFailure(failure)
     if (!this.server.pool.config.autoEjectHosts) this.server.health.countLoss(FAILURE_TEXTS[failure])
     this.connectDeadlineMs = 0
@@ -1012,10 +1016,10 @@ export class ServerConnection implements SocketOwner {
 
   /** Ends the connection; every request in its queue fails. */
   close(failure: FailureCode): void {
-    if (this.state === ConnectionState.closed) return
+    if (this.phase === ConnectionPhase.closed) return
     const { server } = this
-    if (this.state === ConnectionState.up) server.row[server.statBase + ServerStat.connections]--
-    this.state = ConnectionState.closed
+    if (this.phase === ConnectionPhase.up) server.row[server.statBase + ServerStat.connections]--
+    this.phase = ConnectionPhase.closed
     const { upload } = this
     this.upload = null
     // A part of a large reply is out: its client can only be closed.
@@ -1033,12 +1037,12 @@ export class ServerConnection implements SocketOwner {
     }
     this.drop?.close()
     this.drop = null
-    const { holder } = this
-    this.holder = null
-    const losesState = holder?.stateful === true && !isRefusal(failure)
+    const { user } = this
+    this.user = null
+    const losesState = user?.stateful === true && !isRefusal(failure)
     this.failQueue(losesState ? deliverStateLoss : deliverFailure, failure)
     upload?.resume()
-    holder?.connectionLost(this)
+    user?.connectionLost(this)
   }
 
   private failQueue(tell: typeof deliverFailure, failure: FailureCode): void {

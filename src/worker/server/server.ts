@@ -7,10 +7,10 @@ import { Failure, type FailureCode } from '../request/failure.ts'
 import { BulkConnections, type BulkWaiter } from './bulk-connections.ts'
 import { setAsideBusy } from './busy-scripts.ts'
 import { DatabaseConnections } from './database-connections.ts'
-import { HeldConnections } from './exclusive-connections.ts'
+import { ExclusiveConnections } from './exclusive-connections.ts'
 import type { Pool } from './pool.ts'
 import { Reconnection } from './reconnection.ts'
-import { type ConnectionHolder, ConnectionState, ServerConnection } from './server-connection.ts'
+import { type ConnectionUser, ServerConnection } from './server-connection.ts'
 import { ServerHealth } from './server-health.ts'
 
 /** Connections that wait, each for the client of a large reply, while others use others. */
@@ -31,18 +31,18 @@ export class Server {
   /** Those of clients in databases other than 0. */
   private readonly inDatabases: DatabaseConnections<ServerConnection> = new DatabaseConnections()
   /** Connections that take no new request and close when they have answered what they have. */
-  private readonly leavingConnections: ServerConnection[] = []
+  private readonly retiredConnections: ServerConnection[] = []
   /** Connections that carry one large request at a time. */
   private readonly bulk: BulkConnections<ServerConnection>
   /** Connections that wait for the client of a large reply. */
   private readonly parked: ServerConnection[] = []
   /** Connections that one client has to itself for a while. */
-  readonly held: HeldConnections
+  readonly exclusive: ExclusiveConnections
   /** Who waits for it while it is lost. */
   readonly reconnection: Reconnection
   /** Connections that ended because the server closed them or failed: it may be another one since. */
   losses = 0
-  private left = false
+  private retired = false
   private turn = 0
 
   constructor(pool: Pool, config: ServerConfig, index: number) {
@@ -52,7 +52,7 @@ export class Server {
     this.row = pool.row
     this.statBase = pool.layout.serverStat(pool.index, index)
     this.health = new ServerHealth(this)
-    this.held = new HeldConnections(this)
+    this.exclusive = new ExclusiveConnections(this)
     this.bulk = new BulkConnections(
       kind => this.openNew(true, kind, null),
       client => pool.context.resumeLater(client),
@@ -73,16 +73,16 @@ export class Server {
   }
 
   /** The server is no longer in the configuration. Its old statistics are nobody's any more. */
-  leave(): void {
+  retire(): void {
     this.countGauges(-1)
     this.row = new Float64Array(SERVER_FIELDS.length)
     this.statBase = 0
     this.countGauges(1)
     this.health.retire()
-    this.left = true
+    this.retired = true
     this.reconnection.stop()
-    this.leaveConnections()
-    if (this.connectionCount === 0) this.pool.left(this)
+    this.retireConnections()
+    if (this.connectionCount === 0) this.pool.serverClosed(this)
   }
 
   private countGauges(sign: number): void {
@@ -90,25 +90,25 @@ export class Server {
   }
 
   allConnections(): ServerConnection[] {
-    const { connections, connections3, inDatabases, leavingConnections, bulk, parked, held } = this
+    const { connections, connections3, inDatabases, retiredConnections, bulk, parked, exclusive } = this
     const shared = [...connections, ...connections3, ...inDatabases.all()]
-    return [...shared, ...held.connections, ...leavingConnections, ...bulk.connections, ...parked]
+    return [...shared, ...exclusive.connections, ...retiredConnections, ...bulk.connections, ...parked]
   }
 
   /** No connection of today takes another request; each closes when it has answered what it has. */
-  leaveConnections(): void {
+  retireConnections(): void {
     const databases = this.inDatabases.clear()
     for (const connection of [...this.connections.splice(0), ...this.connections3.splice(0), ...databases]) {
-      this.leavingConnections.push(connection)
-      connection.leave()
+      this.retiredConnections.push(connection)
+      connection.retire()
     }
     // What was parked or is carrying a large request has greeted as the others, and must not come back either.
     for (const connection of this.parked.splice(0)) {
-      this.leavingConnections.push(connection)
-      connection.leave()
+      this.retiredConnections.push(connection)
+      connection.retire()
     }
-    this.bulk.leave()
-    this.held.leave(this.left)
+    this.bulk.retire()
+    this.exclusive.retire(this.retired)
   }
 
   /**
@@ -130,7 +130,7 @@ export class Server {
 
   /** A connection that all clients share and that is up; null where there is none. */
   get openConnection(): ServerConnection | null {
-    const isUp = ({ state }: ServerConnection): boolean => state === ConnectionState.up
+    const isUp = (connection: ServerConnection): boolean => connection.isUp
     return this.connections.find(isUp) ?? this.connections3.find(isUp) ?? null
   }
 
@@ -148,10 +148,10 @@ export class Server {
   private openNew(
     bulk: boolean,
     kind: number,
-    holder: ConnectionHolder | null,
+    user: ConnectionUser | null,
     refusal: FailureCode | null = null,
   ): ServerConnection {
-    const connection = new ServerConnection(this, bulk, kind, holder)
+    const connection = new ServerConnection(this, bulk, kind, user)
     this.pool.context.countConnection(1)
     if (refusal === null) connection.open()
     else connection.openRefused(refusal)
@@ -164,16 +164,16 @@ export class Server {
     return kind === 0 ? this.connections : this.connections3
   }
 
-  /** A connection that only `holder` uses. @param kind see `connection-kind.ts`. */
-  openHeld(kind: number, holder: ConnectionHolder): ServerConnection {
-    const connection = this.openNew(false, kind, holder)
-    this.held.connections.push(connection)
+  /** A connection that only `user` uses. @param kind see `connection-kind.ts`. */
+  openExclusive(kind: number, user: ConnectionUser): ServerConnection {
+    const connection = this.openNew(false, kind, user)
+    this.exclusive.connections.push(connection)
     return connection
   }
 
   /** A connection that asks whether the server is ready. */
   openProbe(): ServerConnection {
-    const connection = this.openHeld(0, this.reconnection)
+    const connection = this.openExclusive(0, this.reconnection)
     this.pool.protocol.probe(connection)
     return connection
   }
@@ -188,7 +188,7 @@ export class Server {
 
   /** A bulk connection has answered. */
   bulkDone(connection: ServerConnection): void {
-    this.bulk.done(connection, !this.left)
+    this.bulk.done(connection, !this.retired)
   }
 
   /**
@@ -211,11 +211,11 @@ export class Server {
     if (at < 0) return
     this.parked.splice(at, 1)
     const connections = this.sharedOf(connection.kind)
-    if (connections.length < this.pool.config.serverConnections && !this.left) {
+    if (connections.length < this.pool.config.serverConnections && !this.retired) {
       connections.push(connection)
     } else {
-      this.leavingConnections.push(connection)
-      connection.leave()
+      this.retiredConnections.push(connection)
+      connection.retire()
     }
   }
 
@@ -232,13 +232,13 @@ export class Server {
       connections.splice(at, 1)
       return
     }
-    this.held.remove(connection)
+    this.exclusive.remove(connection)
     const parkedAt = this.parked.indexOf(connection)
     if (parkedAt >= 0) this.parked.splice(parkedAt, 1)
     this.bulk.remove(connection)
-    const leavingAt = this.leavingConnections.indexOf(connection)
-    if (leavingAt >= 0) this.leavingConnections.splice(leavingAt, 1)
-    if (this.left && this.connectionCount === 0) this.pool.left(this)
+    const retiredAt = this.retiredConnections.indexOf(connection)
+    if (retiredAt >= 0) this.retiredConnections.splice(retiredAt, 1)
+    if (this.retired && this.connectionCount === 0) this.pool.serverClosed(this)
   }
 
   checkDeadlines(nowMs: number): void {
@@ -249,21 +249,21 @@ export class Server {
     for (let i = this.connections3.length - 1; i >= 0; i--) this.connections3[i]?.checkDeadlines(nowMs)
     this.inDatabases.checkDeadlines(nowMs)
     if (this.inDatabases.count > 0) setAsideBusy(this, this.inDatabases.all(), this.parked, nowMs)
-    this.held.checkDeadlines(nowMs)
+    this.exclusive.checkDeadlines(nowMs)
     this.reconnection.check(nowMs)
     for (let i = this.parked.length - 1; i >= 0; i--) this.parked[i]?.checkDeadlines(nowMs)
     for (let i = bulk.length - 1; i >= 0; i--) bulk[i]?.checkDeadlines(nowMs)
-    for (let i = this.leavingConnections.length - 1; i >= 0; i--) this.leavingConnections[i]?.checkDeadlines(nowMs)
+    for (let i = this.retiredConnections.length - 1; i >= 0; i--) this.retiredConnections[i]?.checkDeadlines(nowMs)
   }
 
   get connectionCount(): number {
     const shared = this.connections.length + this.connections3.length + this.inDatabases.count
     return (
       shared +
-      this.leavingConnections.length +
+      this.retiredConnections.length +
       this.bulk.connections.length +
       this.parked.length +
-      this.held.connections.length
+      this.exclusive.connections.length
     )
   }
 

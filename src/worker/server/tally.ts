@@ -12,7 +12,7 @@ import type { Server } from './server.ts'
 export class Tally {
   private readonly server: Server
   /** The gauges count the queue as `in` (not sent yet) and not as `out`. */
-  private held = true
+  private unsent = true
   /** In the queue as far as published. */
   private requestsBefore = 0
   private bytesBefore = 0
@@ -84,7 +84,7 @@ export class Tally {
     row[statBase + ServerStat.requestBytes] += this.queuedBytes - this.ownBytes
     row[statBase + ServerStat.responses] += this.replies
     row[statBase + ServerStat.responseBytes] += this.replyBytes
-    const gauge = statBase + (this.held ? ServerStat.inQueue : ServerStat.outQueue)
+    const gauge = statBase + (this.unsent ? ServerStat.inQueue : ServerStat.outQueue)
     row[gauge] += this.queued - this.gone
     row[gauge + 1] += this.queuedBytes - this.goneBytes
     this.requestsBefore = this.requests
@@ -101,9 +101,9 @@ export class Tally {
 
   /** The queue's bytes are on their way: the gauges move from `in` to `out`. */
   release(): void {
-    if (!this.held) return
+    if (!this.unsent) return
     this.count(-1)
-    this.held = false
+    this.unsent = false
     this.count(1)
   }
 
@@ -111,7 +111,7 @@ export class Tally {
   count(sign: number): void {
     this.publish()
     const { row, statBase } = this.server
-    const gauge = statBase + (this.held ? ServerStat.inQueue : ServerStat.outQueue)
+    const gauge = statBase + (this.unsent ? ServerStat.inQueue : ServerStat.outQueue)
     row[gauge] += sign * this.requestsBefore
     row[gauge + 1] += sign * this.bytesBefore
   }

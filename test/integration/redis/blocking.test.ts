@@ -1,7 +1,7 @@
 /** Commands that wait at the server, through the proxy: they delay nobody, and end with their client. */
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { MAX_HELD_CONNECTIONS } from '../../../src/worker/server/exclusive-connections.ts'
+import { MAX_EXCLUSIVE_CONNECTIONS } from '../../../src/worker/server/exclusive-connections.ts'
 import { stopAll } from '../../support/processes/child.ts'
 import { ask } from '../../support/processes/servers.ts'
 import {
@@ -107,16 +107,16 @@ describe('more clients than connections', () => {
   test('wait for one in turn, and are refused when it takes too long', async () => {
     const own = await startRedisPool({ timeout: 2_000 }, 1)
     const [[key, other]] = (await keysByServer(own, 'many', 2)) as [[string, string]]
-    const waiters = await Promise.all(Array.from({ length: MAX_HELD_CONNECTIONS }, () => own.talk()))
+    const waiters = await Promise.all(Array.from({ length: MAX_EXCLUSIVE_CONNECTIONS }, () => own.talk()))
     for (const waiter of waiters) waiter.send('BLPOP', key, 0)
-    await serverShows(own.servers[0]!, 'blocked_clients', MAX_HELD_CONNECTIONS)
+    await serverShows(own.servers[0]!, 'blocked_clients', MAX_EXCLUSIVE_CONNECTIONS)
     const [next, unlucky, plain] = [await own.talk(), await own.talk(), await own.talk()]
     next.sendAll(['MULTI'], ['SET', other, 'v'], ['EXEC'])
     expect(await plain.say('RPUSH', key, 'v')).toBe(':1\r\n')
     expect(await next.hear(3)).toEqual(['+OK\r\n', '+QUEUED\r\n', '*1\r\n+OK\r\n'])
     const last = await own.talk()
     last.send('BLPOP', key, 0)
-    await serverShows(own.servers[0]!, 'blocked_clients', MAX_HELD_CONNECTIONS)
+    await serverShows(own.servers[0]!, 'blocked_clients', MAX_EXCLUSIVE_CONNECTIONS)
     unlucky.sendAll(['BLPOP', key, '0'], ['PING'])
     expect(await plain.say('GET', other)).toBe('$1\r\nv\r\n')
     expect(await unlucky.hear(2)).toEqual([

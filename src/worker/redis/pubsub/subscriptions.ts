@@ -19,7 +19,7 @@ import { type Message, MessageKind } from '../../request/message.ts'
 import { CloseReason, type ReplyTarget } from '../../request/reply-target.ts'
 import { FragmentGroup, type Joiner } from '../../request/split-request.ts'
 import type { Server } from '../../server/server.ts'
-import { type ConnectionHolder, ConnectionState, type ServerConnection } from '../../server/server-connection.ts'
+import type { ConnectionUser, ServerConnection } from '../../server/server-connection.ts'
 import type { RedisProtocol } from '../redis-protocol.ts'
 import { Internal, queueInternal, wireRequest } from '../servers/wire-request.ts'
 import { type RedisSession, refuseConnection } from '../session/session.ts'
@@ -37,7 +37,7 @@ const NO_OWNERS = new Uint16Array(0)
 /** `*3\r\n$7\r\nmessage\r\n` */
 const LEAST_MESSAGE_BYTES = 17
 
-export class Subscriptions implements ConnectionHolder {
+export class Subscriptions implements ConnectionUser {
   readonly listens = true
   readonly stateful = true
   readonly session: RedisSession
@@ -152,7 +152,7 @@ export class Subscriptions implements ConnectionHolder {
   private connectionTo(server: Server): ServerConnection | null {
     const known = this.connections.get(server)
     if (known !== undefined) return known
-    const connection = server.held.take(this, this.session.client.resp3)
+    const connection = server.exclusive.checkOut(this, this.session.client.resp3)
     if (connection === null) return null
     this.connections.set(server, connection)
     this.uses.set(connection, 0)
@@ -209,14 +209,14 @@ export class Subscriptions implements ConnectionHolder {
     if (this.uses.get(connection) !== 0) return
     this.uses.delete(connection)
     this.connections.delete(connection.server)
-    connection.server.held.give(connection)
+    connection.server.exclusive.checkIn(connection)
     this.endIfUnused()
   }
 
   /** Has names at a server that is there. */
   get goesOn(): boolean {
     for (const [connection, names] of this.uses) {
-      if (names > 0 && connection.state !== ConnectionState.closed) return true
+      if (names > 0 && !connection.isClosed) return true
     }
     return false
   }

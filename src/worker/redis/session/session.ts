@@ -16,9 +16,9 @@ import type { Client } from '../../client/client.ts'
 import type { ClientSession } from '../../client/client-protocol.ts'
 import { answerLocally, answerStateLoss } from '../../request/delivery.ts'
 import { Failure } from '../../request/failure.ts'
-import type { ConnectionWaiter, HeldConnections } from '../../server/exclusive-connections.ts'
+import type { ConnectionWaiter, ExclusiveConnections } from '../../server/exclusive-connections.ts'
 import type { Server } from '../../server/server.ts'
-import { type ConnectionHolder, ConnectionState, type ServerConnection } from '../../server/server-connection.ts'
+import type { ConnectionUser, ServerConnection } from '../../server/server-connection.ts'
 import type { BlockingWait } from '../blocking.ts'
 import { subscriberRequest } from '../pubsub/pubsub.ts'
 import type { Subscriptions } from '../pubsub/subscriptions.ts'
@@ -32,16 +32,16 @@ const NO_KEYS_HERE = errorLine("Replica can't interact with the keyspace")
 const NO_CONNECTION = errorLine('too many clients have a connection to this server of their own')
 
 /** Holds a connection that has only its last reply to come, after which it is, but for its database, as it was when it was new. */
-export const RETURNING: ConnectionHolder = {
+export const RETURNING: ConnectionUser = {
   listens: false,
   stateful: true,
   takesPush: () => false,
-  connectionIdle: connection => connection.server.held.give(connection),
+  connectionIdle: connection => connection.server.exclusive.checkIn(connection),
   connectionLost: () => {},
 }
 
 /** Likewise, but the connection is not used again. */
-export const CLOSING: ConnectionHolder = {
+export const CLOSING: ConnectionUser = {
   ...RETURNING,
   connectionIdle: connection => connection.close(Failure.closed),
 }
@@ -55,7 +55,7 @@ export class RedisSession implements ClientSession, SessionState, ConnectionWait
   subscriptions: Subscriptions | null = null
   monitoring: { leave(): void } | null = null
   /** Where it waits for a connection; a connection that it waited for; it waited in vain. */
-  private waitsAt: HeldConnections | null = null
+  private waitsAt: ExclusiveConnections | null = null
   private grant: ServerConnection | null = null
   private inVain = false
 
@@ -103,7 +103,7 @@ export class RedisSession implements ClientSession, SessionState, ConnectionWait
    * @param overtakes replies of the client's earlier requests may still be to come.
    * @returns null when there is none: the request is postponed (`client.isPostponed`), or the client has had its error.
    */
-  take(serverIndex: number, holder: ConnectionHolder, overtakes = false): ServerConnection | null {
+  take(serverIndex: number, holder: ConnectionUser, overtakes = false): ServerConnection | null {
     const { client } = this
     if (client.pending > 0 && !overtakes) {
       client.postpone(true)
@@ -117,22 +117,22 @@ export class RedisSession implements ClientSession, SessionState, ConnectionWait
     }
     const { grant } = this
     this.grant = null
-    if (grant !== null && grant.state !== ConnectionState.closed) {
+    if (grant !== null && !grant.isClosed) {
       if (grant.server === server && grant.resp3 === client.resp3) {
-        grant.holder = holder
+        grant.user = holder
         enterDatabase(grant, client.database)
         return grant
       }
       // The ring or the configuration has changed meanwhile.
-      grant.server.held.give(grant)
+      grant.server.exclusive.checkIn(grant)
     }
-    const connection = this.inVain ? null : server.held.take(holder, client.resp3, client.database)
+    const connection = this.inVain ? null : server.exclusive.checkOut(holder, client.resp3, client.database)
     if (connection !== null) {
       enterDatabase(connection, client.database)
       return connection
     }
-    if (!this.inVain && server.held.wait(this)) {
-      this.waitsAt = server.held
+    if (!this.inVain && server.exclusive.wait(this)) {
+      this.waitsAt = server.exclusive
       client.postpone(false)
     } else {
       this.inVain = false
@@ -178,7 +178,7 @@ export class RedisSession implements ClientSession, SessionState, ConnectionWait
     this.subscriptions = null
     this.monitoring = null
     monitoring?.leave()
-    if (grant !== null) grant.server.held.give(grant)
+    if (grant !== null) grant.server.exclusive.checkIn(grant)
     transaction?.leave()
     blocking?.leave()
     subscriptions?.leave()

@@ -3,7 +3,7 @@
 import type { Client } from '../../client/client.ts'
 import { answerStateLoss } from '../../request/delivery.ts'
 import { Failure } from '../../request/failure.ts'
-import type { ConnectionHolder, ServerConnection } from '../../server/server-connection.ts'
+import type { ConnectionUser, ServerConnection } from '../../server/server-connection.ts'
 import type { ExecPlace } from '../join/exec.ts'
 
 export const NONE: ServerConnection[] = []
@@ -12,10 +12,10 @@ export const NONE: ServerConnection[] = []
 export interface ConnectionTaker {
   readonly client: Client
   /** See `RedisSession.take`. */
-  take(serverIndex: number, holder: ConnectionHolder, overtakes?: boolean): ServerConnection | null
+  take(serverIndex: number, holder: ConnectionUser, overtakes?: boolean): ServerConnection | null
 }
 
-export class Transaction implements ConnectionHolder {
+export class Transaction implements ConnectionUser {
   readonly listens = false
   readonly stateful = true
   readonly session: ConnectionTaker

@@ -157,9 +157,9 @@ function discard(protocol: RedisProtocol, client: Client, transaction: Transacti
 /** The connections go back once what was sent is answered. */
 function giveBack(transaction: Transaction): void {
   // SELECT may have failed in EXEC: no other client must get the connection in a database that the proxy does not know.
-  transaction.connection!.holder = transaction.selected < 0 ? RETURNING : CLOSING
+  transaction.connection!.user = transaction.selected < 0 ? RETURNING : CLOSING
   transaction.connection = null
-  for (const other of transaction.others) other.holder = RETURNING
+  for (const other of transaction.others) other.user = RETURNING
   transaction.others = NONE
 }
 

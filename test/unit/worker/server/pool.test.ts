@@ -5,7 +5,7 @@ import type { PoolConfig } from '../../../../src/shared/config.ts'
 import { WorkerSlot } from '../../../../src/shared/memory-layout.ts'
 import { ProcessStat } from '../../../../src/shared/stat-fields.ts'
 import type { PoolClients } from '../../../../src/worker/client/pool-clients.ts'
-import { ConnectionState } from '../../../../src/worker/server/server-connection.ts'
+import { ConnectionPhase } from '../../../../src/worker/server/server-connection.ts'
 import { poolOf, serverAt } from '../../../support/generation.ts'
 import { waitUntil } from '../../../support/wait.ts'
 import { encode } from '../../../support/wire/resp.ts'
@@ -151,7 +151,7 @@ describe('a reload', () => {
     expect(harness.connectionTo(0)).toBe(old)
     harness.reload({ serverTcpKeepalive: true })
     expect(harness.connectionTo(0)).not.toBe(old)
-    await waitUntil(() => old.state === ConnectionState.closed, 'the old connection to be closed')
+    await waitUntil(() => old.isClosed, 'the old connection to be closed')
   })
 
   test('of a timeout does not touch requests that were sent without one', async () => {
@@ -172,7 +172,7 @@ describe('a reload', () => {
     const wire = await harness.wire()
     harness.pool.preconnect()
     const connection = harness.connectionTo(0)
-    expect(connection.state).toBe(ConnectionState.connecting)
+    expect(connection.phase).toBe(ConnectionPhase.connecting)
     harness.reload({ timeoutMs: 5000 })
     wire.send(encode('GET', 'a'))
     expect(await texts(wire, 1)).toEqual([bulk('value-of-a')])
