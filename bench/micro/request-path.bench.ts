@@ -9,7 +9,7 @@ import type { ConnectRequest, RawHandle, WriteRequest } from '../../src/net/hand
 import { bindings } from '../../src/net/raw-handle.ts'
 import { fillTable, shapeOf, tableInput } from '../../src/routing/ring-table.ts'
 import type { PoolConfig } from '../../src/shared/config.ts'
-import { PoolHead, SharedLayout, WorkerSlot } from '../../src/shared/memory-layout.ts'
+import { PoolHead, SharedLayout, WorkerBlock } from '../../src/shared/memory-layout.ts'
 import { acceptHandedOver } from '../../src/worker/client/acceptor.ts'
 import { Context } from '../../src/worker/context.ts'
 import { poolOf, serverAt } from '../../test/support/generation.ts'
@@ -195,11 +195,11 @@ function startWorker(redis: boolean): { clients: Handle[]; servers: Handle[] } {
   })
   serverHandles.length = 0
   context.turn.begin()
-  context.adopt({ generation: 0, config: { pools: [config] }, shapes, shared }, [])
+  context.adopt({ id: 0, config: { pools: [config] }, shapes, shared }, [])
   for (const connect of connecting.splice(0)) connect()
   endTurn()
   const clients = Array.from({ length: CLIENTS }, () => {
-    Atomics.add(context.slot, WorkerSlot.clients, 1)
+    Atomics.add(context.block, WorkerBlock.clients, 1)
     const handle = new Handle()
     acceptHandedOver(context.pools[0]!, handle)
     return handle

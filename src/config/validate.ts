@@ -3,7 +3,7 @@
  * `Config` that results. Called by `load.ts` on the primary thread.
  */
 
-import type { Config, ListenAddress, PoolConfig, ServerConfig } from '../shared/config.ts'
+import { type Config, type ListenAddress, MAX_SERVERS, type PoolConfig, type ServerConfig } from '../shared/config.ts'
 import {
   DIRECTIVE_BY_KEY,
   defaultSettings,
@@ -18,9 +18,6 @@ import { parseExactNumber, parseNumber } from './number.ts'
 import type { ScalarNode } from './parse.ts'
 import { parseServer } from './server-entry.ts'
 import type { Entry, PoolEntries } from './structure.ts'
-
-/** Most servers of a pool: ring tables hold server indexes in 16 bits. */
-const SERVERS_MAX = 65536
 
 /** A pool while its entries are read. */
 interface PoolDraft {
@@ -214,9 +211,9 @@ function finishServers(draft: PoolDraft): readonly ServerConfig[] {
     const reason = missing(draft, 'servers', '- 127.0.0.1:6379:1')
     throw new ConfigError([`conf: pool '${showValue(draft.name)}' has no servers`], draft.at, reason)
   }
-  if (draft.servers.length > SERVERS_MAX) {
-    const problem = `pool '${showValue(draft.name)}' has more than ${SERVERS_MAX} servers`
-    throw new ConfigError([`conf: ${problem}`], draft.servers[SERVERS_MAX]!.at, `${problem}; split it`)
+  if (draft.servers.length > MAX_SERVERS) {
+    const problem = `pool '${showValue(draft.name)}' has more than ${MAX_SERVERS} servers`
+    throw new ConfigError([`conf: ${problem}`], draft.servers[MAX_SERVERS]!.at, `${problem}; split it`)
   }
   const sorted = draft.servers.sort(byName)
   const twin = sorted.findIndex((server, index) => sorted[index + 1]?.name === server.name)

@@ -33,7 +33,7 @@ function threadEntry(name: string): URL {
 }
 
 /** One run of the proxy, from the log on. */
-class Process {
+class ProxyProcess {
   readonly #options: Options
   readonly #log: Logger
   readonly #report: StartReport
@@ -236,7 +236,7 @@ async function main(): Promise<void> {
     }
     report = outcome.report
   }
-  await new Process(options, log, report).run()
+  await new ProxyProcess(options, log, report).run()
 }
 
 void main()

@@ -96,7 +96,7 @@ export class Primary {
     this.#supervisor = new Supervisor({
       entry: options.workerEntry,
       workers,
-      dataFor: worker => this.#birthOf(worker),
+      dataFor: worker => this.#dataFor(worker),
       onReady: worker => this.#workerReady(worker),
       onGone: worker => this.#workerGone(worker),
       onMessage: (worker, message) => this.#onMessage(worker, message),
@@ -204,8 +204,6 @@ export class Primary {
    */
   async drain(timeoutMs: number, delayMs: number): Promise<void> {
     this.#draining = true
-    const { layout, shared } = this.#current!
-    Atomics.store(layout.control(shared), Control.draining, 1)
     const end = performance.now() + timeoutMs
     await this.#ports.drain()
     if (timeoutMs > 0 && delayMs > 0) await delay(Math.min(delayMs, timeoutMs))
@@ -252,7 +250,7 @@ export class Primary {
     const { workers } = this.#options
     const { layout, shared } = generation
     this.#current = generation
-    this.#generations.set(generation.generation, generation)
+    this.#generations.set(generation.id, generation)
     this.#stats.addGeneration(generation, workers)
     this.#census.addGeneration(generation)
     this.#log.follow(layout.control(shared))
@@ -297,11 +295,11 @@ export class Primary {
   }
 
   /** A worker that begins now. What its predecessor left in older memory is final. */
-  #birthOf(worker: number): WorkerData {
+  #dataFor(worker: number): WorkerData {
     const { workers, mbufBytes, workerLog } = this.#options
     const memoryLimitBytes = Math.trunc(this.#options.memoryLimitBytes / workers)
     const current = this.#current!
-    this.#workerAdopted(worker, current.generation)
+    this.#workerAdopted(worker, current.id)
     return { workerIndex: worker, workers, mbufBytes, memoryLimitBytes, log: workerLog, current: forWorkers(current) }
   }
 
@@ -318,20 +316,20 @@ export class Primary {
     this.#questions.workerGone(worker)
     if (!this.#ending) layout.row(shared, 0)[ProcessStat.workerCrashes]++
     // A reload must not wait for this worker to adopt a generation: its successor starts with it.
-    this.#workerAdopted(worker, this.#current!.generation)
+    this.#workerAdopted(worker, this.#current!.id)
   }
 
-  #workerAdopted(worker: number, generation: number): void {
-    this.#adopted[worker] = generation
-    this.#stats.workerAdopted(worker, generation)
-    this.#census.workerAdopted(worker, generation)
+  #workerAdopted(worker: number, generationId: number): void {
+    this.#adopted[worker] = generationId
+    this.#stats.workerAdopted(worker, generationId)
+    this.#census.workerAdopted(worker, generationId)
     const oldest = Math.min(...this.#adopted)
-    for (const number of this.#generations.keys()) if (number < oldest) this.#generations.delete(number)
-    if (oldest === this.#current!.generation) this.#onAdopted?.()
+    for (const id of this.#generations.keys()) if (id < oldest) this.#generations.delete(id)
+    if (oldest === this.#current!.id) this.#onAdopted?.()
   }
 
   async #allAdopted(): Promise<void> {
-    if (Math.min(...this.#adopted) < this.#current!.generation) {
+    if (Math.min(...this.#adopted) < this.#current!.id) {
       await new Promise<void>(resolve => {
         this.#onAdopted = resolve
       })
@@ -342,7 +340,7 @@ export class Primary {
   #onMessage(worker: number, message: FromWorker): void {
     if (message.type === 'ejected') this.#onEjected(worker, message)
     else if (message.type === 'tell') this.#supervisor.broadcastFrom(worker, message)
-    else if (message.type === 'adopted') this.#workerAdopted(worker, message.generation)
+    else if (message.type === 'adopted') this.#workerAdopted(worker, message.generationId)
     else if (message.type === 'listening' || message.type === 'listen-failed') this.#listeners.onAnswer(worker, message)
     else if (message.type === 'ask') this.#questions.ask(worker, message)
     else if (message.type === 'answer') this.#questions.answer(worker, message.relayId, message.answer)
@@ -353,8 +351,8 @@ export class Primary {
     if (this.#ending) return
     const pool = this.#generations.get(this.#adopted[worker])!.config.pools[message.pool]
     const { config } = this.#current!
-    const place = findServer(config, pool, pool.servers[message.server])
-    if (place !== null && config.pools[place.pool].autoEjectHosts) this.#health.ejected(place, message.reason)
+    const at = findServer(config, pool, pool.servers[message.server])
+    if (at !== null && config.pools[at.pool].autoEjectHosts) this.#health.ejected(at, message.reason)
   }
 }
 

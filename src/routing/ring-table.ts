@@ -13,14 +13,12 @@
 
 import { assert } from '../bytes/assert.ts'
 import { crc32c } from '../hashkit/crc32c.ts'
-import type { DistributionName, PoolConfig } from '../shared/config.ts'
+import { type DistributionName, MAX_SERVERS, type PoolConfig } from '../shared/config.ts'
 import { type PoolShape, type TableHalf, TableHead } from '../shared/memory-layout.ts'
 import { fillKetama, KETAMA_POINTS_PER_SERVER } from './ketama.ts'
 import type { LiveServer } from './live-server.ts'
 import { fillModula } from './modula.ts'
 
-/** Owners are 16-bit numbers. */
-export const MAX_SERVERS = 65_536
 const MAX_BUCKET_BITS = 16
 const MAX_LIST_BUCKETS = 1024
 const UINT32_MAX = 0xffff_ffff

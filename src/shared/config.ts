@@ -35,7 +35,10 @@ export type ServerLossName = (typeof SERVER_LOSS_NAMES)[number]
 export const UNDECLARED_KEYS_NAMES = ['warn', 'refuse', 'allow'] as const
 export type UndeclaredKeysName = (typeof UNDECLARED_KEYS_NAMES)[number]
 
-/** A place to listen on. Exactly one of `path` (unix socket, starts with `/`) and `host` is non-empty. */
+/** Most servers of a pool: routing tables hold server indexes in 16 bits. */
+export const MAX_SERVERS = 65_536
+
+/** An address to listen on. Exactly one of `path` (unix socket, starts with `/`) and `host` is non-empty. */
 export interface ListenAddress {
   /** As written in the file; equality of listeners is equality of this text. */
   readonly text: string

@@ -32,11 +32,9 @@ import { POOL_FIELDS, PROCESS_FIELDS, SERVER_FIELDS } from './stat-fields.ts'
  */
 export const Control = {
   logLevel: 0,
-  draining: 1,
-  generation: 2,
-  descriptorLimit: 3,
-  maxClients: 4,
-  descriptorReserve: 5,
+  descriptorLimit: 1,
+  maxClients: 2,
+  descriptorReserve: 3,
 } as const
 
 /**
@@ -49,8 +47,7 @@ export const LISTENERS_A_WORKER = 8
  * Int32 indexes into a worker's block. `clients` = clients held plus those on their way; `turns` grows by one a loop turn with work. `asked`,
  * `answered`: questions of other workers (`worker/io/poll-barrier.ts`), on a cache line of their own; they wrap.
  */
-export const WorkerSlot = { clients: 0, turns: 1, state: 2, asked: 16, answered: 17 } as const
-export const WorkerState = { starting: 0, running: 1, draining: 2, gone: 3 } as const
+export const WorkerBlock = { clients: 0, turns: 1, asked: 16, answered: 17 } as const
 
 /**
  * Int32 indexes into a server's health record. `unloggedLosses`: how often the server was lost since the log last said so; `quietLoss`: 1 =
@@ -125,7 +122,6 @@ export class SharedLayout {
   readonly #subscribesAt: number
   readonly #scriptMarksAt: number
   readonly #tablesAt: number[] = []
-  readonly #serverCount: number
 
   constructor(workers: number, pools: readonly PoolShape[]) {
     this.workers = workers
@@ -138,7 +134,6 @@ export class SharedLayout {
       servers += pool.servers
       doubles += POOL_FIELDS.length + pool.servers * SERVER_FIELDS.length
     }
-    this.#serverCount = servers
     this.rowDoubles = Math.ceil(doubles / ROW_STEP_DOUBLES) * ROW_STEP_DOUBLES
     this.#workersAt = CONTROL_INTS * 4
     this.#rowsAt = align128(this.#workersAt + workers * WORKER_INTS * 4)
@@ -211,10 +206,6 @@ export class SharedLayout {
   table(shared: SharedArrayBuffer, pool: number, half: number): TableHalf {
     const shape = this.pools[pool]!
     return tableHalf(shape, shared, this.#tablesAt[pool]! + half * tableHalfBytes(shape))
-  }
-
-  get serverCount(): number {
-    return this.#serverCount
   }
 }
 

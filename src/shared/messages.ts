@@ -13,14 +13,15 @@ export interface LogOptions {
 
 /** What a worker begins with, and what a reload sends: one generation of configuration with its memory. */
 export interface Generation {
-  readonly generation: number
+  /** 1 at the start; one more with each reload. */
+  readonly id: number
   readonly config: Config
   readonly shapes: readonly PoolShape[]
   readonly shared: SharedArrayBuffer
 }
 
 /** What a worker's thread is started with. The rest is its first message, so that it can load the program before there is a configuration. */
-export interface WorkerBirth {
+export interface WorkerStart {
   readonly workerIndex: number
 }
 
@@ -91,10 +92,10 @@ export type FromWorker =
   /** A failure count reached its limit; the state in shared memory is already `ejected`. `reason`: text of the last failure, for the log. */
   | { readonly type: 'ejected'; readonly pool: number; readonly server: number; readonly reason: string }
   /**
-   * The worker has moved its gauges and its `WorkerSlot.clients` to the new memory (old zeroed) and writes only there from now on.
+   * The worker has moved its gauges and its `WorkerBlock.clients` to the new memory (old zeroed) and writes only there from now on.
    * Pool and server indexes in its earlier messages are the old generation's, in later ones the new generation's.
    */
-  | { readonly type: 'adopted'; readonly generation: number }
+  | { readonly type: 'adopted'; readonly generationId: number }
   | { readonly type: 'drained' }
   /** `to`: workers that are asked; null = all others. `timeoutMs`: after which the asking worker expects no answer. */
   | {

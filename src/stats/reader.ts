@@ -65,12 +65,12 @@ export class StatsReader {
     const rows: Float64Array[] = []
     for (let row = 0; row <= workers; row++) rows.push(layout.row(generation.shared, row))
     this.#sources.push({ generation, layout, rows })
-    this.#fold(0, generation.generation)
+    this.#fold(0, generation.id)
   }
 
-  /** The worker writes only to this generation's row from now on, or was born with it. */
-  workerAdopted(worker: number, generation: number): void {
-    this.#fold(worker + 1, generation)
+  /** The worker writes only to this generation's row from now on, or began with it. */
+  workerAdopted(worker: number, generationId: number): void {
+    this.#fold(worker + 1, generationId)
   }
 
   /** A worker is gone: what it held, it holds no more; what it counted stays. */
@@ -98,7 +98,7 @@ export class StatsReader {
   #fold(row: number, before: number): void {
     for (const source of this.#sources) {
       const values = source.rows[row]
-      if (source.generation.generation >= before || !values) continue
+      if (source.generation.id >= before || !values) continue
       // The primary has no gauges to move but its listeners', which it counts again; a worker has moved its own.
       clearGauges(source, values)
       addRow(this.#base, source, values)

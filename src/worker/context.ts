@@ -5,7 +5,7 @@
 import { LimitedLog } from '../log/limited-log.ts'
 import type { Logger } from '../log/log.ts'
 import type { PoolChange } from '../shared/config-diff.ts'
-import { SharedLayout, WorkerSlot } from '../shared/memory-layout.ts'
+import { SharedLayout, WorkerBlock } from '../shared/memory-layout.ts'
 import type { FromWorker, Generation } from '../shared/messages.ts'
 import { ProcessStat } from '../shared/stat-fields.ts'
 import { ClientWatches, IDLE_CHECK_MS } from './client/client-watches.ts'
@@ -53,13 +53,13 @@ export class Context implements WorkerScope {
   /** This worker's statistics row of the current generation. */
   row: Float64Array = new Float64Array(2)
   readonly barrier: PollBarrier
-  /** This worker's block (`WorkerSlot`). */
-  slot: Int32Array = new Int32Array(4)
+  /** This worker's block (`WorkerBlock`). */
+  block: Int32Array = new Int32Array(4)
   /** Every worker's block. */
-  private slots: Int32Array[] = []
+  private blocks: Int32Array[] = []
   /** The control block (`Control`). */
   control: Int32Array = new Int32Array(8)
-  generation = -1
+  generationId = -1
   draining = false
   private drainPolicy: Drain | null = null
   private drainReported = false
@@ -103,7 +103,7 @@ export class Context implements WorkerScope {
 
   end(): void {
     this.publish()
-    this.slot[WorkerSlot.turns]++
+    this.block[WorkerBlock.turns]++
     this.memory.check()
   }
 
@@ -143,12 +143,12 @@ export class Context implements WorkerScope {
   /** Clients of the process, those on their way to a worker included. */
   clientsOverall(): number {
     let clients = 0
-    for (const slot of this.slots) clients += Atomics.load(slot, WorkerSlot.clients)
+    for (const block of this.blocks) clients += Atomics.load(block, WorkerBlock.clients)
     return clients
   }
 
   clientGone(): void {
-    Atomics.sub(this.slot, WorkerSlot.clients, 1)
+    Atomics.sub(this.block, WorkerBlock.clients, 1)
     if (this.draining) this.checkDrained()
   }
 
@@ -188,18 +188,18 @@ export class Context implements WorkerScope {
     const gone = new Set(before)
     const changeOf = new Map(changes.map(change => [change.after, change]))
     const oldRow = this.row
-    const oldSlot = this.slot
+    const oldBlock = this.block
     this.row = layout.row(next.shared, this.workerIndex + 1)
-    this.slots = Array.from({ length: this.workers }, (_, worker) => layout.worker(next.shared, worker))
-    this.slot = this.slots[this.workerIndex]
-    this.barrier.attach(this.slots)
+    this.blocks = Array.from({ length: this.workers }, (_, worker) => layout.worker(next.shared, worker))
+    this.block = this.blocks[this.workerIndex]
+    this.barrier.attach(this.blocks)
     this.control = layout.control(next.shared)
-    if (this.generation >= 0) {
+    if (this.generationId >= 0) {
       this.row[ProcessStat.currConnections] += oldRow[ProcessStat.currConnections]
       oldRow[ProcessStat.currConnections] = 0
-      Atomics.add(this.slot, WorkerSlot.clients, Atomics.exchange(oldSlot, WorkerSlot.clients, 0))
+      Atomics.add(this.block, WorkerBlock.clients, Atomics.exchange(oldBlock, WorkerBlock.clients, 0))
     }
-    this.generation = next.generation
+    this.generationId = next.id
     const pools: PoolClients[] = []
     for (const [index, config] of next.config.pools.entries()) {
       const change = changeOf.get(index)

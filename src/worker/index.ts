@@ -8,7 +8,7 @@ import { parentPort } from 'node:worker_threads'
 import { assert } from '../bytes/assert.ts'
 import { createLogger, type Logger } from '../log/log.ts'
 import type { PoolChange } from '../shared/config-diff.ts'
-import { SharedLayout, WorkerSlot, WorkerState } from '../shared/memory-layout.ts'
+import { SharedLayout } from '../shared/memory-layout.ts'
 import type { FromWorker, Generation, Tell, ToWorker, WorkerData } from '../shared/messages.ts'
 import { answerQuestion, endPauses, tellWhatLasts } from './answers.ts'
 import { Acceptor, acceptHandedOver } from './client/acceptor.ts'
@@ -38,11 +38,10 @@ class WorkerThread {
     this.#context = new Context({ workerIndex, workers, mbufBytes, memoryLimitBytes, log: this.#log, post })
     this.#acceptor = new Acceptor(this.#context, name => this.#context.findPool(name))
     this.#context.adopt(current, [])
-    Atomics.store(this.#context.slot, WorkerSlot.state, WorkerState.running)
   }
 
   obey(message: ToWorker): void {
-    const { pools, slot } = this.#context
+    const { pools } = this.#context
     switch (message.type) {
       case 'clients':
         for (const [i, handle] of message.handles.entries()) acceptHandedOver(pools[message.pools[i]], handle)
@@ -57,7 +56,6 @@ class WorkerThread {
         this.#adopt(message.next, message.changes)
         break
       case 'drain':
-        Atomics.store(slot, WorkerSlot.state, WorkerState.draining)
         endPauses(this.#context)
         this.#acceptor.close(() => this.#context.drain(message.timeoutMs))
         break
@@ -91,12 +89,10 @@ class WorkerThread {
   }
 
   #adopt(next: Generation, changes: readonly PoolChange[]): void {
-    const old = this.#context.slot
     this.#context.turn.begin()
     this.#context.adopt(next, changes)
     this.#log.follow(new SharedLayout(this.#workers, next.shapes).control(next.shared))
-    Atomics.store(this.#context.slot, WorkerSlot.state, Atomics.exchange(old, WorkerSlot.state, WorkerState.gone))
-    post({ type: 'adopted', generation: next.generation })
+    post({ type: 'adopted', generationId: next.id })
   }
 }
 

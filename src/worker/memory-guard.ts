@@ -13,7 +13,7 @@
  * for good without the calls, 90 MB with them.
  */
 
-import { WorkerSlot } from '../shared/memory-layout.ts'
+import { WorkerBlock } from '../shared/memory-layout.ts'
 import { ProcessStat } from '../shared/stat-fields.ts'
 import type { Client } from './client/client.ts'
 import type { Context } from './context.ts'
@@ -121,7 +121,7 @@ export class MemoryGuard {
     if (this.recentPeak > this.peak) this.peak = this.recentPeak
     this.quietLooks = this.peak - this.recentPeak > BURST_BYTES ? this.quietLooks + 1 : 0
     this.recentPeak = this.lentBytes
-    const turns = this.context.slot[WorkerSlot.turns]
+    const turns = this.context.block[WorkerBlock.turns]
     const idle = turns - this.turns < IDLE_TURNS
     this.turns = turns
     if (this.quietLooks >= 2) this.trim()

@@ -1,4 +1,4 @@
-/** The checker of the fault suite, put to the test: each fault that a proxy could have is planted, and must be noticed. */
+/** The checker of the fault suite, put to the test: each fault that a proxy could have is injected, and must be noticed. */
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Tampering, TamperingProxy } from '../support/fakes/tampering.ts'

@@ -3,14 +3,14 @@
 import { afterAll, expect } from 'vitest'
 import { stopAll } from '../support/processes/child.ts'
 import { Random } from '../support/random.ts'
+import { comeAndGo, type Disturbance, flood, halfClose, reset, stall } from './disturbances.ts'
 import type { Field } from './field.ts'
-import { comeAndGo, flood, halfClose, type Mischief, reset, stall } from './nuisances.ts'
 import { scenario } from './scenario.ts'
 import { SEED } from './settings.ts'
 
 afterAll(stopAll)
 
-function mischief(field: Field, ms: number): Mischief {
+function disturbance(field: Field, ms: number): Disturbance {
   return { port: field.proxy.ports[0]!, random: new Random(SEED).fork(50), ms }
 }
 
@@ -19,16 +19,19 @@ const UNHARMED = { failures: false, pool: { timeout: 10_000 } }
 
 /** Four clients with 16 MiB of unread replies each, and what was on its way when that was reached. */
 const BOUNDED = { ...UNHARMED, growthMiB: 4 * 64, pool: { ...UNHARMED.pool, client_queue_bytes: 16_777_216 } }
-scenario('clients flood and do not read', BOUNDED, (field, ms) => flood(mischief(field, ms)))
+scenario('clients flood and do not read', BOUNDED, (field, ms) => flood(disturbance(field, ms)))
 
-scenario('clients stop in the middle of a request', UNHARMED, (field, ms) => stall(mischief(field, ms)))
+scenario('clients stop in the middle of a request', UNHARMED, (field, ms) => stall(disturbance(field, ms)))
 
 scenario('clients break off in the middle of requests and replies', UNHARMED, async (field, ms) => {
-  await Promise.all([reset(mischief(field, ms)), reset({ ...mischief(field, ms), random: new Random(SEED).fork(51) })])
+  await Promise.all([
+    reset(disturbance(field, ms)),
+    reset({ ...disturbance(field, ms), random: new Random(SEED).fork(51) }),
+  ])
 })
 
 scenario('clients half-close and get all their replies', UNHARMED, async (field, ms) => {
-  expect(await halfClose(mischief(field, ms))).toEqual([])
+  expect(await halfClose(disturbance(field, ms))).toEqual([])
 })
 
-scenario('clients come and go', UNHARMED, (field, ms) => comeAndGo(mischief(field, ms)))
+scenario('clients come and go', UNHARMED, (field, ms) => comeAndGo(disturbance(field, ms)))

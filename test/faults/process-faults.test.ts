@@ -26,10 +26,10 @@ scenario('a worker dies', CRASH, async (field, ms) => {
   const { ledger, proxy, actors } = field
   ledger.freshMayClose = true
   const closesBefore = ledger.closes
-  const before = countIn(proxy.log(), 'is in place again')
+  const before = countIn(proxy.log(), 'is running again')
   const worker = new Random(SEED).fork(before).below(2)
   writeFileSync(join(proxy.child.folder, crashFile(worker)), '')
-  await waitUntil(() => countIn(proxy.log(), 'is in place again') > before, 'the next worker')
+  await waitUntil(() => countIn(proxy.log(), 'is running again') > before, 'the next worker')
   await delay(ms)
   // At first the clients are spread evenly. Later they may all be with the worker that was there while the other was replaced.
   if (before > 0) return

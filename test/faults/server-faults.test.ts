@@ -16,7 +16,7 @@ const RETRY_MS = 150
 
 afterAll(stopAll)
 
-/** A scenario in which the relay before the victim does the mischief. */
+/** A scenario in which the relay before the victim causes the disturbance. */
 function relayed(name: string, options: ScenarioOptions, fault: Fault): void {
   scenario(name, { ...options, relay: true }, async ({ relay }, ms) => {
     const { faults } = relay!

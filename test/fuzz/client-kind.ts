@@ -8,10 +8,10 @@ import { Random } from '../support/random.ts'
 import { printable } from '../support/wire/resp.ts'
 import { Asker, FuzzedClient, isFailure, type ProtocolName, splitReplies, Witness } from './clients.ts'
 import { Fault } from './fault.ts'
+import type { InjectedFault } from './injected-fault.ts'
 import { type Case, Fork, type Kind, usually } from './kind.ts'
 import type { Misdeed } from './model-server.ts'
 import { loadCorpus, mutate } from './mutate.ts'
-import type { Plant } from './plant.ts'
 import { witnessIn } from './tokens.ts'
 import { World, type WorldOptions } from './world.ts'
 
@@ -82,7 +82,7 @@ export class ClientKind implements Kind {
     return { seed, streams }
   }
 
-  run(fuzzed: Case, plant: Plant | null): void {
+  run(fuzzed: Case, injected: InjectedFault | null): void {
     const root = new Random(fuzzed.seed)
     const random = root.fork(Fork.options)
     const faulty = random.chance(0.15)
@@ -92,7 +92,7 @@ export class ClientKind implements Kind {
       servers: random.between(1, 3),
       delayMs: random.pick([0, 1, 5]),
       isOdd: random.chance(0.5),
-      plant,
+      injected,
     }
     const misdeeds = root.fork(Fork.world + 100)
     const world = new World(faulty ? { ...options, misdeed: () => misdeedOf(misdeeds) } : options)

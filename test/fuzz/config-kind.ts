@@ -14,9 +14,9 @@ import { Random } from '../support/random.ts'
 import { printable } from '../support/wire/resp.ts'
 import { resolveForTests } from '../unit/config/support.ts'
 import { Fault } from './fault.ts'
+import type { InjectedFault } from './injected-fault.ts'
 import { type Case, Fork, type Kind } from './kind.ts'
 import { mutate } from './mutate.ts'
-import type { Plant } from './plant.ts'
 
 const TOKENS = [
   ...['\n', '\t', ' ', ': ', '- ', '? ', '#', '"', "'", '|', '>', '&a', '*a', '!', '{', '}', '[', ']', ',', '%'],
@@ -52,12 +52,12 @@ export class ConfigKind implements Kind {
     return { seed, streams: [mutate(random, this.corpus, random.pick([1, 1, 1, 2]), TOKENS)] }
   }
 
-  async run(fuzzed: Case, plant: Plant | null): Promise<void> {
+  async run(fuzzed: Case, injected: InjectedFault | null): Promise<void> {
     const bytes = fuzzed.streams[0]!
     const result = await parseConfig(bytes, 'F', { resolve: resolveForTests })
     const again = await parseConfig(bytes, 'F', { resolve: resolveForTests })
     if (JSON.stringify(result) !== JSON.stringify(again)) fail(bytes, 'is read in two ways')
-    check(bytes, plant?.isWrongResult ? { ok: false, lines: [], reason: 'planted', opened: true } : result)
+    check(bytes, injected?.isWrongResult ? { ok: false, lines: [], reason: 'injected', opened: true } : result)
   }
 }
 

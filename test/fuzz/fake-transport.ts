@@ -46,7 +46,7 @@ export interface Network {
   readonly loop: VirtualLoop
   readonly random: Random
   readonly connect: Connect
-  /** Bytes from the worker to a peer; a plant may change what arrives. */
+  /** Bytes from the worker to a peer; an injected fault may change what arrives. */
   readonly tamper: ((peer: Peer, bytes: Buffer) => Buffer) | null
 }
 

@@ -29,7 +29,7 @@ test('mutated streams of clients and servers, PROXY headers and configurations d
   expect([code, output]).toEqual([0, expect.stringContaining('no fault')])
 })
 
-test('faults that are planted are found', { timeout: TIMEOUT_MS }, async () => {
+test('faults that are injected are found', { timeout: TIMEOUT_MS }, async () => {
   const { code, output } = await fuzz('0', String(seed), '--self-check')
-  expect([code, output]).toEqual([0, expect.stringContaining('all planted faults were found')])
+  expect([code, output]).toEqual([0, expect.stringContaining('all injected faults were found')])
 })

@@ -1,7 +1,7 @@
 /** One sort of case: how it is made and how it is run. What `main.ts` and the minimiser know of it. */
 
 import type { Random } from '../support/random.ts'
-import type { Plant } from './plant.ts'
+import type { InjectedFault } from './injected-fault.ts'
 
 /** All of a case: the seed decides everything but the streams, so these can be made smaller while the rest stays as it is. */
 export interface Case {
@@ -17,7 +17,7 @@ export interface Kind {
   /** @param seed of the case. */
   make(seed: number): Case
   /** @throws Fault, or whatever the code throws. */
-  run(fuzzed: Case, plant: Plant | null): void | Promise<void>
+  run(fuzzed: Case, injected: InjectedFault | null): void | Promise<void>
 }
 
 /** The random numbers of a case's streams and of its events are apart. */

@@ -1,16 +1,16 @@
 /** Makes a case that fails smaller while it fails in the same way. */
 
 import { type Fault, faultOf } from './fault.ts'
+import type { InjectedFault } from './injected-fault.ts'
 import type { Case, Kind } from './kind.ts'
-import type { Plant } from './plant.ts'
 
 /** Tries, of a few milliseconds each. */
 const MOST_TRIES = 3_000
 
 /** @returns what the case ends with, or null when all is well. */
-export async function tryCase(kind: Kind, fuzzed: Case, plant: Plant | null): Promise<Fault | null> {
+export async function tryCase(kind: Kind, fuzzed: Case, injected: InjectedFault | null): Promise<Fault | null> {
   try {
-    await kind.run(fuzzed, plant)
+    await kind.run(fuzzed, injected)
     return null
   } catch (error) {
     return faultOf(error)
@@ -23,13 +23,18 @@ export interface Minimised {
 }
 
 /** Leaves out whole streams, then ever smaller pieces of them, as long as a fault of the same class stays. */
-export async function minimise(kind: Kind, found: Case, fault: Fault, plant: Plant | null): Promise<Minimised> {
+export async function minimise(
+  kind: Kind,
+  found: Case,
+  fault: Fault,
+  injected: InjectedFault | null,
+): Promise<Minimised> {
   let smallest: Minimised = { fuzzed: found, fault }
   let tries = 0
   const accept = async (streams: readonly Buffer[]): Promise<boolean> => {
     if (++tries > MOST_TRIES) return false
     const fuzzed = { seed: found.seed, streams }
-    const now = await tryCase(kind, fuzzed, plant)
+    const now = await tryCase(kind, fuzzed, injected)
     if (now?.class !== fault.class) return false
     smallest = { fuzzed, fault: now }
     return true

@@ -7,9 +7,9 @@ import { isIPv4, isIPv6 } from 'node:net'
 import { Random } from '../support/random.ts'
 import { encode, printable } from '../support/wire/resp.ts'
 import { Fault } from './fault.ts'
+import type { InjectedFault } from './injected-fault.ts'
 import { type Case, Fork, type Kind } from './kind.ts'
 import { loadCorpus, mutate } from './mutate.ts'
-import type { Plant } from './plant.ts'
 import { World } from './world.ts'
 
 const ACTIVE_MS = 10_000
@@ -38,7 +38,7 @@ export class ProxyKind implements Kind {
     return { seed, streams: [header] }
   }
 
-  run(fuzzed: Case, plant: Plant | null): void {
+  run(fuzzed: Case, injected: InjectedFault | null): void {
     const root = new Random(fuzzed.seed)
     const random = root.fork(Fork.options)
     const world = new World({
@@ -47,16 +47,16 @@ export class ProxyKind implements Kind {
       servers: 1,
       delayMs: 1,
       isOdd: false,
-      plant,
+      injected,
     })
     try {
-      this.play(world, random, fuzzed.streams[0]!, plant)
+      this.play(world, random, fuzzed.streams[0]!, injected)
     } finally {
       world.end()
     }
   }
 
-  private play(world: World, random: Random, start: Buffer, plant: Plant | null): void {
+  private play(world: World, random: Random, start: Buffer, injected: InjectedFault | null): void {
     const stream = Buffer.concat([start, REQUEST, REQUEST])
     const header = headerOf(stream)
     const peer = world.connect('proxied client')
@@ -73,7 +73,7 @@ export class ProxyKind implements Kind {
     world.runClients(ACTIVE_MS)
     const received = Buffer.concat(chunks)
     const shown = `${printable(stream)} is ${JSON.stringify(header)}, `
-    const announced = plant?.isWrongResult ? 'planted' : client!.announced
+    const announced = injected?.isWrongResult ? 'injected' : client!.announced
     if (typeof header === 'string') {
       if (received.length > 0) throw new Fault('header', `${shown}answered with ${printable(received)}`)
       if (announced !== '') throw new Fault('header', `${shown}taken for ${announced}`)

@@ -9,9 +9,9 @@ import { Random } from '../support/random.ts'
 import { ClientKind } from './client-kind.ts'
 import { ConfigKind } from './config-kind.ts'
 import { Fault } from './fault.ts'
+import { INJECTED_FAULTS, type InjectedFault } from './injected-fault.ts'
 import type { Case, Kind } from './kind.ts'
 import { minimise, tryCase } from './minimise.ts'
-import { PLANTS, type Plant } from './plant.ts'
 import { ProxyKind } from './proxy-kind.ts'
 import { ServerKind } from './server-kind.ts'
 
@@ -21,8 +21,8 @@ const PROGRESS_MS = 10_000
 const MOST_CPU_MS = 3_000
 /** The thread is ended when one case takes so long, seconds. */
 const PATIENCE_SEC = 120
-/** Streams in which a planted fault must be found. */
-const PLANT_STREAMS = 2_000
+/** Streams in which an injected fault must be found. */
+const INJECTED_STREAMS = 2_000
 
 export const KINDS: readonly Kind[] = [
   new ClientKind('redis', 300_000),
@@ -41,7 +41,7 @@ const usage = `npm run fuzz -- [COUNT [SEED]] [options]
   --out=FOLDER      where cases that failed are written (default: a new one under ${tmpdir()})
   --case=KIND:SEED  one case, as printed
   --kept            only the cases kept in test/fuzz/corpus/cases.json
-  --self-check      plants faults and says which were found
+  --self-check      injects faults and says which were found
 `
 
 /** A case on disk: strings are bytes, one char a byte. */
@@ -199,28 +199,28 @@ export function keptCases(): readonly KeptCase[] {
   return cases
 }
 
-/** Plants each fault in each kind that can show it. @returns the exit code: 0 when all were found, and nothing without a plant. */
+/** Injects each fault in each kind that can show it. @returns the exit code: 0 when all were found, and nothing without an injected fault. */
 async function selfCheck(seed: number): Promise<number> {
   let missed = 0
-  for (const plant of PLANTS) {
-    for (const kind of KINDS.filter(each => plant.concerns(each.name))) {
-      const found = await findPlanted(kind, plant, new Random(seed))
+  for (const injected of INJECTED_FAULTS) {
+    for (const kind of KINDS.filter(each => injected.concerns(each.name))) {
+      const found = await findInjected(kind, injected, new Random(seed))
       if (found.startsWith('MISSED')) missed++
-      console.log(`planted ${plant.name} in ${kind.name}: ${found}`)
+      console.log(`injected ${injected.name} in ${kind.name}: ${found}`)
     }
   }
-  console.log(missed === 0 ? 'all planted faults were found' : `${missed} planted faults were missed`)
+  console.log(missed === 0 ? 'all injected faults were found' : `${missed} injected faults were missed`)
   return missed === 0 ? 0 : 1
 }
 
-async function findPlanted(kind: Kind, plant: Plant, random: Random): Promise<string> {
-  for (let streams = 0, cases = 1; streams < PLANT_STREAMS; cases++) {
+async function findInjected(kind: Kind, injected: InjectedFault, random: Random): Promise<string> {
+  for (let streams = 0, cases = 1; streams < INJECTED_STREAMS; cases++) {
     const fuzzed = kind.make(random.word())
     streams += fuzzed.streams.length
-    const fault = await tryCase(kind, fuzzed, plant)
+    const fault = await tryCase(kind, fuzzed, injected)
     if (fault === null) continue
     if ((await tryCase(kind, fuzzed, null)) !== null) return 'MISSED: the case fails without it'
-    if (!(plant.expected?.includes(fault.class) ?? true)) return `MISSED, but ${fault.class}: ${fault.message}`
+    if (!(injected.expected?.includes(fault.class) ?? true)) return `MISSED, but ${fault.class}: ${fault.message}`
     return `${fault.class}, in case ${cases}`
   }
   return 'MISSED'

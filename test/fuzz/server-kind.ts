@@ -9,10 +9,10 @@ import { Random } from '../support/random.ts'
 import { encode, printable } from '../support/wire/resp.ts'
 import { type Asked, Asker, FuzzedClient, isFailure, type ProtocolName, splitReplies, Witness } from './clients.ts'
 import { Fault } from './fault.ts'
+import type { InjectedFault } from './injected-fault.ts'
 import { type Case, Fork, type Kind, usually } from './kind.ts'
 import type { Misdeed } from './model-server.ts'
 import { loadCorpus, mutate } from './mutate.ts'
-import type { Plant } from './plant.ts'
 import { witnessKey, witnessValue } from './tokens.ts'
 import { World } from './world.ts'
 
@@ -92,7 +92,7 @@ export class ServerKind implements Kind {
     return { seed, streams }
   }
 
-  run(fuzzed: Case, plant: Plant | null): void {
+  run(fuzzed: Case, injected: InjectedFault | null): void {
     const root = new Random(fuzzed.seed)
     const random = root.fork(Fork.options)
     const misdeeds = root.fork(Fork.world + 100)
@@ -107,7 +107,7 @@ export class ServerKind implements Kind {
       isOdd: false,
       misdeed: server => (server === BROKEN && !sane.now ? misdeedOf(misdeeds, left) : null),
       connect: server => (server === BROKEN && !sane.now ? connectOf(misdeeds) : 'accept'),
-      plant,
+      injected,
     })
     try {
       this.play(world, pool, root.fork(Fork.actors), fuzzed.streams, sane)

@@ -6,7 +6,7 @@
 import { diffConfigs } from '../../src/config/diff.ts'
 import { fillTable, shapeOf, tableInput } from '../../src/routing/ring-table.ts'
 import type { PoolConfig } from '../../src/shared/config.ts'
-import { PoolHead, SharedLayout, WorkerSlot } from '../../src/shared/memory-layout.ts'
+import { PoolHead, SharedLayout, WorkerBlock } from '../../src/shared/memory-layout.ts'
 import type { Generation } from '../../src/shared/messages.ts'
 import { POOL_FIELDS, ProcessStat, SERVER_FIELDS } from '../../src/shared/stat-fields.ts'
 import { acceptHandedOver } from '../../src/worker/client/acceptor.ts'
@@ -19,9 +19,9 @@ import { type RecordingLog, recordingLog } from '../support/recording-log.ts'
 import { turnOverArena } from './arena.ts'
 import { type Connect, FakeHandle, type Peer, useNetwork } from './fake-transport.ts'
 import { Fault } from './fault.ts'
+import type { InjectedFault } from './injected-fault.ts'
 import { MemcacheModel } from './memcache-model.ts'
 import { type Misdeed, type Model, ModelServer } from './model-server.ts'
-import type { Plant } from './plant.ts'
 import { RedisModel } from './redis-model.ts'
 import { Marks } from './tokens.ts'
 import { VirtualLoop } from './virtual-loop.ts'
@@ -46,7 +46,7 @@ export interface WorldOptions {
   /** What becomes of a connection to it. */
   readonly connect?: (server: number) => ReturnType<Connect>
   readonly memoryLimitBytes?: number
-  readonly plant: Plant | null
+  readonly injected: InjectedFault | null
 }
 
 /** One end of a client's connection. */
@@ -82,7 +82,7 @@ export class World {
         if (verdict === 'accept') this.servers[port - FIRST_PORT]!.accept(peer)
         return verdict
       },
-      tamper: options.plant === null ? null : options.plant.tamper(this.clients),
+      tamper: options.injected === null ? null : options.injected.tamper(this.clients),
     })
     loop.install()
     const redis = options.pool.redis ?? true
@@ -107,7 +107,7 @@ export class World {
     })
     this.bytesAtRest = this.context.turn.memory.lent.totalBytes
     this.adopt()
-    options.plant?.begin(this)
+    options.injected?.begin(this)
   }
 
   /** The pool's clients in the worker. */
@@ -138,7 +138,7 @@ export class World {
     const live = config.servers.map((_, server) => server)
     fillTable(tableInput(config, live), layout.table(shared, 0, 0))
     layout.poolHead(shared, 0)[PoolHead.liveServers] = live.length
-    const generation: Generation = { generation: this.generations++, config: { pools: [config] }, shapes, shared }
+    const generation: Generation = { id: this.generations++, config: { pools: [config] }, shapes, shared }
     const { common } = diffConfigs({ pools: this.current === null ? [] : [this.current] }, { pools: [config] })
     this.current = config
     this.context.turn.begin()
@@ -150,7 +150,7 @@ export class World {
     const handle = new FakeHandle()
     handle.peer.name = name
     this.clients.push(handle.peer)
-    Atomics.add(this.context.slot, WorkerSlot.clients, 1)
+    Atomics.add(this.context.block, WorkerBlock.clients, 1)
     acceptHandedOver(this.poolClients, handle)
     return handle.peer
   }
@@ -186,7 +186,7 @@ export class World {
     turnOverArena(arena)
     expectNone('bytes lent', lent.totalBytes - this.bytesAtRest)
     expectNone('messages lent', this.context.messages.outstanding)
-    expectNone('clients', Atomics.load(this.context.slot, WorkerSlot.clients))
+    expectNone('clients', Atomics.load(this.context.block, WorkerBlock.clients))
     expectNone('connections', this.context.row[ProcessStat.currConnections]!)
     const { pool } = this
     expectNone('client_connections', statOf(pool, POOL_FIELDS, 'client_connections'))

@@ -102,7 +102,7 @@ test('workers that die leave nothing behind', { timeout: TIMEOUT_MS }, async () 
     await Promise.all(wires.map(wire => wire.redisReplies(1)))
     log.mark()
     for (let i = 0; i < workers; i++) writeFileSync(join(proxy.child.folder, crashFile(i)), '')
-    await waitUntil(() => log.count('is in place again') === workers, 'all workers to be in place again', 20_000)
+    await waitUntil(() => log.count('is running again') === workers, 'all workers to be in place again', 20_000)
     await Promise.all(wires.map(wire => wire.untilClosed()))
   }
   const risen = await whatPilesUp({ workers, allowances, isMeasured, batch })

@@ -37,7 +37,7 @@ test('a proxy that leaks objects, buffers, descriptors and connections is not fl
     staying = staying.filter(wire => !wire.closed)
     while (staying.length < wanted) staying.push(await Wire.open({ port }))
   }
-  const result = await runSoak({ ...SHORT, plant: { env: LEAK_HOOK, everyRound } })
+  const result = await runSoak({ ...SHORT, injected: { env: LEAK_HOOK, everyRound } })
   for (const wire of staying) wire.destroy()
   expect(result.risen.map(({ name }) => name)).toEqual([
     'resident memory',

@@ -12,10 +12,10 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Actor } from '../faults/actor.ts'
+import { comeAndGo, type Disturbance, flood, reset, stall } from '../faults/disturbances.ts'
 import { Ledger } from '../faults/ledger.ts'
 import { locate } from '../faults/locate.ts'
 import { MemcacheWork } from '../faults/memcache-work.ts'
-import { comeAndGo, flood, type Mischief, reset, stall } from '../faults/nuisances.ts'
 import { RedisWork } from '../faults/redis-work.ts'
 import { FaultyServer, type Kind } from '../faults/servers.ts'
 import { StallWatch } from '../faults/stall-watch.ts'
@@ -33,7 +33,7 @@ const KINDS: readonly Kind[] = ['redis', 'memcache']
 const ACTORS = 5
 const WORKERS = 2
 const MORTAL_WORKER = 1
-const MISCHIEF_MS = 500
+const DISTURBANCE_MS = 500
 const FROZEN_MS = 500
 /** Longer than anything here lasts on a busy machine, where others' requests wait behind those of a flood; shorter than an actor's patience. */
 const TIMEOUT_MS = 8_000
@@ -47,7 +47,7 @@ const FEWEST_SAMPLES = 6
 const ALLOWANCES: Sample = { residentMiB: 24, heapMiB: 0.75, bufferMiB: 18, descriptors: 6, connections: 6 }
 
 /** A fault in the proxy itself, for the test of this very soak. */
-export interface Plant {
+export interface InjectedFault {
   readonly env: NodeJS.ProcessEnv
   /** Once a round. @param port of the redis pool. */
   readonly everyRound: (port: number) => Promise<void>
@@ -58,7 +58,7 @@ export interface SoakOptions {
   readonly ms: number
   readonly seed: number
   readonly report: (line: string) => void
-  readonly plant?: Plant
+  readonly injected?: InjectedFault
 }
 
 export interface SoakResult {
@@ -114,7 +114,7 @@ class Soak {
       const entries = servers[i]!.map(server => `127.0.0.1:${server.port}:1 ${server.name}`)
       return poolYml({ name: kind, listen: `127.0.0.1:@PORT${i}@`, keys, servers: entries })
     })
-    const env = hooks(HEAP_HOOK, CRASH_HOOK, options.plant?.env ?? {})
+    const env = hooks(HEAP_HOOK, CRASH_HOOK, options.injected?.env ?? {})
     const proxy = await startProxy({ kind: 'pistachio', yml: pools.join(''), workers: WORKERS, env })
     const sides = KINDS.map((kind, i) => makeSide(kind, servers[i]!, proxy.ports[i]!, random.fork(i)))
     for (const { ledger, actors, servers: own } of sides) {
@@ -179,14 +179,14 @@ class Soak {
     const round = ++this.#round
     const port = this.#proxy.ports[0]!
     await this.#crash()
-    const mischief = [flood, stall, reset, comeAndGo].map((act, i) => {
-      const one: Mischief = { port, random: this.#random.fork(round * 10 + i), ms: MISCHIEF_MS }
+    const disturbances = [flood, stall, reset, comeAndGo].map((act, i) => {
+      const one: Disturbance = { port, random: this.#random.fork(round * 10 + i), ms: DISTURBANCE_MS }
       return act(one)
     })
     await this.#reload()
     for (const side of this.#sides) await this.#serverFault(side)
-    await Promise.all(mischief)
-    await this.#options.plant?.everyRound(port)
+    await Promise.all(disturbances)
+    await this.#options.injected?.everyRound(port)
   }
 
   async #serverFault({ ledger, servers }: Side): Promise<void> {
@@ -210,7 +210,7 @@ class Soak {
       ledger.freshMayClose = true
       return ledger.closing()
     })
-    await this.#said('is in place again', () => {
+    await this.#said('is running again', () => {
       writeFileSync(join(this.#proxy.child.folder, crashFile(MORTAL_WORKER)), '')
     })
     for (const end of ends) end()

@@ -64,9 +64,9 @@ export function configOf(...pools: PoolConfig[]): Config {
 }
 
 /** A generation with memory for `workers` workers and tables too small to route with. */
-export function generationOf(config: Config, workers: number, generation = 1): Generation {
+export function generationOf(config: Config, workers: number, id = 1): Generation {
   const shapes: PoolShape[] = config.pools.map(pool => ({ servers: pool.servers.length, points: 8, bucketBits: 1 }))
-  return { generation, config, shapes, shared: new SharedLayout(workers, shapes).allocate() }
+  return { id, config, shapes, shared: new SharedLayout(workers, shapes).allocate() }
 }
 
 export function layoutOf(generation: Generation, workers: number): SharedLayout {

@@ -9,19 +9,19 @@
  * While a worker has not adopted the newest generation its numbers are still in the old memory, and both are added up.
  */
 
-import { SharedLayout, WorkerSlot } from '../../shared/memory-layout.ts'
+import { SharedLayout, WorkerBlock } from '../../shared/memory-layout.ts'
 import type { Generation } from '../../shared/messages.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
 
 /** Length of the list of hand-overs at which those that have arrived are dropped without being asked for. */
 const TRIM_AT = 1024
 
-/** One generation's places for one worker. */
-interface WorkerPlaces {
-  readonly generation: number
-  readonly slot: Int32Array
+/** Where one worker counts in the memory of one generation. */
+interface WorkerMemory {
+  readonly generationId: number
+  readonly block: Int32Array
   readonly row: Float64Array
-  /** Place of `client_connections` in the row by pool of the newest generation; -1 where the pool is not in this one. */
+  /** By pool of the newest generation: index of its `client_connections` in `row`; -1 = this generation lacks the pool. */
   gauges: readonly number[]
   /** The same for every pool of this generation. */
   readonly allGauges: readonly number[]
@@ -31,7 +31,7 @@ interface WorkerPlaces {
 export class ClientCensus {
   readonly #workers: number
   /** By worker; oldest generation first. */
-  readonly #places: WorkerPlaces[][]
+  readonly #memories: WorkerMemory[][]
   /** By worker: names of the pools of the last clients handed to it, oldest first; those that have arrived leave at the next count. */
   readonly #handed: string[][]
   #poolNames: readonly string[] = []
@@ -39,7 +39,7 @@ export class ClientCensus {
 
   constructor(workers: number) {
     this.#workers = workers
-    this.#places = Array.from({ length: workers }, () => [])
+    this.#memories = Array.from({ length: workers }, () => [])
     this.#handed = Array.from({ length: workers }, () => [])
   }
 
@@ -49,35 +49,35 @@ export class ClientCensus {
     this.#poolNames = next.config.pools.map(pool => pool.name)
     this.#limited = next.config.pools.some(pool => pool.clientConnections > 0)
     const allGauges = this.#poolNames.map((_, pool) => layout.poolStat(pool) + PoolStat.clientConnections)
-    for (const [worker, places] of this.#places.entries()) {
-      places.push({
-        generation: next.generation,
-        slot: layout.worker(next.shared, worker),
+    for (const [worker, memories] of this.#memories.entries()) {
+      memories.push({
+        generationId: next.id,
+        block: layout.worker(next.shared, worker),
         row: layout.row(next.shared, worker + 1),
         gauges: [],
         allGauges,
         poolNames: this.#poolNames,
       })
-      for (const place of places) {
-        place.gauges = this.#poolNames.map(name => place.allGauges[place.poolNames.indexOf(name)] ?? -1)
+      for (const memory of memories) {
+        memory.gauges = this.#poolNames.map(name => memory.allGauges[memory.poolNames.indexOf(name)] ?? -1)
       }
     }
   }
 
   /** The worker's numbers are in this generation's memory alone from now on. */
-  workerAdopted(worker: number, generation: number): void {
-    this.#places[worker] = this.#places[worker].filter(place => place.generation >= generation)
+  workerAdopted(worker: number, generationId: number): void {
+    this.#memories[worker] = this.#memories[worker].filter(memory => memory.generationId >= generationId)
   }
 
   /** The worker died: it has no clients any more, and none is on the way to it. */
   workerGone(worker: number): void {
     this.#handed[worker].length = 0
-    for (const place of this.#places[worker]) Atomics.store(place.slot, WorkerSlot.clients, 0)
+    for (const memory of this.#memories[worker]) Atomics.store(memory.block, WorkerBlock.clients, 0)
   }
 
   /** Counts a client that is about to be posted to the worker. */
   handedOver(worker: number, pool: number): void {
-    Atomics.add(this.#places[worker].at(-1)!.slot, WorkerSlot.clients, 1)
+    Atomics.add(this.#memories[worker].at(-1)!.block, WorkerBlock.clients, 1)
     if (!this.#limited) return
     const handed = this.#handed[worker]
     handed.push(this.#poolNames[pool])
@@ -86,14 +86,14 @@ export class ClientCensus {
 
   /** Takes the last `handedOver` back: the post failed. */
   notHandedOver(worker: number): void {
-    Atomics.sub(this.#places[worker].at(-1)!.slot, WorkerSlot.clients, 1)
+    Atomics.sub(this.#memories[worker].at(-1)!.block, WorkerBlock.clients, 1)
     if (this.#limited) this.#handed[worker].pop()
   }
 
   /** Clients of a worker over all pools. */
   clientsOf(worker: number): number {
     let clients = 0
-    for (const place of this.#places[worker]) clients += Atomics.load(place.slot, WorkerSlot.clients)
+    for (const memory of this.#memories[worker]) clients += Atomics.load(memory.block, WorkerBlock.clients)
     return clients
   }
 
@@ -107,9 +107,9 @@ export class ClientCensus {
   clientsOfPool(pool: number): number {
     let clients = 0
     for (let worker = 0; worker < this.#workers; worker++) {
-      for (const place of this.#places[worker]) {
-        const at = place.gauges[pool]
-        if (at >= 0) clients += place.row[at]
+      for (const memory of this.#memories[worker]) {
+        const at = memory.gauges[pool]
+        if (at >= 0) clients += memory.row[at]
       }
       const onTheWay = this.#onTheWay(worker)
       for (const name of onTheWay) if (name === this.#poolNames[pool]) clients++
@@ -122,7 +122,7 @@ export class ClientCensus {
     const handed = this.#handed[worker]
     if (handed.length === 0) return handed
     let taken = 0
-    for (const place of this.#places[worker]) for (const at of place.allGauges) taken += place.row[at]
+    for (const memory of this.#memories[worker]) for (const at of memory.allGauges) taken += memory.row[at]
     const count = Math.max(0, this.clientsOf(worker) - taken)
     if (handed.length > count) handed.splice(0, handed.length - count)
     return handed

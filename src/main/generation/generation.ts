@@ -25,8 +25,8 @@ export interface LocalGeneration extends Generation {
 }
 
 /** What of it goes to workers. */
-export function forWorkers({ generation, config, shapes, shared }: LocalGeneration): Generation {
-  return { generation, config, shapes, shared }
+export function forWorkers({ id, config, shapes, shared }: LocalGeneration): Generation {
+  return { id, config, shapes, shared }
 }
 
 /** What all generations of a process have in common. */
@@ -54,7 +54,7 @@ export async function nextGeneration(
   settings: GenerationSettings,
   previous: LocalGeneration,
 ): Promise<LocalGeneration> {
-  const next = emptyGeneration(config, settings, previous.generation + 1)
+  const next = emptyGeneration(config, settings, previous.id + 1)
   carryHealth(previous, next)
   try {
     await Promise.all(config.pools.map((_, pool) => next.tables.build(pool, liveServers(next, pool))))
@@ -73,7 +73,6 @@ export function carryHealth(previous: LocalGeneration, next: LocalGeneration): n
   const from = previous.layout.control(previous.shared)
   const to = next.layout.control(next.shared)
   to[Control.logLevel] = Atomics.load(from, Control.logLevel)
-  to[Control.draining] = Atomics.load(from, Control.draining)
   const changed = new Set<number>()
   for (const [pool, config] of next.config.pools.entries()) {
     const carried = config.autoEjectHosts ? HealthState.ejected : HealthState.lost
@@ -85,13 +84,13 @@ export function carryHealth(previous: LocalGeneration, next: LocalGeneration): n
   return [...changed]
 }
 
-export interface ServerPlace {
+export interface ServerIndex {
   readonly pool: number
   readonly server: number
 }
 
 /** Where the same server of the pool of the same name stands in another configuration. */
-export function findServer(config: Config, pool: PoolConfig, server: ServerConfig): ServerPlace | null {
+export function findServer(config: Config, pool: PoolConfig, server: ServerConfig): ServerIndex | null {
   const poolIndex = config.pools.findIndex(candidate => candidate.name === pool.name)
   if (poolIndex === -1) return null
   const serverIndex = config.pools[poolIndex].servers.findIndex(candidate => isSameServer(candidate, server))
@@ -106,15 +105,14 @@ export function liveServers({ config, layout, shared }: LocalGeneration, pool: n
   return all.filter(server => Atomics.load(layout.health(shared, pool, server), Health.state) !== HealthState.ejected)
 }
 
-function emptyGeneration(config: Config, settings: GenerationSettings, generation: number): LocalGeneration {
+function emptyGeneration(config: Config, settings: GenerationSettings, id: number): LocalGeneration {
   const shapes = config.pools.map(shapeOf)
   const layout = new SharedLayout(settings.workers, shapes)
   const shared = layout.allocate()
-  layout.control(shared)[Control.generation] = generation
   // Ejections want a table at once.
   const tableThread = settings.newTableThread(config.pools.some(pool => pool.autoEjectHosts))
   const tables = new TableBuilder(config, layout, shared, tableThread)
-  return { generation, config, shapes, shared, layout, tables, tableThread }
+  return { id, config, shapes, shared, layout, tables, tableThread }
 }
 
 /**
@@ -123,9 +121,9 @@ function emptyGeneration(config: Config, settings: GenerationSettings, generatio
  */
 function copyHealth(
   from: LocalGeneration,
-  at: ServerPlace,
+  at: ServerIndex,
   to: LocalGeneration,
-  target: ServerPlace,
+  target: ServerIndex,
   carried: number,
 ): boolean {
   const source = from.layout.health(from.shared, at.pool, at.server)

@@ -13,7 +13,7 @@ import type { Logger } from '../../log/log.ts'
 import type { PoolConfig, ServerConfig } from '../../shared/config.ts'
 import { Health, HealthState, HealthTime } from '../../shared/memory-layout.ts'
 import { PoolStat, ServerStat } from '../../shared/stat-fields.ts'
-import { type LocalGeneration, liveServers, type ServerPlace } from '../generation/generation.ts'
+import { type LocalGeneration, liveServers, type ServerIndex } from '../generation/generation.ts'
 
 /** `server_retry_timeout: 0` must not become a storm of connections. */
 const MIN_RETRY_MS = 50
@@ -27,8 +27,8 @@ export interface HealthOptions {
 }
 
 /** An ejected server. */
-interface Absence {
-  readonly place: ServerPlace
+interface EjectedServer {
+  readonly at: ServerIndex
   timer: NodeJS.Timeout
   /** Why the last probe failed; a reason is logged when it changes. */
   lastProblem: string
@@ -38,7 +38,7 @@ export class HealthMonitor {
   readonly #options: HealthOptions
   #current: LocalGeneration | null = null
   /** By `pool/server`. */
-  #absences = new Map<string, Absence>()
+  #ejectedServers = new Map<string, EjectedServer>()
   #rebuilds = new Set<NodeJS.Timeout>()
 
   constructor(options: HealthOptions) {
@@ -62,22 +62,22 @@ export class HealthMonitor {
    * A worker has ejected a server of the current generation; indexes are this generation's.
    * @param reason text of the last failure.
    */
-  ejected(place: ServerPlace, reason: string): void {
+  ejected(at: ServerIndex, reason: string): void {
     const current = this.#current!
-    const pool = current.config.pools[place.pool]
+    const pool = current.config.pools[at.pool]
     // A worker that had not adopted this generation wrote to the memory of the one before.
-    this.#markEjected(current, place, pool)
-    const server = pool.servers[place.server]
+    this.#markEjected(current, at, pool)
+    const server = pool.servers[at.server]
     const row = current.layout.row(current.shared, 0)
-    const ejectedAtMs = current.layout.healthTimes(current.shared, place.pool, place.server)[HealthTime.ejectedAtMs]
-    row[current.layout.poolStat(place.pool) + PoolStat.serverEjects]++
-    row[current.layout.serverStat(place.pool, place.server) + ServerStat.ejectedAt] = ejectedAtMs * 1_000
+    const ejectedAtMs = current.layout.healthTimes(current.shared, at.pool, at.server)[HealthTime.ejectedAtMs]
+    row[current.layout.poolStat(at.pool) + PoolStat.serverEjects]++
+    row[current.layout.serverStat(at.pool, at.server) + ServerStat.ejectedAt] = ejectedAtMs * 1_000
     const failures = `${pool.serverFailureLimit} ${pool.serverFailureLimit === 1 ? 'failure' : 'failures'}`
     this.#options.log.notice(
       `server '${server.pname}' of pool '${pool.name}' ejected for ${pool.serverRetryTimeoutMs} ms after ${failures}: ${reason}`,
     )
-    this.#await(place)
-    this.rebuild(place.pool)
+    this.#await(at)
+    this.rebuild(at.pool)
   }
 
   /** Builds the pool's table again, from the servers that are live now. */
@@ -99,13 +99,13 @@ export class HealthMonitor {
   /** Stops probing and building. */
   close(): void {
     this.#current = null
-    for (const { timer } of this.#absences.values()) clearTimeout(timer)
+    for (const { timer } of this.#ejectedServers.values()) clearTimeout(timer)
     for (const timer of this.#rebuilds) clearTimeout(timer)
-    this.#absences.clear()
+    this.#ejectedServers.clear()
     this.#rebuilds.clear()
   }
 
-  #markEjected(current: LocalGeneration, { pool, server }: ServerPlace, config: PoolConfig): void {
+  #markEjected(current: LocalGeneration, { pool, server }: ServerIndex, config: PoolConfig): void {
     const health = current.layout.health(current.shared, pool, server)
     if (Atomics.exchange(health, Health.state, HealthState.ejected) === HealthState.ejected) return
     const nowMs = Date.now()
@@ -115,51 +115,51 @@ export class HealthMonitor {
   }
 
   /** Has the server probed at its retry time. */
-  #await(place: ServerPlace): void {
+  #await(at: ServerIndex): void {
     const current = this.#current!
-    const key = `${place.pool}/${place.server}`
-    const known = this.#absences.get(key)
+    const key = `${at.pool}/${at.server}`
+    const known = this.#ejectedServers.get(key)
     if (known !== undefined) clearTimeout(known.timer)
-    const retryAtMs = current.layout.healthTimes(current.shared, place.pool, place.server)[HealthTime.retryAtMs]
-    const absence: Absence = {
-      place,
-      timer: setTimeout(() => this.#probe(absence), Math.max(MIN_RETRY_MS, retryAtMs - Date.now())),
+    const retryAtMs = current.layout.healthTimes(current.shared, at.pool, at.server)[HealthTime.retryAtMs]
+    const ejected: EjectedServer = {
+      at,
+      timer: setTimeout(() => this.#probe(ejected), Math.max(MIN_RETRY_MS, retryAtMs - Date.now())),
       lastProblem: known?.lastProblem ?? '',
     }
-    this.#absences.set(key, absence)
+    this.#ejectedServers.set(key, ejected)
   }
 
-  async #probe(absence: Absence): Promise<void> {
+  async #probe(ejected: EjectedServer): Promise<void> {
     const current = this.#current!
-    const { place } = absence
-    const pool = current.config.pools[place.pool]
-    const server = pool.servers[place.server]
+    const { at } = ejected
+    const pool = current.config.pools[at.pool]
+    const server = pool.servers[at.server]
     const problem = await this.#options.probe(pool, server)
     // A reload came meanwhile: the new generation looks after the server, if it still has it.
-    if (this.#absences.get(`${place.pool}/${place.server}`) !== absence) return
-    if (problem === '') this.#return(absence, pool, server)
-    else this.#stayAway(absence, problem, pool, server)
+    if (this.#ejectedServers.get(`${at.pool}/${at.server}`) !== ejected) return
+    if (problem === '') this.#return(ejected, pool, server)
+    else this.#stayAway(ejected, problem, pool, server)
   }
 
-  #return({ place }: Absence, pool: PoolConfig, server: ServerConfig): void {
+  #return({ at }: EjectedServer, pool: PoolConfig, server: ServerConfig): void {
     const current = this.#current!
-    this.#absences.delete(`${place.pool}/${place.server}`)
-    const health = current.layout.health(current.shared, place.pool, place.server)
+    this.#ejectedServers.delete(`${at.pool}/${at.server}`)
+    const health = current.layout.health(current.shared, at.pool, at.server)
     Atomics.store(health, Health.failures, 0)
     Atomics.store(health, Health.state, HealthState.up)
     this.#options.log.notice(`server '${server.pname}' of pool '${pool.name}' answers again and returns`)
-    this.rebuild(place.pool)
+    this.rebuild(at.pool)
   }
 
-  #stayAway(absence: Absence, problem: string, pool: PoolConfig, server: ServerConfig): void {
+  #stayAway(ejected: EjectedServer, problem: string, pool: PoolConfig, server: ServerConfig): void {
     const current = this.#current!
-    const { place } = absence
+    const { at } = ejected
     const message = `server '${server.pname}' of pool '${pool.name}' stays ejected for ${pool.serverRetryTimeoutMs} ms more: ${problem}`
-    if (problem === absence.lastProblem) this.#options.log.info(message)
+    if (problem === ejected.lastProblem) this.#options.log.info(message)
     else this.#options.log.notice(message)
-    absence.lastProblem = problem
-    const times = current.layout.healthTimes(current.shared, place.pool, place.server)
+    ejected.lastProblem = problem
+    const times = current.layout.healthTimes(current.shared, at.pool, at.server)
     times[HealthTime.retryAtMs] = Date.now() + pool.serverRetryTimeoutMs
-    this.#await(place)
+    this.#await(at)
   }
 }

@@ -16,7 +16,7 @@ import { Worker } from 'node:worker_threads'
 import { assert } from '../../bytes/assert.ts'
 import type { Logger } from '../../log/log.ts'
 import type { AcceptedClient } from '../../net/listener.ts'
-import type { FromWorker, ToWorker, WorkerBirth, WorkerData } from '../../shared/messages.ts'
+import type { FromWorker, ToWorker, WorkerData, WorkerStart } from '../../shared/messages.ts'
 import type { HandOverTarget } from '../clients/hand-over.ts'
 
 /** A worker that dies so often before it is ready stops the process: it would die for ever. */
@@ -51,8 +51,8 @@ export interface SupervisorOptions {
   readonly log: Logger
 }
 
-/** A place for a worker; the thread in it changes. */
-interface Place {
+/** One worker of the process; the thread in it changes when the worker dies. */
+interface WorkerSeat {
   readonly index: number
   thread: Worker | null
   state: 'booting' | 'running' | 'drained' | 'gone'
@@ -75,7 +75,7 @@ interface Place {
 export class Supervisor implements HandOverTarget {
   readonly workers: number
   readonly #options: SupervisorOptions
-  readonly #places: Place[]
+  readonly #seats: WorkerSeat[]
   #started = false
   #stopping = false
   /** Settled once; not null while the first workers boot. */
@@ -85,7 +85,7 @@ export class Supervisor implements HandOverTarget {
   constructor(options: SupervisorOptions) {
     this.#options = options
     this.workers = options.workers
-    this.#places = Array.from({ length: options.workers }, (_, index) => ({
+    this.#seats = Array.from({ length: options.workers }, (_, index) => ({
       index,
       thread: null,
       state: 'gone',
@@ -103,7 +103,7 @@ export class Supervisor implements HandOverTarget {
 
   /** Launches all threads, to load their program until `start`. One that dies meanwhile has died at boot once `start` is called. */
   prepare(): void {
-    for (const place of this.#places) this.#launch(place)
+    for (const seat of this.#seats) this.#launch(seat)
   }
 
   /** Starts all workers, prepared or not. Resolves when all are ready; rejects when one dies three times before it is. */
@@ -112,33 +112,33 @@ export class Supervisor implements HandOverTarget {
     this.#started = true
     const starting = Promise.withResolvers<void>()
     this.#starting = starting
-    for (const place of this.#places) {
-      if (place.thread === null) this.#launch(place)
-      this.#begin(place)
-      if (place.earlyExit !== null) this.#onExit(place, place.earlyExit)
+    for (const seat of this.#seats) {
+      if (seat.thread === null) this.#launch(seat)
+      this.#begin(seat)
+      if (seat.earlyExit !== null) this.#onExit(seat, seat.earlyExit)
     }
     return starting.promise
   }
 
   isRunning(worker: number): boolean {
-    return this.#places[worker].state === 'running'
+    return this.#seats[worker].state === 'running'
   }
 
   /** How busy each worker was since it started; null = it does not run. */
   eventLoops(): (EventLoopUtilization | null)[] {
-    return this.#places.map(({ state, thread }) =>
+    return this.#seats.map(({ state, thread }) =>
       state === 'running' && thread !== null ? thread.performance.eventLoopUtilization() : null,
     )
   }
 
   /** Moves the client's handle to the worker. @returns false when the worker is not there; the handle is still the caller's. */
   handClient(worker: number, pool: number, client: AcceptedClient): boolean {
-    const place = this.#places[worker]
-    if (place.thread === null) return false
-    place.clients.push(client)
-    place.pools.push(pool)
-    if (place.clients.length >= LARGEST_HAND_OVER) this.#handOver(place)
-    else if (place.clients.length === 1) this.#handOverSoon(place)
+    const seat = this.#seats[worker]
+    if (seat.thread === null) return false
+    seat.clients.push(client)
+    seat.pools.push(pool)
+    if (seat.clients.length >= LARGEST_HAND_OVER) this.#handOver(seat)
+    else if (seat.clients.length === 1) this.#handOverSoon(seat)
     return true
   }
 
@@ -146,33 +146,33 @@ export class Supervisor implements HandOverTarget {
    * A message costs more than the client in it, and wakes a thread. So one that comes alone goes at once, and where clients come quickly one
    * after the other they go together, a millisecond later (measured: see `docs/decisions/0002-connection-hand-over.md`).
    */
-  #handOverSoon(place: Place): void {
-    const isPause = performance.now() - place.handedOverMs < HAND_OVER_PAUSE_MS
-    if (isPause) setTimeout(this.#handOverRest, HAND_OVER_PAUSE_MS, place)
-    else setImmediate(this.#handOverRest, place)
+  #handOverSoon(seat: WorkerSeat): void {
+    const isPause = performance.now() - seat.handedOverMs < HAND_OVER_PAUSE_MS
+    if (isPause) setTimeout(this.#handOverRest, HAND_OVER_PAUSE_MS, seat)
+    else setImmediate(this.#handOverRest, seat)
   }
 
-  readonly #handOverRest = (place: Place): void => {
-    if (place.clients.length > 0) this.#handOver(place)
+  readonly #handOverRest = (seat: WorkerSeat): void => {
+    if (seat.clients.length > 0) this.#handOver(seat)
   }
 
-  #handOver(place: Place): void {
-    const { clients, pools } = place
-    place.clients = []
-    place.pools = []
-    place.handedOverMs = performance.now()
+  #handOver(seat: WorkerSeat): void {
+    const { clients, pools } = seat
+    seat.clients = []
+    seat.pools = []
+    seat.handedOverMs = performance.now()
     const message: ToWorker = { type: 'clients', pools, handles: clients }
     // Node moves TCP handles since 24.21; its types do not know yet.
-    place.thread!.postMessage(message, clients as unknown as ArrayBuffer[])
+    seat.thread!.postMessage(message, clients as unknown as ArrayBuffer[])
   }
 
   /** @returns false when the worker is not there, or has not begun: it will begin with what is in force then. */
   post(worker: number, message: ToWorker): boolean {
-    const place = this.#places[worker]
-    if (place.thread === null || !this.#started) return false
+    const seat = this.#seats[worker]
+    if (seat.thread === null || !this.#started) return false
     // Clients come first: they were accepted under the configuration that the worker knows.
-    if (place.clients.length > 0) this.#handOver(place)
-    place.thread.postMessage(message)
+    if (seat.clients.length > 0) this.#handOver(seat)
+    seat.thread.postMessage(message)
     return true
   }
 
@@ -182,15 +182,15 @@ export class Supervisor implements HandOverTarget {
 
   /** Passes a worker's message on to all others. */
   broadcastFrom(worker: number, message: ToWorker): void {
-    for (const { index } of this.#places) if (index !== worker) this.post(index, message)
+    for (const { index } of this.#seats) if (index !== worker) this.post(index, message)
   }
 
   /** Lets the workers finish. @returns false when some had not finished in time. No worker is replaced from now on. */
   async drain(timeoutMs: number): Promise<boolean> {
     this.#stopping = true
     this.#drained = Promise.withResolvers<void>()
-    for (const place of this.#places) {
-      if (place.restart !== null) clearTimeout(place.restart)
+    for (const seat of this.#seats) {
+      if (seat.restart !== null) clearTimeout(seat.restart)
     }
     this.broadcast({ type: 'drain', timeoutMs })
     this.#checkDrained()
@@ -198,112 +198,112 @@ export class Supervisor implements HandOverTarget {
     const timer = setTimeout(late.resolve, timeoutMs + DRAIN_GRACE_MS)
     await Promise.race([this.#drained.promise, late.promise])
     clearTimeout(timer)
-    return this.#places.every(place => place.state === 'drained' || place.state === 'gone')
+    return this.#seats.every(seat => seat.state === 'drained' || seat.state === 'gone')
   }
 
   /** Ends all workers at once. */
   async terminate(): Promise<void> {
     this.#stopping = true
-    await Promise.all(this.#places.map(place => place.thread?.terminate()))
+    await Promise.all(this.#seats.map(seat => seat.thread?.terminate()))
   }
 
-  #relaunch(place: Place): void {
-    place.restart = null
-    this.#launch(place)
-    this.#begin(place)
+  #relaunch(seat: WorkerSeat): void {
+    seat.restart = null
+    this.#launch(seat)
+    this.#begin(seat)
   }
 
-  #launch(place: Place): void {
-    place.state = 'booting'
-    place.lastError = null
-    const birth: WorkerBirth = { workerIndex: place.index }
+  #launch(seat: WorkerSeat): void {
+    seat.state = 'booting'
+    seat.lastError = null
+    const start: WorkerStart = { workerIndex: seat.index }
     const thread = new Worker(this.#options.entry, {
-      name: `worker-${place.index}`,
-      workerData: birth,
+      name: `worker-${seat.index}`,
+      workerData: start,
       resourceLimits: { maxOldGenerationSizeMb: WORKER_HEAP_MB },
     })
-    place.thread = thread
-    thread.on('message', (message: FromWorker) => this.#onMessage(place, message))
-    thread.on('messageerror', error => this.#options.log.error(`a message of worker ${place.index} is lost`, error))
+    seat.thread = thread
+    thread.on('message', (message: FromWorker) => this.#onMessage(seat, message))
+    thread.on('messageerror', error => this.#options.log.error(`a message of worker ${seat.index} is lost`, error))
     thread.on('error', error => {
-      place.lastError = error instanceof Error ? error : new Error(String(error))
+      seat.lastError = error instanceof Error ? error : new Error(String(error))
     })
     thread.on('exit', code => {
-      if (this.#started) this.#onExit(place, code)
-      else place.earlyExit = code
+      if (this.#started) this.#onExit(seat, code)
+      else seat.earlyExit = code
     })
   }
 
-  #begin(place: Place): void {
-    this.post(place.index, { type: 'begin', data: this.#options.dataFor(place.index) })
+  #begin(seat: WorkerSeat): void {
+    this.post(seat.index, { type: 'begin', data: this.#options.dataFor(seat.index) })
   }
 
-  #onMessage(place: Place, message: FromWorker): void {
+  #onMessage(seat: WorkerSeat, message: FromWorker): void {
     if (message.type === 'ready') {
-      place.state = 'running'
-      place.readySinceMs = performance.now()
-      place.bootCrashes = 0
-      if (this.#starting === null) this.#options.log.notice(`worker ${place.index} is in place again`)
-      this.#options.onReady(place.index)
-      if (this.#starting !== null && this.#places.every(other => other.state === 'running')) {
+      seat.state = 'running'
+      seat.readySinceMs = performance.now()
+      seat.bootCrashes = 0
+      if (this.#starting === null) this.#options.log.notice(`worker ${seat.index} is running again`)
+      this.#options.onReady(seat.index)
+      if (this.#starting !== null && this.#seats.every(other => other.state === 'running')) {
         this.#starting.resolve()
         this.#starting = null
       }
     } else if (message.type === 'drained') {
-      place.state = 'drained'
+      seat.state = 'drained'
       this.#checkDrained()
     } else {
-      this.#options.onMessage(place.index, message)
+      this.#options.onMessage(seat.index, message)
     }
   }
 
   #checkDrained(): void {
-    const busy = this.#places.some(place => place.state === 'running' || place.state === 'booting')
+    const busy = this.#seats.some(seat => seat.state === 'running' || seat.state === 'booting')
     if (!busy) this.#drained?.resolve()
   }
 
-  #onExit(place: Place, code: number): void {
+  #onExit(seat: WorkerSeat, code: number): void {
     const { log, onGone } = this.#options
-    const booting = place.state === 'booting'
-    const cause = place.lastError ?? new Error(`Worker ${place.index} exited with code ${code}`)
-    place.thread = null
-    place.state = 'gone'
+    const booting = seat.state === 'booting'
+    const cause = seat.lastError ?? new Error(`Worker ${seat.index} exited with code ${code}`)
+    seat.thread = null
+    seat.state = 'gone'
     // They were counted as this worker's; its successor must not be charged with their end.
-    for (const client of place.clients.splice(0)) client.close()
-    place.pools.length = 0
-    onGone(place.index)
+    for (const client of seat.clients.splice(0)) client.close()
+    seat.pools.length = 0
+    onGone(seat.index)
     if (this.#stopping) {
       // Ended by `terminate`, or on its own while it should have drained.
-      if (place.lastError !== null) log.error(`worker ${place.index} died`, cause)
+      if (seat.lastError !== null) log.error(`worker ${seat.index} died`, cause)
       this.#checkDrained()
     } else if (booting) {
-      this.#bootFailed(place, cause)
+      this.#bootFailed(seat, cause)
     } else {
-      const pauseMs = pauseAfter(place)
-      log.error(`worker ${place.index} died, another takes its place`, cause)
-      place.restart = setTimeout(() => this.#relaunch(place), pauseMs)
+      const pauseMs = pauseAfter(seat)
+      log.error(`worker ${seat.index} died, another takes its place`, cause)
+      seat.restart = setTimeout(() => this.#relaunch(seat), pauseMs)
     }
   }
 
-  #bootFailed(place: Place, cause: Error): void {
-    place.bootCrashes++
-    const times = `${place.bootCrashes} of ${MAX_BOOT_CRASHES}`
-    this.#options.log.error(`worker ${place.index} died before it was ready (${times})`, cause)
-    if (place.bootCrashes < MAX_BOOT_CRASHES) {
-      this.#relaunch(place)
+  #bootFailed(seat: WorkerSeat, cause: Error): void {
+    seat.bootCrashes++
+    const times = `${seat.bootCrashes} of ${MAX_BOOT_CRASHES}`
+    this.#options.log.error(`worker ${seat.index} died before it was ready (${times})`, cause)
+    if (seat.bootCrashes < MAX_BOOT_CRASHES) {
+      this.#relaunch(seat)
       return
     }
     this.#stopping = true
-    const reason = new Error(`worker ${place.index} died ${MAX_BOOT_CRASHES} times before it was ready`, { cause })
+    const reason = new Error(`worker ${seat.index} died ${MAX_BOOT_CRASHES} times before it was ready`, { cause })
     if (this.#starting === null) this.#options.onFatal(reason)
     else this.#starting.reject(reason)
   }
 }
 
 /** None after a long life or a first short one; then doubling, so that a worker that always dies does not eat the machine. */
-function pauseAfter(place: Place): number {
-  const livedMs = performance.now() - place.readySinceMs
-  place.shortLives = livedMs < SHORT_LIFE_MS ? place.shortLives + 1 : 0
-  if (place.shortLives <= 1) return 0
-  return Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (place.shortLives - 2))
+function pauseAfter(seat: WorkerSeat): number {
+  const livedMs = performance.now() - seat.readySinceMs
+  seat.shortLives = livedMs < SHORT_LIFE_MS ? seat.shortLives + 1 : 0
+  if (seat.shortLives <= 1) return 0
+  return Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (seat.shortLives - 2))
 }

@@ -159,20 +159,20 @@ const TABLE_SIZE = 256
 /** Open addressing; 13 % full, so a miss ends at once. */
 const table: readonly Command[] = buildTable()
 
-function slotOf(bytes: Uint8Array, start: number, end: number): number {
+function bucketOf(bytes: Uint8Array, start: number, end: number): number {
   let hash = end - start
   for (let i = start; i < end; i++) hash = (Math.imul(hash, 31) + bytes[i]) | 0
   return (hash ^ (hash >>> 9)) & (TABLE_SIZE - 1)
 }
 
 function buildTable(): Command[] {
-  const slots: Command[] = new Array(TABLE_SIZE).fill(UNKNOWN_COMMAND)
+  const buckets: Command[] = new Array(TABLE_SIZE).fill(UNKNOWN_COMMAND)
   for (const command of COMMANDS) {
-    let slot = slotOf(command.bytes, 0, command.bytes.length)
-    while (slots[slot] !== UNKNOWN_COMMAND) slot = (slot + 1) & (TABLE_SIZE - 1)
-    slots[slot] = command
+    let bucket = bucketOf(command.bytes, 0, command.bytes.length)
+    while (buckets[bucket] !== UNKNOWN_COMMAND) bucket = (bucket + 1) & (TABLE_SIZE - 1)
+    buckets[bucket] = command
   }
-  return slots
+  return buckets
 }
 
 const LONGEST_NAME = COMMANDS.reduce((longest, command) => Math.max(longest, command.name.length), 0)
@@ -181,9 +181,9 @@ const LONGEST_NAME = COMMANDS.reduce((longest, command) => Math.max(longest, com
 export function lookupCommand(buf: Uint8Array, start: number, end: number): Command {
   const length = end - start
   if (length > LONGEST_NAME) return UNKNOWN_COMMAND
-  let slot = slotOf(buf, start, end)
+  let bucket = bucketOf(buf, start, end)
   for (;;) {
-    const command = table[slot]
+    const command = table[bucket]
     if (command === UNKNOWN_COMMAND) return command
     const name = command.bytes
     if (name.length === length) {
@@ -191,6 +191,6 @@ export function lookupCommand(buf: Uint8Array, start: number, end: number): Comm
       while (i < length && buf[start + i] === name[i]) i++
       if (i === length) return command
     }
-    slot = (slot + 1) & (TABLE_SIZE - 1)
+    bucket = (bucket + 1) & (TABLE_SIZE - 1)
   }
 }

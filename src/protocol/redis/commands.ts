@@ -217,7 +217,7 @@ const LONGEST_NAME = COMMANDS.reduce((longest, { name }) => Math.max(longest, na
 /** Open addressing; a fifth full, so a miss ends at once. */
 const table: readonly Command[] = buildTable()
 
-function slotOf(bytes: Uint8Array, start: number, end: number): number {
+function bucketOf(bytes: Uint8Array, start: number, end: number): number {
   let hash = end - start
   // 0xdf folds ASCII letters to upper case.
   for (let i = start; i < end; i++) hash = (Math.imul(hash, 31) + (bytes[i] & 0xdf)) | 0
@@ -225,19 +225,19 @@ function slotOf(bytes: Uint8Array, start: number, end: number): number {
 }
 
 function buildTable(): Command[] {
-  const slots: Command[] = new Array(TABLE_SIZE).fill(UNKNOWN_COMMAND)
+  const buckets: Command[] = new Array(TABLE_SIZE).fill(UNKNOWN_COMMAND)
   for (const entry of COMMANDS) {
-    let slot = slotOf(entry.bytes, 0, entry.bytes.length)
-    while (slots[slot] !== UNKNOWN_COMMAND) slot = (slot + 1) & (TABLE_SIZE - 1)
-    slots[slot] = entry
+    let bucket = bucketOf(entry.bytes, 0, entry.bytes.length)
+    while (buckets[bucket] !== UNKNOWN_COMMAND) bucket = (bucket + 1) & (TABLE_SIZE - 1)
+    buckets[bucket] = entry
   }
-  return slots
+  return buckets
 }
 
 /** Names of this many letters, GET and SET among them, are looked up by one number: 8 ns in place of 25. */
 const SHORT_LENGTH = 3
 const SHORT_TABLE_SIZE = 256
-/** Mixes best for these names: few share a slot. */
+/** Mixes best for these names: few share a bucket. */
 const SHORT_MULTIPLIER = 0x9e3779b1 | 0
 
 /** Open addressing over `shortName`; 0 = free. */
@@ -250,26 +250,26 @@ function shortName(bytes: Uint8Array, start: number): number {
   return ((bytes[start] & 0xdf) << 16) | ((bytes[start + 1] & 0xdf) << 8) | (bytes[start + 2] & 0xdf)
 }
 
-function shortSlot(name: number): number {
+function shortBucket(name: number): number {
   return Math.imul(name, SHORT_MULTIPLIER) >>> 24
 }
 
 function addShort(entry: Command): void {
   const name = shortName(entry.bytes, 0)
-  let slot = shortSlot(name)
-  while (shortNames[slot] !== 0) slot = (slot + 1) & (SHORT_TABLE_SIZE - 1)
-  shortNames[slot] = name
-  shortCommands[slot] = entry
+  let bucket = shortBucket(name)
+  while (shortNames[bucket] !== 0) bucket = (bucket + 1) & (SHORT_TABLE_SIZE - 1)
+  shortNames[bucket] = name
+  shortCommands[bucket] = entry
 }
 
 function lookupShort(buf: Uint8Array, start: number): Command {
   const name = shortName(buf, start)
-  let slot = shortSlot(name)
-  while (shortNames[slot] !== name) {
-    if (shortNames[slot] === 0) return UNKNOWN_COMMAND
-    slot = (slot + 1) & (SHORT_TABLE_SIZE - 1)
+  let bucket = shortBucket(name)
+  while (shortNames[bucket] !== name) {
+    if (shortNames[bucket] === 0) return UNKNOWN_COMMAND
+    bucket = (bucket + 1) & (SHORT_TABLE_SIZE - 1)
   }
-  return shortCommands[slot]
+  return shortCommands[bucket]
 }
 
 /** The command named by bytes [start, end), ASCII letters in any case; `UNKNOWN_COMMAND` when there is none. */
@@ -277,9 +277,9 @@ export function lookupCommand(buf: Uint8Array, start: number, end: number): Comm
   const length = end - start
   if (length === SHORT_LENGTH) return lookupShort(buf, start)
   if (length === 0 || length > LONGEST_NAME) return UNKNOWN_COMMAND
-  let slot = slotOf(buf, start, end)
+  let bucket = bucketOf(buf, start, end)
   for (;;) {
-    const entry = table[slot]
+    const entry = table[bucket]
     if (entry === UNKNOWN_COMMAND) return entry
     const name = entry.bytes
     if (name.length === length) {
@@ -287,7 +287,7 @@ export function lookupCommand(buf: Uint8Array, start: number, end: number): Comm
       while (i < length && isLetterOf(buf[start + i], name[i])) i++
       if (i === length) return entry
     }
-    slot = (slot + 1) & (TABLE_SIZE - 1)
+    bucket = (bucket + 1) & (TABLE_SIZE - 1)
   }
 }
 

@@ -7,7 +7,7 @@ import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
 import type { ListenHandle, RawHandle } from '../../net/handle-types.ts'
 import { bindings } from '../../net/raw-handle.ts'
-import { Control, LISTENERS_A_WORKER, WorkerSlot } from '../../shared/memory-layout.ts'
+import { Control, LISTENERS_A_WORKER, WorkerBlock } from '../../shared/memory-layout.ts'
 import { boundPathOf } from '../../shared/socket-path.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
 import type { SocketOwner } from '../io/socket.ts'
@@ -22,7 +22,7 @@ import { ProxyGreeting } from './proxy-greeting.ts'
 /** A listener that is to close waits so long at most for a turn in which nobody comes. */
 const QUIET_PATIENCE_MS = 1_000
 
-/** A handle that the primary accepted. `client_connections` was checked there, and the client counted in `WorkerSlot.clients`. */
+/** A handle that the primary accepted. `client_connections` was checked there, and the client counted in `WorkerBlock.clients`. */
 export function acceptHandedOver(clients: PoolClients, handle: unknown): void {
   clients.pool.context.turn.begin()
   const client = new Client(clients)
@@ -102,7 +102,7 @@ export class Acceptor {
     const { context } = this
     const { pool } = clients
     context.turn.begin()
-    Atomics.add(context.slot, WorkerSlot.clients, 1)
+    Atomics.add(context.block, WorkerBlock.clients, 1)
     const client = new Client(clients)
     const limit = context.control[Control.descriptorLimit]
     const scarce = limit > 0 && handle.fd >= limit - context.control[Control.descriptorReserve]

@@ -7,12 +7,12 @@
  * About 30 µs for question and answer, 40 µs of CPU for both (Node 24, 2 cores of 2 GHz). A worker that nobody asks does nothing.
  */
 
-import { WorkerSlot } from '../../shared/memory-layout.ts'
+import { WorkerBlock } from '../../shared/memory-layout.ts'
 
 export class PollBarrier {
   private readonly own: number
-  /** Every worker's block (`WorkerSlot`). */
-  private slots: readonly Int32Array[] = []
+  /** Every worker's block (`WorkerBlock`). */
+  private blocks: readonly Int32Array[] = []
   /** By worker: an answer is awaited. */
   private awaited: boolean[] = []
   /** By worker: `answered` of one that did not answer in time; it is not waited for until that changes. */
@@ -25,21 +25,21 @@ export class PollBarrier {
   }
 
   /** Takes every worker's block of a new generation. */
-  attach(slots: readonly Int32Array[]): void {
-    const before = this.slots
-    this.slots = slots
-    this.awaited = slots.map(() => false)
+  attach(blocks: readonly Int32Array[]): void {
+    const before = this.blocks
+    this.blocks = blocks
+    this.awaited = blocks.map(() => false)
     this.late = []
-    if (slots.length === 1) return
+    if (blocks.length === 1) return
     // What waits at the old memory ends.
-    for (const slot of before) Atomics.notify(slot, WorkerSlot.answered)
-    if (before.length > 0) Atomics.notify(before[this.own], WorkerSlot.asked)
-    this.listen(slots[this.own])
+    for (const block of before) Atomics.notify(block, WorkerBlock.answered)
+    if (before.length > 0) Atomics.notify(before[this.own], WorkerBlock.asked)
+    this.listen(blocks[this.own])
   }
 
   /** There are other workers. */
   get isNeeded(): boolean {
-    return this.slots.length > 1
+    return this.blocks.length > 1
   }
 
   /** @param listener is called when answers have come. */
@@ -49,11 +49,11 @@ export class PollBarrier {
 
   /** Asks all others. @returns what `isPassed` takes. */
   ask(): readonly number[] {
-    return this.slots.map((slot, worker) => {
+    return this.blocks.map((block, worker) => {
       if (worker === this.own) return 0
-      const asked = (Atomics.add(slot, WorkerSlot.asked, 1) + 1) | 0
-      Atomics.notify(slot, WorkerSlot.asked)
-      const answered = Atomics.load(slot, WorkerSlot.answered)
+      const asked = (Atomics.add(block, WorkerBlock.asked, 1) + 1) | 0
+      Atomics.notify(block, WorkerBlock.asked)
+      const answered = Atomics.load(block, WorkerBlock.answered)
       if (this.late[worker] === answered) return answered
       this.await(worker)
       return asked
@@ -69,48 +69,48 @@ export class PollBarrier {
   giveUp(asked: readonly number[]): void {
     for (const [worker, number] of asked.entries()) {
       if (worker === this.own || this.hasAnswered(worker, number)) continue
-      const slot = this.slots[worker]
-      if (slot !== undefined) this.late[worker] = Atomics.load(slot, WorkerSlot.answered)
+      const block = this.blocks[worker]
+      if (block !== undefined) this.late[worker] = Atomics.load(block, WorkerBlock.answered)
     }
   }
 
   private hasAnswered(worker: number, number: number): boolean {
-    const slot = this.slots[worker]
-    return slot === undefined || ((Atomics.load(slot, WorkerSlot.answered) - number) | 0) >= 0
+    const block = this.blocks[worker]
+    return block === undefined || ((Atomics.load(block, WorkerBlock.answered) - number) | 0) >= 0
   }
 
   private await(worker: number): void {
     if (this.awaited[worker]) return
-    const slot = this.slots[worker]
-    const wait = Atomics.waitAsync(slot, WorkerSlot.answered, Atomics.load(slot, WorkerSlot.answered))
+    const block = this.blocks[worker]
+    const wait = Atomics.waitAsync(block, WorkerBlock.answered, Atomics.load(block, WorkerBlock.answered))
     if (!wait.async) return
     this.awaited[worker] = true
     void wait.value.then(() => {
-      if (this.slots[worker] !== slot) return
+      if (this.blocks[worker] !== block) return
       this.awaited[worker] = false
-      const isBehind = Atomics.load(slot, WorkerSlot.answered) !== Atomics.load(slot, WorkerSlot.asked)
+      const isBehind = Atomics.load(block, WorkerBlock.answered) !== Atomics.load(block, WorkerBlock.asked)
       if (isBehind && this.late[worker] === undefined) this.await(worker)
       for (const listener of this.listeners) listener()
     })
   }
 
   /** Answers others, until a new generation. */
-  private listen(slot: Int32Array): void {
-    if (this.slots[this.own] !== slot) return
-    const asked = Atomics.load(slot, WorkerSlot.asked)
-    if (asked === Atomics.load(slot, WorkerSlot.answered)) {
-      const wait = Atomics.waitAsync(slot, WorkerSlot.asked, asked)
-      if (wait.async) void wait.value.then(() => this.listen(slot))
-      else setImmediate(() => this.listen(slot))
+  private listen(block: Int32Array): void {
+    if (this.blocks[this.own] !== block) return
+    const asked = Atomics.load(block, WorkerBlock.asked)
+    if (asked === Atomics.load(block, WorkerBlock.answered)) {
+      const wait = Atomics.waitAsync(block, WorkerBlock.asked, asked)
+      if (wait.async) void wait.value.then(() => this.listen(block))
+      else setImmediate(() => this.listen(block))
       return
     }
     // The poll that woke this thread may have begun before the question; the next one has not.
-    setImmediate(() => setImmediate(() => this.answer(slot, asked)))
+    setImmediate(() => setImmediate(() => this.answer(block, asked)))
   }
 
-  private answer(slot: Int32Array, asked: number): void {
-    Atomics.store(slot, WorkerSlot.answered, asked)
-    Atomics.notify(slot, WorkerSlot.answered)
-    this.listen(slot)
+  private answer(block: Int32Array, asked: number): void {
+    Atomics.store(block, WorkerBlock.answered, asked)
+    Atomics.notify(block, WorkerBlock.answered)
+    this.listen(block)
   }
 }

@@ -108,9 +108,6 @@ export class FragmentGroup {
   }
 }
 
-/** Most servers a pool can have: owners are 16 bits wide. */
-export const MAX_SERVERS = 65_535
-
 /** Groups the keys of one request by server: linked lists through `nextKey`, heads and tails by server. */
 export class KeySplit {
   /** First and last key of each server; -1 = none. */

@@ -44,8 +44,8 @@ export interface WorkerScope {
     /** To be called when bytes have come. */
     check(): void
   }
-  /** This worker's block (`WorkerSlot`). */
-  readonly slot: Int32Array
+  /** This worker's block (`WorkerBlock`). */
+  readonly block: Int32Array
   /** The control block (`Control`). */
   readonly control: Int32Array
   /** The counts are published at the end of the turn. */

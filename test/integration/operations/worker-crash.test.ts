@@ -82,9 +82,9 @@ test('only its clients lose their connection', async () => {
 
 test('the log has the stack, and the process lives on', async () => {
   await crashAndWait(1)
-  const stack = /supervisor: worker 1 died, another takes its place\n.*Error: planted crash\n.*\s+at .*crash-hook/
+  const stack = /supervisor: worker 1 died, another takes its place\n.*Error: injected crash\n.*\s+at .*crash-hook/
   await waitUntil(() => stack.test(proxy.log()), 'the stack')
-  await waitUntil(() => proxy.log().includes('worker 1 is in place again'), 'the next worker')
+  await waitUntil(() => proxy.log().includes('worker 1 is running again'), 'the next worker')
   expect(proxy.child.alive).toBe(true)
 })
 
@@ -130,7 +130,7 @@ test('its counters stay, its gauges go', async () => {
 
 test('clients are spread over both workers again afterwards', async () => {
   await crashAndWait(0)
-  await waitUntil(() => proxy.log().includes('worker 0 is in place again'), 'the next worker')
+  await waitUntil(() => proxy.log().includes('worker 0 is running again'), 'the next worker')
   const wires = await someClients()
   await crashAndWait(1)
   await waitUntil(() => wires.some(wire => wire.closed), 'clients of the other worker to be closed')
@@ -141,7 +141,7 @@ test('clients are spread over both workers again afterwards', async () => {
 test('an uncaught error of the primary ends the process with 1, its stack in the log and nothing left behind', async () => {
   crash('primary')
   expect(await proxy.child.exited).toEqual({ code: 1, signal: null })
-  expect(proxy.log()).toMatch(/main: uncaught exception\n.*Error: planted crash\n.*\s+at .*crash-hook/)
+  expect(proxy.log()).toMatch(/main: uncaught exception\n.*Error: injected crash\n.*\s+at .*crash-hook/)
   expect(proxy.log()).toMatch(/done, rabbit done\n$/)
   for (const name of ['proxy.pid', 'p.sock']) expect(existsSync(join(proxy.child.folder, name))).toBe(false)
 })
@@ -166,7 +166,7 @@ describe('workers that die whenever they start', () => {
     expect(await child.exited).toEqual({ code: 1, signal: null })
     for (const time of [1, 2, 3]) expect(child.output()).toContain(`worker 0 died before it was ready (${time} of 3)`)
     expect(child.output()).toContain('worker 0 died 3 times before it was ready')
-    expect(child.output()).toContain('Error: planted crash at boot')
+    expect(child.output()).toContain('Error: injected crash at boot')
     expect(leftBehind(child)).toEqual([])
     await child.stop()
   })
@@ -177,7 +177,7 @@ describe('workers that die whenever they start', () => {
     writeFileSync(join(own.child.folder, crashFile(0)), '')
     expect(await own.child.exited).toEqual({ code: 1, signal: null })
     expect(own.log()).toContain('worker 0 died 3 times before it was ready')
-    expect(own.log()).toContain('Error: planted crash at boot')
+    expect(own.log()).toContain('Error: injected crash at boot')
     expect(leftBehind(own.child)).toEqual([])
     await own.stop()
   })

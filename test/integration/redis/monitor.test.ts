@@ -144,7 +144,7 @@ test('a worker that takes another’s place shows its clients too', async () => 
   await watching.hear(1)
   const victim = id % WORKERS
   writeFileSync(join(proxy.child.folder, crashFile(victim)), '')
-  await waitUntil(() => proxy.log().includes(`worker ${victim} is in place again`), 'the next worker')
+  await waitUntil(() => proxy.log().includes(`worker ${victim} is running again`), 'the next worker')
   const talks = await Promise.all(Array.from({ length: TALKS }, () => talkTo(proxy.ports[0]!)))
   for (const [i, talk] of talks.entries()) await talk.say('GET', `again-${i}`)
   const lines = stripped(await watching.hear(TALKS)).sort()

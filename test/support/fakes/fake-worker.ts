@@ -5,7 +5,7 @@
 
 import { Socket } from 'node:net'
 import { parentPort, workerData } from 'node:worker_threads'
-import { Control, SharedLayout, WorkerSlot } from '../../../src/shared/memory-layout.ts'
+import { SharedLayout, WorkerBlock } from '../../../src/shared/memory-layout.ts'
 import type { FromWorker, Generation, ToWorker, WorkerData } from '../../../src/shared/messages.ts'
 import { PoolStat, ProcessStat } from '../../../src/shared/stat-fields.ts'
 
@@ -34,7 +34,7 @@ if (parentPort !== null && workerData?.workerIndex !== undefined) boot()
 function boot(): void {
   const port = parentPort!
   const behaviour = JSON.parse(process.env[BEHAVIOUR] ?? '{}') as FakeBehaviour
-  if (behaviour.boot === 'throw') throw new Error('planted boot failure')
+  if (behaviour.boot === 'throw') throw new Error('injected boot failure')
   if (behaviour.boot === 'exit') process.exit(7)
   port.once('message', (message: ToWorker) => {
     if (message.type !== 'begin') throw new Error(`the first message is ${message.type}`)
@@ -56,7 +56,7 @@ function run(data: WorkerData, behaviour: FakeBehaviour): void {
       else tell({ type: 'listen-failed', pool: message.pool, code: behaviour.listen })
     } else if (message.type === 'generation') {
       Object.assign(views, viewsOf(data, message.next))
-      tell({ type: 'adopted', generation: message.next.generation })
+      tell({ type: 'adopted', generationId: message.next.id })
     } else if (message.type === 'drain' && behaviour.drain !== 'never') {
       tell({ type: 'drained' })
     }
@@ -65,24 +65,22 @@ function run(data: WorkerData, behaviour: FakeBehaviour): void {
 }
 
 interface Views {
-  slot: Int32Array
+  block: Int32Array
   row: Float64Array
   layout: SharedLayout
-  control: Int32Array
 }
 
 function viewsOf(data: WorkerData, generation: Generation): Views {
   const layout = new SharedLayout(data.workers, generation.shapes)
   return {
-    slot: layout.worker(generation.shared, data.workerIndex),
+    block: layout.worker(generation.shared, data.workerIndex),
     row: layout.row(generation.shared, data.workerIndex + 1),
     layout,
-    control: layout.control(generation.shared),
   }
 }
 
 function serve(handle: unknown, pool: number, worker: number, views: Views): void {
-  const { slot, row, layout } = views
+  const { block, row, layout } = views
   const gauge = layout.poolStat(pool) + PoolStat.clientConnections
   row[gauge]++
   row[ProcessStat.totalConnections]++
@@ -90,13 +88,13 @@ function serve(handle: unknown, pool: number, worker: number, views: Views): voi
   socket.on('error', () => {})
   socket.on('close', () => {
     row[gauge]--
-    Atomics.sub(slot, WorkerSlot.clients, 1)
+    Atomics.sub(block, WorkerBlock.clients, 1)
   })
   socket.on('data', data => {
     const text = data.toString()
-    if (text.startsWith('throw')) throw new Error('planted crash')
+    if (text.startsWith('throw')) throw new Error('injected crash')
     if (text.startsWith('exit')) process.exit(7)
-    socket.write(`${views.control[Control.draining]}${text}`)
+    socket.write(text)
   })
   socket.resume()
   socket.write(`worker ${worker} pool ${pool}\n`)

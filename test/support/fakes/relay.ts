@@ -1,4 +1,4 @@
-/** A TCP relay that plants a fault, so that a checking harness can be shown to catch one. */
+/** A TCP relay that injects a fault, so that a checking harness can be shown to catch one. */
 
 import { connect, createServer, type Socket } from 'node:net'
 import { listen } from './fake-server.ts'

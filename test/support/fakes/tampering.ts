@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 import { encode, replyEnd } from '../wire/resp.ts'
 import { openRelay, type Relay } from './relay.ts'
 
-/** What is planted, at the first occasion after `AFTER` exchanges of a connection. */
+/** What is injected, at the first occasion after `AFTER` exchanges of a connection. */
 export type Tampering =
   | 'nothing'
   /** A byte of a value is changed. */
@@ -40,7 +40,7 @@ export class TamperingProxy {
   readonly #tampering: Tampering
   /** The reply that waits for another connection's, and where it should have gone. */
   #crossed: { reply: Buffer; give: (reply: Buffer) => void } | null = null
-  /** Planted; nothing more is. */
+  /** Injected; nothing more is. */
   done = false
 
   private constructor(tampering: Tampering) {

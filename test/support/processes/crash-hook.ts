@@ -1,6 +1,6 @@
 /**
  * Loaded into every thread of a proxy under test (`CRASH_HOOK` in `startProxy`'s environment): a worker thread throws when a file
- * `crash-<worker>` appears in the folder of the proxy, the primary when it is `crash-primary`. What a bug does, planted from outside.
+ * `crash-<worker>` appears in the folder of the proxy, the primary when it is `crash-primary`. What a bug does, injected from outside.
  */
 
 import { existsSync, rmSync } from 'node:fs'
@@ -20,11 +20,11 @@ export const BOOT_CRASH_FILE = 'crash-at-boot'
 
 const thread = isMainThread ? 'primary' : workerData?.workerIndex
 if (thread !== undefined) {
-  if (!isMainThread && existsSync(BOOT_CRASH_FILE)) throw new Error('planted crash at boot')
+  if (!isMainThread && existsSync(BOOT_CRASH_FILE)) throw new Error('injected crash at boot')
   const file = crashFile(thread)
   setInterval(() => {
     if (!existsSync(file)) return
     rmSync(file)
-    throw new Error('planted crash')
+    throw new Error('injected crash')
   }, POLL_MS).unref()
 }

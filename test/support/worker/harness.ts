@@ -9,7 +9,7 @@ import { diffConfigs } from '../../../src/config/diff.ts'
 import { type Listener, openListener } from '../../../src/net/listener.ts'
 import { fillTable, shapeOf, tableInput } from '../../../src/routing/ring-table.ts'
 import type { PoolConfig } from '../../../src/shared/config.ts'
-import { Health, PoolHead, SharedLayout, WorkerSlot } from '../../../src/shared/memory-layout.ts'
+import { Health, PoolHead, SharedLayout, WorkerBlock } from '../../../src/shared/memory-layout.ts'
 import type { FromWorker, Generation } from '../../../src/shared/messages.ts'
 import { POOL_FIELDS, SERVER_FIELDS } from '../../../src/shared/stat-fields.ts'
 import { acceptHandedOver } from '../../../src/worker/client/acceptor.ts'
@@ -94,7 +94,7 @@ export class Harness {
       backlog: 512,
       reuseport: false,
       onClient: handle => {
-        Atomics.add(harness.context.slot, WorkerSlot.clients, 1)
+        Atomics.add(harness.context.block, WorkerBlock.clients, 1)
         acceptHandedOver(harness.clients, handle)
       },
       onError: code => expect.fail(code),
@@ -132,7 +132,7 @@ export class Harness {
       fillTable(tableInput(pool, live), layout.table(shared, i, 0))
       layout.poolHead(shared, i)[PoolHead.liveServers] = live.length
     }
-    const generation = { generation: this.#generation++, config: { pools }, shapes, shared }
+    const generation = { id: this.#generation++, config: { pools }, shapes, shared }
     const { common } = diffConfigs({ pools: this.#pools }, { pools })
     this.#pools = pools
     this.context.turn.begin()
@@ -223,8 +223,8 @@ export class Harness {
     this.#listener?.close()
     for (const wire of this.#wires) wire.destroy()
     for (const server of this.servers) await server.stop()
-    const { slot } = this.context
-    await waitUntil(() => Atomics.load(slot, WorkerSlot.clients) === 0, 'the worker to see its clients go')
+    const { block } = this.context
+    await waitUntil(() => Atomics.load(block, WorkerBlock.clients) === 0, 'the worker to see its clients go')
     await waitUntil(() => this.pool.servers.every(server => server.connectionCount === 0), 'server connections to end')
     await this.expectAtRest()
     expect(this.poolStat('client_connections')).toBe(0)

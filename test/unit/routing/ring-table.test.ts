@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { MAX_SERVERS, shapeOf, tableChecksum } from '../../../src/routing/ring-table.ts'
+import { shapeOf, tableChecksum } from '../../../src/routing/ring-table.ts'
+import { MAX_SERVERS } from '../../../src/shared/config.ts'
 import { type TableHalf, TableHead } from '../../../src/shared/memory-layout.ts'
 import { equalPool, PublishedPool, poolWith } from './published-pool.ts'
 

@@ -20,7 +20,7 @@ import type { RedisProtocol } from '../redis-protocol.ts'
 import { wireRequest } from '../servers/wire-request.ts'
 import { argumentTexts, noteAnswer, refuseReply, sendFragments } from './broadcast.ts'
 
-/** Servers that a cursor has room for; `MAX_SERVERS` is below. */
+/** Servers that a cursor has room for; at least `MAX_SERVERS`. */
 const CURSOR_STEP = 65_536n
 /** A server's cursor is below the size of its hash table, and the whole must fit 64 bits. */
 const CURSOR_LIMIT = 2n ** 64n

@@ -4,7 +4,7 @@ import { ClientCensus } from '../../../../src/main/clients/client-census.ts'
 import { HandOver, type HandOverTarget } from '../../../../src/main/clients/hand-over.ts'
 import { type DescriptorBudget, descriptorBudget } from '../../../../src/main/process/descriptors.ts'
 import { type AcceptedClient, type Listener, openListener } from '../../../../src/net/listener.ts'
-import { WorkerSlot } from '../../../../src/shared/memory-layout.ts'
+import { WorkerBlock } from '../../../../src/shared/memory-layout.ts'
 import type { Generation } from '../../../../src/shared/messages.ts'
 import { PoolStat } from '../../../../src/shared/stat-fields.ts'
 import { configOf, generationOf, layoutOf, poolOf } from '../../../support/generation.ts'
@@ -71,7 +71,7 @@ function take(worker: number, pool: number): void {
 function leave(worker: number, pool: number): void {
   const layout = layoutOf(generation, WORKERS)
   layout.row(generation.shared, worker + 1)[layout.poolStat(pool) + PoolStat.clientConnections]--
-  Atomics.sub(layout.worker(generation.shared, worker), WorkerSlot.clients, 1)
+  Atomics.sub(layout.worker(generation.shared, worker), WorkerBlock.clients, 1)
 }
 
 function acceptSome(count: number, pool = 0): number[] {
@@ -216,7 +216,7 @@ describe('limits', () => {
     const layout = layoutOf(old, WORKERS)
     for (const worker of workers) {
       layout.row(old.shared, worker + 1).fill(0)
-      Atomics.store(layout.worker(old.shared, worker), WorkerSlot.clients, 0)
+      Atomics.store(layout.worker(old.shared, worker), WorkerBlock.clients, 0)
       census.workerAdopted(worker, 3)
     }
     expect(census.clientsOfPool(1)).toBe(1)

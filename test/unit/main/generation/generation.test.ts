@@ -6,7 +6,7 @@ import {
   type LocalGeneration,
   liveServers,
   nextGeneration,
-  type ServerPlace,
+  type ServerIndex,
 } from '../../../../src/main/generation/generation.ts'
 import { Control, Health, HealthState, HealthTime } from '../../../../src/shared/memory-layout.ts'
 import { configOf, poolOf, serverAt } from '../../../support/generation.ts'
@@ -14,13 +14,13 @@ import { localGeneration, routedServers, testSettings } from '../../../support/l
 
 const EJECTING = { autoEjectHosts: true, servers: [serverAt('a', 1), serverAt('b', 2), serverAt('c', 3)] }
 
-function healthOf({ layout, shared }: LocalGeneration, { pool, server }: ServerPlace): Int32Array {
+function healthOf({ layout, shared }: LocalGeneration, { pool, server }: ServerIndex): Int32Array {
   return layout.health(shared, pool, server)
 }
 
-function eject(generation: LocalGeneration, place: ServerPlace): void {
-  Atomics.store(healthOf(generation, place), Health.state, HealthState.ejected)
-  generation.layout.healthTimes(generation.shared, place.pool, place.server)[HealthTime.retryAtMs] = 77
+function eject(generation: LocalGeneration, at: ServerIndex): void {
+  Atomics.store(healthOf(generation, at), Health.state, HealthState.ejected)
+  generation.layout.healthTimes(generation.shared, at.pool, at.server)[HealthTime.retryAtMs] = 77
 }
 
 test('the first generation routes to all servers at the level of the command line', async () => {
@@ -28,12 +28,12 @@ test('the first generation routes to all servers at the level of the command lin
   expect(routedServers(first, 0)).toEqual([0, 1, 2])
   expect(routedServers(first, 1)).toEqual([0, 1])
   expect(first.layout.control(first.shared)[Control.logLevel]).toBe(5)
-  expect(first.layout.control(first.shared)[Control.generation]).toBe(1)
+  expect(first.id).toBe(1)
 })
 
 test('what workers are sent can be cloned', async () => {
   const first = await localGeneration(configOf(poolOf('p')))
-  expect(structuredClone(forWorkers(first))).toMatchObject({ generation: 1, config: first.config })
+  expect(structuredClone(forWorkers(first))).toMatchObject({ id: 1, config: first.config })
 })
 
 test('an ejected server stays ejected over a reload, with its time, and out of the table', async () => {
@@ -43,7 +43,7 @@ test('an ejected server stays ejected over a reload, with its time, and out of t
   Atomics.store(healthOf(first, { pool: 0, server: 2 }), Health.failures, 1)
   const config = configOf(poolOf('o'), poolOf('p', { ...EJECTING, servers: [serverAt('b', 2), serverAt('c', 3)] }))
   const next = await nextGeneration(config, settings, first)
-  expect(next.generation).toBe(2)
+  expect(next.id).toBe(2)
   expect(healthOf(next, { pool: 1, server: 0 })[Health.state]).toBe(HealthState.ejected)
   expect(next.layout.healthTimes(next.shared, 1, 0)[HealthTime.retryAtMs]).toBe(77)
   expect(healthOf(next, { pool: 1, server: 1 })[Health.failures]).toBe(1)
@@ -88,11 +88,11 @@ test('a reload whose tables cannot be built rejects and ends its thread', async 
   const first = await localGeneration(configOf(poolOf('p')), settings)
   const newTableThread = (staysWarm: boolean) => {
     const thread = settings.newTableThread(staysWarm)
-    settings.threads.at(-1)!.before = () => Promise.reject(new Error('planted'))
+    settings.threads.at(-1)!.before = () => Promise.reject(new Error('injected'))
     return thread
   }
   const next = nextGeneration(configOf(poolOf('q')), { workers: 1, newTableThread }, first)
-  await expect(next).rejects.toThrow('planted')
+  await expect(next).rejects.toThrow('injected')
   expect(settings.threads.at(-1)!.closed).toBe(true)
 })
 

@@ -16,7 +16,7 @@ const POOL: Partial<PoolConfig> = {
   serverFailureLimit: 3,
   servers: [serverAt('a', 1), serverAt('b', 2), serverAt('c', 3)],
 }
-const PLACE = { pool: 0, server: 1 }
+const SERVER = { pool: 0, server: 1 }
 
 const recorded = recordingLog()
 let settings: TestSettings
@@ -45,16 +45,16 @@ beforeEach(async () => {
 afterEach(() => monitor.close())
 
 /** What a worker does that has counted the last failure. */
-function workerEjects(where: LocalGeneration = generation, place = PLACE): void {
-  const times = where.layout.healthTimes(where.shared, place.pool, place.server)
-  Atomics.store(where.layout.health(where.shared, place.pool, place.server), Health.state, HealthState.ejected)
+function workerEjects(where: LocalGeneration = generation, at = SERVER): void {
+  const times = where.layout.healthTimes(where.shared, at.pool, at.server)
+  Atomics.store(where.layout.health(where.shared, at.pool, at.server), Health.state, HealthState.ejected)
   times[HealthTime.ejectedAtMs] = Date.now()
   times[HealthTime.retryAtMs] = Date.now() + RETRY_MS
-  if (where === generation) monitor.ejected(place, 'Connection timed out')
+  if (where === generation) monitor.ejected(at, 'Connection timed out')
 }
 
 const stateOf = (where: LocalGeneration = generation): number =>
-  Atomics.load(where.layout.health(where.shared, PLACE.pool, PLACE.server), Health.state)
+  Atomics.load(where.layout.health(where.shared, SERVER.pool, SERVER.server), Health.state)
 
 describe('ejection', () => {
   test('the table is published without the server', async () => {
@@ -91,7 +91,7 @@ describe('ejection', () => {
 
   test('a table that cannot be built is tried again', async () => {
     let failures = 1
-    settings.threads[0].before = () => (failures-- > 0 ? Promise.reject(new Error('planted')) : Promise.resolve())
+    settings.threads[0].before = () => (failures-- > 0 ? Promise.reject(new Error('injected')) : Promise.resolve())
     workerEjects()
     await waitUntil(() => routedServers(generation, 0).join() === '0,2', 'the table without the server')
     expect(recorded.entries.filter(entry => entry.severity === 'error')).toHaveLength(1)
@@ -177,7 +177,7 @@ describe('over a reload', () => {
     monitor.useGeneration(next)
     generation = next
     Atomics.store(old.layout.health(old.shared, 0, 1), Health.state, HealthState.ejected)
-    monitor.ejected(PLACE, 'unknown')
+    monitor.ejected(SERVER, 'unknown')
     expect(stateOf(next)).toBe(HealthState.ejected)
     await waitUntil(() => routedServers(next, 0).join() === '0,2', 'the table without the server')
     verdict = ''

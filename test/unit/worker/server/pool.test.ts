@@ -2,7 +2,7 @@
 
 import { afterEach, describe, expect, test } from 'vitest'
 import type { PoolConfig } from '../../../../src/shared/config.ts'
-import { WorkerSlot } from '../../../../src/shared/memory-layout.ts'
+import { WorkerBlock } from '../../../../src/shared/memory-layout.ts'
 import { ProcessStat } from '../../../../src/shared/stat-fields.ts'
 import type { PoolClients } from '../../../../src/worker/client/pool-clients.ts'
 import { ConnectionPhase } from '../../../../src/worker/server/server-connection.ts'
@@ -51,14 +51,14 @@ describe('a reload', () => {
     const old = rowBefore()
     const before = [gauges(0), gauges(1)]
     const connections = connectionsInAll()
-    const slot = harness.context.slot
+    const block = harness.context.block
     harness.reload({ timeoutMs: 5000 })
     expect(rowBefore()).not.toBe(old)
     expect([gauges(0), gauges(1)]).toEqual(before)
     expect(harness.poolStat('client_connections')).toBe(1)
     expect(connectionsInAll()).toBe(connections)
-    expect(Atomics.load(harness.context.slot, WorkerSlot.clients)).toBe(1)
-    expect(Atomics.load(slot, WorkerSlot.clients)).toBe(0)
+    expect(Atomics.load(harness.context.block, WorkerBlock.clients)).toBe(1)
+    expect(Atomics.load(block, WorkerBlock.clients)).toBe(0)
     // Gauges only: counters of the old generation stay where the primary adds them up.
     const { statBase, layout } = harness.pool
     expect(old[statBase + 2]).toBe(0)
@@ -204,7 +204,7 @@ describe('a pool that a reload removes', () => {
     busy.destroy()
     await waitUntil(() => harness.server.peer.ended, 'the connection to be closed')
     expect(connectionsInAll()).toBe(0)
-    expect(Atomics.load(harness.context.slot, WorkerSlot.clients)).toBe(0)
+    expect(Atomics.load(harness.context.block, WorkerBlock.clients)).toBe(0)
   })
 
   test('its requests expire like others', async () => {

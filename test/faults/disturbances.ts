@@ -1,4 +1,4 @@
-/** Clients that behave badly, for scenarios in which others must not notice. Each does its mischief until its time is over. */
+/** Clients that behave badly, for scenarios in which other clients must not notice. Each one stops when its time is over. */
 
 import { connect, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -10,7 +10,7 @@ const FLOODERS = 4
 const FLOOD_BATCH = 200
 const LARGE_BYTES = 100_000
 
-export interface Mischief {
+export interface Disturbance {
   readonly port: number
   readonly random: Random
   readonly ms: number
@@ -29,7 +29,7 @@ async function until(deadlineMs: number, act: () => Promise<void>): Promise<void
 }
 
 /** Asks for large values as fast as it can and reads nothing. */
-export async function flood({ port, ms }: Mischief): Promise<void> {
+export async function flood({ port, ms }: Disturbance): Promise<void> {
   const deadlineMs = performance.now() + ms
   const setup = await Wire.open({ port })
   setup.send(encode('SET', 'flood', 'x'.repeat(LARGE_BYTES)))
@@ -46,7 +46,7 @@ export async function flood({ port, ms }: Mischief): Promise<void> {
 }
 
 /** Sends a part of a request, and then waits with the rest of it. */
-export async function stall({ port, random, ms }: Mischief): Promise<void> {
+export async function stall({ port, random, ms }: Disturbance): Promise<void> {
   const deadlineMs = performance.now() + ms
   const sockets: Socket[] = []
   await until(deadlineMs, async () => {
@@ -60,7 +60,7 @@ export async function stall({ port, random, ms }: Mischief): Promise<void> {
 }
 
 /** Breaks its connection off in the middle of requests and of replies, small and large. */
-export async function reset({ port, random, ms }: Mischief): Promise<void> {
+export async function reset({ port, random, ms }: Disturbance): Promise<void> {
   await until(performance.now() + ms, async () => {
     const socket = await open(port)
     const key = `reset-${random.below(20)}`
@@ -74,7 +74,7 @@ export async function reset({ port, random, ms }: Mischief): Promise<void> {
 }
 
 /** Sends all its requests, then its FIN, and reads afterwards. @returns what it got that it should not have got. */
-export async function halfClose({ port, random, ms }: Mischief): Promise<string[]> {
+export async function halfClose({ port, random, ms }: Disturbance): Promise<string[]> {
   const wrong: string[] = []
   let number = 0
   await until(performance.now() + ms, async () => {
@@ -92,7 +92,7 @@ export async function halfClose({ port, random, ms }: Mischief): Promise<string[
 }
 
 /** Connects and leaves at once, with and without a word. */
-export async function comeAndGo({ port, random, ms }: Mischief): Promise<void> {
+export async function comeAndGo({ port, random, ms }: Disturbance): Promise<void> {
   await until(performance.now() + ms, async () => {
     const socket = await open(port)
     if (random.chance(0.5)) socket.write(encode('PING'))

@@ -1,5 +1,5 @@
 /**
- * Faults that are planted to see whether the checks find them: each makes a worker that is in order look as if it were not.
+ * Faults that are injected to see whether the checks find them: each makes a worker that is in order look as if it were not.
  */
 
 import type { Peer } from './fake-transport.ts'
@@ -10,7 +10,7 @@ type Tamper = (peer: Peer, bytes: Buffer) => Buffer
 
 const NOTHING = Buffer.alloc(0)
 
-export class Plant {
+export class InjectedFault {
   /** What the checks must say; null: anything, since what is seen of it first depends on the case. */
   readonly expected: readonly FaultClass[] | null
   readonly name: string
@@ -72,8 +72,8 @@ function isForClients(name: string): boolean {
   return name.startsWith('witness') || name.startsWith('asker')
 }
 
-export const PLANTS: readonly Plant[] = [
-  new Plant('exchanged', ['crossed', 'wrong reply'], {
+export const INJECTED_FAULTS: readonly InjectedFault[] = [
+  new InjectedFault('exchanged', ['crossed', 'wrong reply'], {
     tamper: once((peer, bytes) => {
       const text = bytes.toString('latin1')
       return isForClients(peer.name) && text.includes('<w0')
@@ -81,7 +81,7 @@ export const PLANTS: readonly Plant[] = [
         : null
     }),
   }),
-  new Plant('crossed', null, {
+  new InjectedFault('crossed', null, {
     tamper: once((peer, bytes, clients) => {
       const other = clients.find(each => each !== peer && !each.closedByWorker)
       if (other === undefined || !isForClients(peer.name) || !bytes.includes('<w')) return null
@@ -89,16 +89,16 @@ export const PLANTS: readonly Plant[] = [
       return NOTHING
     }),
   }),
-  new Plant('dropped', null, {
+  new InjectedFault('dropped', null, {
     tamper: once(peer => (isForClients(peer.name) ? NOTHING : null)),
   }),
-  new Plant('doubled', null, {
+  new InjectedFault('doubled', null, {
     tamper: once((peer, bytes) => (isForClients(peer.name) ? Buffer.concat([bytes, bytes]) : null)),
   }),
-  new Plant('cut', null, {
+  new InjectedFault('cut', null, {
     tamper: once((peer, bytes) => (isForClients(peer.name) ? bytes.subarray(0, bytes.length - 1) : null)),
   }),
-  new Plant('changed', null, {
+  new InjectedFault('changed', null, {
     tamper: once((peer, bytes) => {
       if (!isForClients(peer.name)) return null
       const changed = Buffer.from(bytes)
@@ -106,7 +106,7 @@ export const PLANTS: readonly Plant[] = [
       return changed
     }),
   }),
-  new Plant('bad request', null, {
+  new InjectedFault('bad request', null, {
     tamper: clients => (peer, bytes) => {
       if (clients.includes(peer)) return bytes
       const changed = Buffer.from(bytes)
@@ -114,26 +114,26 @@ export const PLANTS: readonly Plant[] = [
       return changed
     },
   }),
-  new Plant('leak', ['leak'], { begin: world => world.context.turn.memory.lent.count(64) }),
-  new Plant('crash', ['crash'], {
+  new InjectedFault('leak', ['leak'], { begin: world => world.context.turn.memory.lent.count(64) }),
+  new InjectedFault('crash', ['crash'], {
     begin: world => {
       world.loop.after(5, () => {
-        throw new Error('planted')
+        throw new Error('injected')
       })
     },
   }),
-  new Plant('held client', ['hang'], {
+  new InjectedFault('held client', ['hang'], {
     begin: world => {
       world.loop.after(1, () => {
         world.connect('a client that nobody lets go').end = () => {}
       })
     },
   }),
-  new Plant('no rest', ['hang'], {
+  new InjectedFault('no rest', ['hang'], {
     begin: world => {
       const again = (): void => void world.loop.after(20, again)
       again()
     },
   }),
-  new Plant('wrong result', ['config', 'header'], { isWrongResult: true, kinds: ['config', 'proxy-header'] }),
+  new InjectedFault('wrong result', ['config', 'header'], { isWrongResult: true, kinds: ['config', 'proxy-header'] }),
 ]
