@@ -22,6 +22,9 @@ const KEYS = 10_000
 /** Different pipelines of a client. */
 const ROUNDS = 4
 const VALUE = 'v'.repeat(32)
+const BULK = `$32\r\n${VALUE}\r\n`
+/** Keys of a request with several. */
+const MANY = 20
 
 interface Load {
   readonly name: string
@@ -46,6 +49,18 @@ function valuesOf(written: string): string {
   })
 }
 
+/** Of a Redis that has every key. */
+function repliesToMget(written: string): string {
+  const requests = [...written.matchAll(/\*(\d+)\r\n\$4\r\nmget\r\n/gi)]
+  return requests.map(([, args]) => `*${Number(args) - 1}\r\n${BULK.repeat(Number(args) - 1)}`).join('')
+}
+
+function repliesToMset(written: string): string {
+  return '+OK\r\n'.repeat([...written.matchAll(/\$4\r\nmset\r\n/gi)].length)
+}
+
+const bulkOf = (text: string): string => `$${text.length}\r\n${text}\r\n`
+
 const LOADS: readonly Load[] = [
   {
     name: 'GET',
@@ -60,6 +75,28 @@ const LOADS: readonly Load[] = [
     reply: '+OK\r\n',
   },
   {
+    name: 'MGET of 20 keys',
+    redis: true,
+    request: keys => `*${MANY + 1}\r\n$4\r\nMGET\r\n${keys.split(' ').map(bulkOf).join('')}`,
+    reply: `*${MANY}\r\n${BULK.repeat(MANY)}`,
+    keys: MANY,
+    pipelines: [1, 16],
+    answer: repliesToMget,
+  },
+  {
+    name: 'MSET of 20 keys',
+    redis: true,
+    request: keys =>
+      `*${MANY * 2 + 1}\r\n$4\r\nMSET\r\n${keys
+        .split(' ')
+        .map(key => bulkOf(key) + BULK)
+        .join('')}`,
+    reply: '+OK\r\n',
+    keys: MANY,
+    pipelines: [1, 16],
+    answer: repliesToMset,
+  },
+  {
     name: 'memcached get',
     redis: false,
     request: key => `get ${key}\r\n`,
@@ -71,8 +108,8 @@ const LOADS: readonly Load[] = [
     name: 'memcached get of 20 keys',
     redis: false,
     request: keys => `get ${keys}\r\n`,
-    reply: `${`VALUE key:00000000 0 32\r\n${VALUE}\r\n`.repeat(20)}END\r\n`,
-    keys: 20,
+    reply: `${`VALUE key:00000000 0 32\r\n${VALUE}\r\n`.repeat(MANY)}END\r\n`,
+    keys: MANY,
     pipelines: [1, 16],
     answer: valuesOf,
   },
