@@ -4,11 +4,16 @@
  */
 
 import { readDecimal } from '../../bytes/ascii.ts'
-import { isWord } from '../../bytes/text.ts'
+import { argEnd, argIs, argStart, type ParsedArguments } from './arguments.ts'
 import { type Command, KeyForm, type KeySpec } from './commands.ts'
 
+interface ParsedRequest extends ParsedArguments {
+  readonly command: Command
+}
+
+/** Keys that there is room for at first. */
 const FIRST_KEYS = 64
-/** Larger key counts are no argument list's. */
+/** Above this a number is no count of keys: no request has as many arguments. */
 const COUNT_LIMIT = 10_000_000
 
 export class KeyPositions {
@@ -18,22 +23,22 @@ export class KeyPositions {
   args: Int32Array = new Int32Array(FIRST_KEYS)
 
   /**
-   * Finds the keys. @param args offsets as the request parser gives them, from `start`.
+   * Finds the keys of a request that lies in `buf`.
    * @returns false when the arguments are not of the command's form: the server will refuse them, whichever it is. A key count of 0 is of
    * the form, and leaves no keys.
    */
-  find(command: Command, buf: Uint8Array, start: number, args: Int32Array, argCount: number): boolean {
+  find(request: ParsedRequest, buf: Uint8Array): boolean {
     this.count = 0
-    const { keys } = command
+    const { keys } = request.command
     switch (keys.form) {
       case KeyForm.range:
-        return this.range(keys, argCount)
+        return this.range(keys, request.argCount)
       case KeyForm.numkeys:
-        return this.counted(keys, buf, start, args, argCount)
+        return this.counted(request, buf)
       case KeyForm.streams:
-        return this.streams(command, buf, start, args, argCount)
+        return this.streams(request, buf)
       case KeyForm.store:
-        return this.stored(command, buf, start, args, argCount)
+        return this.stored(request, buf)
       default:
         return true
     }
@@ -46,10 +51,11 @@ export class KeyPositions {
     return this.count > 0
   }
 
-  private counted(keys: KeySpec, buf: Uint8Array, start: number, args: Int32Array, argCount: number): boolean {
-    const { first, numkeys, step } = keys
+  private counted(request: ParsedRequest, buf: Uint8Array): boolean {
+    const { argCount, command } = request
+    const { first, numkeys, step } = command.keys
     if (numkeys >= argCount) return false
-    const count = readDecimal(buf, start + args[numkeys * 2], start + args[numkeys * 2 + 1], COUNT_LIMIT)
+    const count = readDecimal(buf, argStart(request, numkeys), argEnd(request, numkeys), COUNT_LIMIT)
     if (count < 0 || numkeys + count * step >= argCount) return false
     if (first > 0) this.add(first)
     for (let key = 0; key < count; key++) this.add(numkeys + 1 + key * step)
@@ -57,10 +63,11 @@ export class KeyPositions {
   }
 
   /** XREAD [COUNT n] [BLOCK ms] STREAMS key … id …, XREADGROUP GROUP group consumer […] [NOACK] STREAMS … */
-  private streams(command: Command, buf: Uint8Array, start: number, args: Int32Array, argCount: number): boolean {
+  private streams(request: ParsedRequest, buf: Uint8Array): boolean {
+    const { argCount, command } = request
     let arg = command.name === 'XREADGROUP' ? 4 : 1
-    while (arg < argCount && !wordAt(buf, start, args, arg, 'STREAMS')) {
-      arg += wordAt(buf, start, args, arg, 'NOACK') ? 1 : 2
+    while (arg < argCount && !argIs(request, buf, arg, 'STREAMS')) {
+      arg += argIs(request, buf, arg, 'NOACK') ? 1 : 2
     }
     const rest = argCount - arg - 1
     if (rest <= 0 || rest % 2 !== 0) return false
@@ -69,16 +76,17 @@ export class KeyPositions {
   }
 
   /** SORT key … STORE key, GEORADIUS key … STORE|STOREDIST key: Redis takes the last. */
-  private stored(command: Command, buf: Uint8Array, start: number, args: Int32Array, argCount: number): boolean {
+  private stored(request: ParsedRequest, buf: Uint8Array): boolean {
+    const { argCount, command } = request
     if (argCount < 2) return false
     this.add(1)
     const sort = command.name === 'SORT'
     let stored = 0
     let arg = sort ? 2 : command.name === 'GEORADIUS' ? 6 : 5
     while (arg < argCount) {
-      if (sort && wordAt(buf, start, args, arg, 'LIMIT')) arg += 3
-      else if (sort && (wordAt(buf, start, args, arg, 'BY') || wordAt(buf, start, args, arg, 'GET'))) arg += 2
-      else if (wordAt(buf, start, args, arg, 'STORE') || (!sort && wordAt(buf, start, args, arg, 'STOREDIST'))) {
+      if (sort && argIs(request, buf, arg, 'LIMIT')) arg += 3
+      else if (sort && (argIs(request, buf, arg, 'BY') || argIs(request, buf, arg, 'GET'))) arg += 2
+      else if (argIs(request, buf, arg, 'STORE') || (!sort && argIs(request, buf, arg, 'STOREDIST'))) {
         stored = arg + 1
         arg += 2
       } else arg++
@@ -96,9 +104,4 @@ export class KeyPositions {
     }
     this.args[this.count++] = arg
   }
-}
-
-/** Whether an argument is this word, ASCII letters in any case. @param word upper case. */
-export function wordAt(buf: Uint8Array, start: number, args: Int32Array, arg: number, word: string): boolean {
-  return isWord(buf, start + args[arg * 2], start + args[arg * 2 + 1], word)
 }

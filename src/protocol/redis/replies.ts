@@ -1,6 +1,7 @@
 /** Replies that the proxy itself writes to Redis clients, encoded once. Data plane. Texts: nutcracker's, or Redis's own where it has none. */
 
 import { CR, encodeText, LF } from '../../bytes/ascii.ts'
+import { argEnd, argStart, type ParsedArguments } from './arguments.ts'
 import { Action, type Command } from './commands.ts'
 import { FrameError } from './request-parser.ts'
 
@@ -43,12 +44,12 @@ function echoed(buf: Uint8Array, start: number, end: number): string {
   return text
 }
 
-/** `-ERR unknown command …`, in Redis 7's words. `args` as the request parser gives them. */
-export function unknownCommand(buf: Uint8Array, start: number, args: Int32Array, argCount: number): Uint8Array {
-  let text = `-ERR unknown command '${echoed(buf, start + args[0], start + args[1])}', with args beginning with: `
+/** `-ERR unknown command …`, in Redis 7's words. */
+export function unknownCommand(request: ParsedArguments, buf: Uint8Array): Uint8Array {
+  let text = `-ERR unknown command '${echoed(buf, argStart(request, 0), argEnd(request, 0))}', with args beginning with: `
   let room = ECHOED_BYTES
-  for (let i = 1; i < argCount && room > 0; i++) {
-    const argument = echoed(buf, start + args[i * 2], start + args[i * 2 + 1]).slice(0, room)
+  for (let i = 1; i < request.argCount && room > 0; i++) {
+    const argument = echoed(buf, argStart(request, i), argEnd(request, i)).slice(0, room)
     text += `'${argument}' `
     room -= argument.length + 3
   }
@@ -91,9 +92,9 @@ function unroutableCommand(name: string): Uint8Array {
   )
 }
 
-/** For a command that only the servers could know, and none has told. The name is [start, end) of buf. */
-export function unlearnedCommand(buf: Uint8Array, start: number, end: number): Uint8Array {
-  const name = echoed(buf, start, end)
+/** For a command that only the servers could know, and none has told. */
+export function unlearnedCommand(request: ParsedArguments, buf: Uint8Array): Uint8Array {
+  const name = echoed(buf, argStart(request, 0), argEnd(request, 0))
   return encodeText(
     `-ERR the proxy does not know the command '${name}', and none of its servers has told which commands it has\r\n`,
   )

@@ -7,9 +7,8 @@
  */
 
 import { COLON, MINUS, NINE, STAR, ZERO } from '../../bytes/ascii.ts'
-import { latin1 } from '../../bytes/text.ts'
+import { argIs, argText } from '../../protocol/redis/arguments.ts'
 import { KeyForm } from '../../protocol/redis/commands.ts'
-import { wordAt } from '../../protocol/redis/key-positions.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
 import type { Client } from '../client/client.ts'
@@ -118,7 +117,7 @@ export function blockingRequest(
   parser: RespRequestParser,
   buf: Uint8Array,
 ): void {
-  const { command, start, end, args, argCount } = parser
+  const { command, start, end } = parser
   if (command.name === 'WAIT' || command.name === 'WAITAOF') {
     waitEverywhere(client, parser, buf)
     return
@@ -129,7 +128,7 @@ export function blockingRequest(
     multiKeyRequest(client, parser, buf)
     return
   }
-  if (!protocol.positions.find(command, buf, start, args, argCount)) {
+  if (!protocol.positions.find(parser, buf)) {
     protocol.forwardKeyless(client, parser, buf)
     return
   }
@@ -152,7 +151,7 @@ export function blockingRequest(
 
 /** How long the command may wait at the server, ms: FOR_EVER, or 0 when it does not wait. */
 function waitOf(parser: RespRequestParser, buf: Uint8Array): number {
-  const { command, args, argCount, start } = parser
+  const { command, argCount } = parser
   const place = TIMEOUTS.get(command.name)
   if (place !== undefined) {
     const [argument, unitMs] = place
@@ -161,17 +160,16 @@ function waitOf(parser: RespRequestParser, buf: Uint8Array): number {
   // A command learned from the servers: only they know where its timeout is.
   if (command.keys.form !== KeyForm.streams) return FOR_EVER
   let arg = command.name === 'XREADGROUP' ? 4 : 1
-  while (arg + 1 < argCount && !wordAt(buf, start, args, arg, 'STREAMS')) {
-    if (wordAt(buf, start, args, arg, 'BLOCK')) return milliseconds(parser, buf, arg + 1, 1)
-    arg += wordAt(buf, start, args, arg, 'NOACK') ? 1 : 2
+  while (arg + 1 < argCount && !argIs(parser, buf, arg, 'STREAMS')) {
+    if (argIs(parser, buf, arg, 'BLOCK')) return milliseconds(parser, buf, arg + 1, 1)
+    arg += argIs(parser, buf, arg, 'NOACK') ? 1 : 2
   }
   return 0
 }
 
 /** A timeout argument; 0 is Redis's word for ever. What is no number, the server refuses at once: 1. */
 function milliseconds(parser: RespRequestParser, buf: Uint8Array, argument: number, unitMs: number): number {
-  const { args, start } = parser
-  const text = latin1(buf, start + args[argument * 2], start + args[argument * 2 + 1])
+  const text = argText(parser, buf, argument)
   const value = Number(text) * unitMs
   if (text === '' || Number.isNaN(value) || value < 0) return 1
   if (value === 0) return FOR_EVER

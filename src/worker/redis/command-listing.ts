@@ -3,7 +3,7 @@
  * choose their commands by it choose rightly. Data plane.
  */
 
-import { isWord } from '../../bytes/text.ts'
+import { argIs } from '../../protocol/redis/arguments.ts'
 import { Action, lookupCommand, UNKNOWN_COMMAND } from '../../protocol/redis/commands.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import { askAnyServer } from '../client/any-server.ts'
@@ -48,9 +48,9 @@ export function commandRequest(
 
 /** @returns null for what only the server can answer: GETKEYS, HELP, errors. */
 function formOf(parser: RespRequestParser, buf: Uint8Array): ListForm | null {
-  const { start, args, argCount } = parser
+  const { argCount } = parser
   if (argCount === 1) return 'entries'
-  const is = (word: string): boolean => isWord(buf, start + args[2], start + args[3], word)
+  const is = (word: string): boolean => argIs(parser, buf, 1, word)
   if (is('INFO')) return 'entries'
   if (is('DOCS')) return 'documents'
   if (is('LIST')) return 'names'

@@ -9,7 +9,7 @@
  */
 
 import { STAR } from '../../bytes/ascii.ts'
-import { latin1 } from '../../bytes/text.ts'
+import { argBytes, argText } from '../../protocol/redis/arguments.ts'
 import { type CommandInfo, learnedCommand, PASSED_UNKNOWN, readCommands } from '../../protocol/redis/command-info.ts'
 import { type Command, Flag, type KeySpec, UNKNOWN_COMMAND } from '../../protocol/redis/commands.ts'
 import { unknownCommand, unlearnedCommand } from '../../protocol/redis/replies.ts'
@@ -59,16 +59,16 @@ export class LearnedCommands {
   }
 
   /** The error for a command that is not found: in Redis's words where the servers would say the same. */
-  unknown(buf: Uint8Array, start: number, args: Int32Array, argCount: number): Uint8Array {
-    if (this.pool.servers.length === 1 || this.known) return unknownCommand(buf, start, args, argCount)
-    return unlearnedCommand(buf, start + args[0], start + args[1])
+  unknown(parser: RespRequestParser, buf: Uint8Array): Uint8Array {
+    if (this.pool.servers.length === 1 || this.known) return unknownCommand(parser, buf)
+    return unlearnedCommand(parser, buf)
   }
 
   /** @returns `UNKNOWN_COMMAND` when no server has it, or none has told; null when the request is postponed. */
   private find(client: Client, parser: RespRequestParser, buf: Uint8Array, mayAsk: boolean): Command | null {
-    const { start, args, argCount } = parser
-    if (args[1] - args[0] > MAX_NAME_BYTES) return UNKNOWN_COMMAND
-    const name = latin1(buf, start + args[0], start + args[1]).toUpperCase()
+    const { argCount } = parser
+    if (argBytes(parser, 0) > MAX_NAME_BYTES) return UNKNOWN_COMMAND
+    const name = argText(parser, buf, 0).toUpperCase()
     if (NEVER_PASSED.has(name)) return UNKNOWN_COMMAND
     const info = this.infoOf(name)
     if (mayAsk && this.asks(info !== null)) {
@@ -76,8 +76,8 @@ export class LearnedCommands {
       return null
     }
     if (info === null) return this.passesOn(client) ? PASSED_UNKNOWN : UNKNOWN_COMMAND
-    if (!info.container || argCount < 2 || args[3] - args[2] > MAX_NAME_BYTES) return this.commandOf(info)
-    const subcommand = latin1(buf, start + args[2], start + args[3]).toUpperCase()
+    if (!info.container || argCount < 2 || argBytes(parser, 1) > MAX_NAME_BYTES) return this.commandOf(info)
+    const subcommand = argText(parser, buf, 1).toUpperCase()
     return this.commandOf(this.infoOf(`${name}|${subcommand}`) ?? info)
   }
 

@@ -1,7 +1,7 @@
 /** Commands about the connection or the pool that the proxy answers itself: CLIENT, ECHO, INFO, RESET, ROLE, TIME … Data plane. */
 
 import { encodeText } from '../../bytes/ascii.ts'
-import { wordAt } from '../../protocol/redis/key-positions.ts'
+import { argEnd, argIs, argStart } from '../../protocol/redis/arguments.ts'
 import * as replies from '../../protocol/redis/replies.ts'
 import { bulkOf, ReplyWriter } from '../../protocol/redis/reply-writer.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
@@ -77,12 +77,11 @@ function monitor(client: Client): void {
 }
 
 export function argumentAsBulk(parser: RespRequestParser, buf: Uint8Array, argument: number): Uint8Array {
-  const { start, args } = parser
-  return bulkOf(buf, start + args[argument * 2], start + args[argument * 2 + 1])
+  return bulkOf(buf, argStart(parser, argument), argEnd(parser, argument))
 }
 
 function isHelp(parser: RespRequestParser, buf: Uint8Array): boolean {
-  return parser.argCount === 2 && wordAt(buf, parser.start, parser.args, 1, 'HELP')
+  return parser.argCount === 2 && argIs(parser, buf, 1, 'HELP')
 }
 
 /** Any server knows these; everything else is about users and modules of servers, and for those who run them. */

@@ -5,6 +5,7 @@
 
 import { CR, MINUS, SPACE } from '../../bytes/ascii.ts'
 import type { ReplyParser, RequestParser } from '../../protocol/parser.ts'
+import { argEnd, argStart } from '../../protocol/redis/arguments.ts'
 import { Action, fitsArity } from '../../protocol/redis/commands.ts'
 import { KeyPositions } from '../../protocol/redis/key-positions.ts'
 import * as replies from '../../protocol/redis/replies.ts'
@@ -119,11 +120,11 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
 
   streamTarget(client: Client, requestParser: RequestParser, buf: Uint8Array): number {
     const parser = requestParser as RespRequestParser
-    const { command, wholeArgs, args, start } = parser
+    const { command, wholeArgs } = parser
     if (wholeArgs < 2 || command.action !== Action.forward || wholeArgs <= command.key || !client.fastPath) return -1
     if (this.pool.config.strict && !fitsStrict(command, parser.argCount - 1)) return -1
-    const keyStart = start + args[command.key * 2]
-    const keyEnd = start + args[command.key * 2 + 1]
+    const keyStart = argStart(parser, command.key)
+    const keyEnd = argEnd(parser, command.key)
     return keyEnd - keyStart > this.longestKey ? -1 : this.pool.router.route(buf, keyStart, keyEnd)
   }
 
@@ -247,8 +248,8 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
 
   /** Sends the request whole to the server of one key, argument `key`. */
   forward(client: Client, parser: RespRequestParser, buf: Uint8Array, key: number): void {
-    const keyStart = parser.start + parser.args[key * 2]
-    const keyEnd = parser.start + parser.args[key * 2 + 1]
+    const keyStart = argStart(parser, key)
+    const keyEnd = argEnd(parser, key)
     if (keyEnd - keyStart > this.longestKey) {
       this.refuseKey(client, keyEnd - keyStart)
       return
@@ -301,9 +302,9 @@ export class RedisProtocol implements ClientProtocol, ServerProtocol, WatchOwner
 
   /** An unknown command, or a wrong number of arguments, in Redis's words and in its order: before it asks who the client is. */
   refuse(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
-    const { command, start, args, argCount } = parser
+    const { command } = parser
     logUnsupported(client, parser, buf)
-    if (command.action === Action.refuse) this.answerRefused(client, this.learned.unknown(buf, start, args, argCount))
+    if (command.action === Action.refuse) this.answerRefused(client, this.learned.unknown(parser, buf))
     else this.answerRefused(client, replies.wrongArguments(command.name))
   }
 

@@ -4,6 +4,7 @@
  */
 
 import { NINE, ZERO } from '../../bytes/ascii.ts'
+import { argEnd, argStart } from '../../protocol/redis/arguments.ts'
 import { Action, type Command } from '../../protocol/redis/commands.ts'
 import * as replies from '../../protocol/redis/replies.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
@@ -77,9 +78,8 @@ function knownRequest(protocol: RedisProtocol, client: Client, parser: RespReque
 
 /** EVAL's second argument must be a positive number. */
 function isKeyCount(parser: RespRequestParser, buf: Uint8Array): boolean {
-  const { start, args } = parser
   let positive = false
-  for (let i = start + args[4]; i < start + args[5]; i++) {
+  for (let i = argStart(parser, 2); i < argEnd(parser, 2); i++) {
     if (buf[i] < ZERO || buf[i] > NINE) return false
     if (buf[i] !== ZERO) positive = true
   }

@@ -1,6 +1,7 @@
 /** The log's line about a command that is not supported, in nutcracker's words. Data plane, for refused requests. */
 
 import { latin1 } from '../../bytes/text.ts'
+import { argEnd, argStart } from '../../protocol/redis/arguments.ts'
 import { Action } from '../../protocol/redis/commands.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { Client } from '../client/client.ts'
@@ -9,11 +10,12 @@ import type { Client } from '../client/client.ts'
 const MAX_LOGGED_BYTES = 128
 
 export function logUnsupported(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
-  const { command, start, args } = parser
+  const { command } = parser
   const { config, limitedLog } = client.pool
   if ((config.strict ? command.strictAction : command.action) !== Action.refuse) return
   limitedLog.alert('unsupported command', () => {
-    const name = latin1(buf, start + args[0], start + Math.min(args[1], args[0] + MAX_LOGGED_BYTES))
+    const start = argStart(parser, 0)
+    const name = latin1(buf, start, Math.min(argEnd(parser, 0), start + MAX_LOGGED_BYTES))
     return `parsed unsupported command '${name}' of c ${client.address}`
   })
 }

@@ -11,9 +11,8 @@
  */
 
 import { MINUS, STAR } from '../../../bytes/ascii.ts'
-import { latin1 } from '../../../bytes/text.ts'
+import { argIs, argText } from '../../../protocol/redis/arguments.ts'
 import { Action } from '../../../protocol/redis/commands.ts'
-import { wordAt } from '../../../protocol/redis/key-positions.ts'
 import * as replies from '../../../protocol/redis/replies.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import type { Client } from '../../client/client.ts'
@@ -43,8 +42,7 @@ export const BadDatabase = { notInteger: -1, outOfRange: -2 } as const
 
 /** @returns the database in argument `argument`, or one of `BadDatabase`. */
 export function readDatabase(client: Client, parser: RespRequestParser, buf: Uint8Array, argument: number): number {
-  const { args, start } = parser
-  const text = latin1(buf, start + args[argument * 2], start + args[argument * 2 + 1])
+  const text = argText(parser, buf, argument)
   if (!/^(?:0|-?[1-9]\d{0,17})$/.test(text)) return BadDatabase.notInteger
   const database = Number(text)
   return database >= 0 && database < client.pool.config.databases ? database : BadDatabase.outOfRange
@@ -165,11 +163,11 @@ export function refusesDatabase(
 
 /** @returns the index of the argument that names a database; 0 = none. */
 function databaseArgument(parser: RespRequestParser, buf: Uint8Array): number {
-  const { command, start, args, argCount } = parser
+  const { command, argCount } = parser
   if (command.name === 'MOVE') return 2
   if (command.name !== 'COPY') return 0
   let arg = 3
-  while (arg < argCount && !wordAt(buf, start, args, arg, 'DB')) arg++
+  while (arg < argCount && !argIs(parser, buf, arg, 'DB')) arg++
   return arg + 1 < argCount ? arg + 1 : 0
 }
 

@@ -4,7 +4,8 @@
  */
 
 import { encodeText } from '../../../bytes/ascii.ts'
-import { isWord, latin1 } from '../../../bytes/text.ts'
+import { isWord } from '../../../bytes/text.ts'
+import { argEnd, argStart, argText } from '../../../protocol/redis/arguments.ts'
 import { fitsArity } from '../../../protocol/redis/commands.ts'
 import { errorLine } from '../../../protocol/redis/replies.ts'
 import { isTexts, type ReplyValue } from '../../../protocol/redis/reply-value.ts'
@@ -75,7 +76,7 @@ export function subscriberRequest(
   parser: RespRequestParser,
   buf: Uint8Array,
 ): boolean {
-  const { command, argCount, args, start } = parser
+  const { command, argCount } = parser
   if (!fitsArity(command, argCount) || command.name === '') return false
   if (!ALLOWED.has(command.name)) {
     protocol.answer(
@@ -87,7 +88,7 @@ export function subscriberRequest(
     return true
   }
   if (command.name !== 'PING' || argCount > 2) return false
-  const echo = argCount === 2 ? latin1(buf, start + args[2], start + args[3]) : ''
+  const echo = argCount === 2 ? argText(parser, buf, 1) : ''
   protocol.answer(client, encodeText(`*2\r\n$4\r\npong\r\n$${echo.length}\r\n${echo}\r\n`))
   return true
 }
@@ -103,9 +104,9 @@ function change(client: Client, parser: RespRequestParser, buf: Uint8Array, topi
     client.postpone(true)
     return
   }
-  const { args, argCount, start } = parser
+  const { argCount } = parser
   for (let arg = 1; arg < argCount; arg++) {
-    const name = latin1(buf, start + args[arg * 2], start + args[arg * 2 + 1])
+    const name = argText(parser, buf, arg)
     if (subscribes) subscriptions.subscribe(topic, name)
     else subscriptions.unsubscribe(topic, name)
   }
@@ -131,9 +132,9 @@ function askAll(protocol: RedisProtocol, client: Client, parser: RespRequestPars
 }
 
 function joinerOf(parser: RespRequestParser, buf: Uint8Array): Joiner | null {
-  const { args, argCount, start } = parser
-  const from = start + args[2]
-  const to = start + args[3]
+  const { argCount } = parser
+  const from = argStart(parser, 1)
+  const to = argEnd(parser, 1)
   if (isWord(buf, from, to, 'CHANNELS') || isWord(buf, from, to, 'SHARDCHANNELS')) return new ChannelsJoiner(true)
   if (isWord(buf, from, to, 'NUMSUB') || isWord(buf, from, to, 'SHARDNUMSUB'))
     return new SubscribersJoiner(argCount - 2)

@@ -9,6 +9,7 @@
 
 import { CR, MINUS } from '../../../bytes/ascii.ts'
 import { latin1 } from '../../../bytes/text.ts'
+import { argText } from '../../../protocol/redis/arguments.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import type { LoadedKind, LoadNotice } from '../../../shared/messages.ts'
 import type { Client } from '../../client/client.ts'
@@ -38,9 +39,9 @@ export class ScriptLoading {
 
   /** SCRIPT LOAD text, FUNCTION LOAD [REPLACE] text. */
   load(client: Client, parser: RespRequestParser, buf: Uint8Array, kind: LoadedKind): void {
-    const { start, args, argCount } = parser
+    const { argCount } = parser
     const isText = kind === 'script' ? argCount === 3 : argCount === 3 || argCount === 4
-    const text = latin1(buf, start + args[argCount * 2 - 2], start + args[argCount * 2 - 1])
+    const text = argText(parser, buf, argCount - 1)
     const joiner = isText ? new LoadJoiner(this, kind, text) : new SameJoiner()
     broadcast(client, parser, buf, joiner, Reach.all)
   }

@@ -12,6 +12,7 @@
  */
 
 import { latin1 } from '../../../bytes/text.ts'
+import { argEnd, argStart } from '../../../protocol/redis/arguments.ts'
 import type { KeyPositions } from '../../../protocol/redis/key-positions.ts'
 import { NO_SCRIPT, SCRIPT_WITHOUT_KEYS, UNDECLARED_KEYS } from '../../../protocol/redis/replies.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
@@ -60,9 +61,9 @@ export class ScriptBook {
    * @param positions of its keys. @returns the client's error, or null.
    */
   refusal(parser: RespRequestParser, buf: Uint8Array, positions: KeyPositions): Uint8Array | null {
-    const { start, args, command } = parser
-    const from = start + args[2]
-    const to = start + args[3]
+    const { command } = parser
+    const from = argStart(parser, 1)
+    const to = argEnd(parser, 1)
     switch (command.name) {
       case 'EVAL':
       case 'EVAL_RO':
@@ -182,10 +183,9 @@ export class ScriptBook {
   private haveTags(parser: RespRequestParser, buf: Uint8Array, positions: KeyPositions): boolean {
     const { hashTag } = this.pool.config
     if (hashTag === null) return false
-    const { start, args } = parser
     for (let i = 0; i < positions.count; i++) {
-      const from = start + args[positions.args[i] * 2]
-      const to = start + args[positions.args[i] * 2 + 1]
+      const from = argStart(parser, positions.args[i])
+      const to = argEnd(parser, positions.args[i])
       const tag = tagStart(buf, from, to, hashTag[0])
       if (tag < 0 || tagEnd(buf, tag, to, hashTag[1]) < 0) return false
     }

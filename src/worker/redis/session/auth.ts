@@ -1,5 +1,6 @@
 /** AUTH: the pool has one password, of the user `default`. Data plane. Called by `redis-protocol.ts`, `strict.ts` and HELLO. */
 
+import { argBytes, argStart } from '../../../protocol/redis/arguments.ts'
 import * as replies from '../../../protocol/redis/replies.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import type { Client } from '../../client/client.ts'
@@ -35,8 +36,8 @@ export function isUser(client: Client, parser: RespRequestParser, buf: Uint8Arra
 
 /** Whether an argument is `text` (one char a byte); takes the same time for any wrong one of its length. */
 export function sameText(parser: RespRequestParser, buf: Uint8Array, argument: number, text: string): boolean {
-  const start = parser.start + parser.args[argument * 2]
-  const length = parser.args[argument * 2 + 1] - parser.args[argument * 2]
+  const start = argStart(parser, argument)
+  const length = argBytes(parser, argument)
   let difference = length ^ text.length
   for (let i = 0; i < length; i++) difference |= buf[start + i] ^ text.charCodeAt(i % text.length)
   return difference === 0

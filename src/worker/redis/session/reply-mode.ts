@@ -5,8 +5,8 @@
  * requests of a client that is gone do.
  */
 
+import { argIs } from '../../../protocol/redis/arguments.ts'
 import { Action } from '../../../protocol/redis/commands.ts'
-import { wordAt } from '../../../protocol/redis/key-positions.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import type { Client } from '../../client/client.ts'
 import { dropBehind } from '../../client/lost-server.ts'
@@ -72,7 +72,7 @@ function needsReplies(action: number): boolean {
 }
 
 function turnsOn(parser: RespRequestParser, buf: Uint8Array): boolean {
-  const { command, start, args, argCount } = parser
+  const { command, argCount } = parser
   if (command.name !== 'CLIENT' || argCount !== 3) return false
-  return wordAt(buf, start, args, 1, 'REPLY') && wordAt(buf, start, args, 2, 'ON')
+  return argIs(parser, buf, 1, 'REPLY') && argIs(parser, buf, 2, 'ON')
 }

@@ -4,7 +4,7 @@
  */
 
 import { encodeText, equalsText, MINUS } from '../../../bytes/ascii.ts'
-import { latin1 } from '../../../bytes/text.ts'
+import { argText } from '../../../protocol/redis/arguments.ts'
 import { type ReplyValue, readReply } from '../../../protocol/redis/reply-value.ts'
 import { ReplyWriter } from '../../../protocol/redis/reply-writer.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
@@ -86,8 +86,8 @@ export function sendFragments(
 
 /** The arguments of a rare request, the command's name first, one char a byte. */
 export function argumentTexts(parser: RespRequestParser, buf: Uint8Array): string[] {
-  const { start, args, argCount } = parser
-  return Array.from({ length: argCount }, (_, i) => latin1(buf, start + args[i * 2], start + args[i * 2 + 1]))
+  const { argCount } = parser
+  return Array.from({ length: argCount }, (_, i) => argText(parser, buf, i))
 }
 
 /** A server's reply is none to this request: that fails, as with a server that is broken. @returns what `Joiner.accept` returns then. */

@@ -3,7 +3,7 @@
  * the one server answers.
  */
 
-import { latin1 } from '../../../bytes/text.ts'
+import { argEnd, argStart, argText } from '../../../protocol/redis/arguments.ts'
 import * as replies from '../../../protocol/redis/replies.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import type { LoadedKind } from '../../../shared/messages.ts'
@@ -125,9 +125,9 @@ export function refusedOnOneServer(client: Client, parser: RespRequestParser, bu
 
 /** The command; of a container, with its subcommand in upper case. */
 function nameOf(parser: RespRequestParser, buf: Uint8Array): string {
-  const { command, start, args } = parser
+  const { command } = parser
   if (!CONTAINERS.has(command.name)) return command.name
-  return `${command.name} ${latin1(buf, start + args[2], start + args[3]).toUpperCase()}`
+  return `${command.name} ${argText(parser, buf, 1).toUpperCase()}`
 }
 
 export function keyspaceRequest(
@@ -136,7 +136,7 @@ export function keyspaceRequest(
   parser: RespRequestParser,
   buf: Uint8Array,
 ): void {
-  const { command, start, args } = parser
+  const { command } = parser
   const name = nameOf(parser, buf)
   const handler = HANDLERS.get(name)
   if (ALWAYS_REFUSED.has(name)) {
@@ -148,10 +148,7 @@ export function keyspaceRequest(
   } else if (ONE_SERVER.has(name)) {
     protocol.answerRefused(client, replies.unsupportedCommand(name.replace(' ', '|')))
   } else {
-    protocol.answerRefused(
-      client,
-      replies.unknownSubcommand(command.name, latin1(buf, start + args[2], start + args[3])),
-    )
+    protocol.answerRefused(client, replies.unknownSubcommand(command.name, argText(parser, buf, 1)))
   }
 }
 
@@ -165,8 +162,8 @@ function slowlogGet(_protocol: RedisProtocol, client: Client, parser: RespReques
 }
 
 function scriptLoad(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
-  const { start, args, argCount } = parser
-  const refusal = argCount === 3 ? protocol.scripts.loading(buf, start + args[4], start + args[5]) : null
+  const { argCount } = parser
+  const refusal = argCount === 3 ? protocol.scripts.loading(buf, argStart(parser, 2), argEnd(parser, 2)) : null
   if (refusal !== null) protocol.answer(client, refusal)
   else protocol.loading.load(client, parser, buf, 'script')
 }
@@ -179,8 +176,8 @@ function scriptExists(protocol: RedisProtocol, client: Client, parser: RespReque
 
 /** FUNCTION LOAD [REPLACE] text. */
 function functionLoad(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
-  const { start, args, argCount } = parser
-  if (argCount > 2) protocol.scripts.loadingLibrary(buf, start + args[argCount * 2 - 2], start + args[argCount * 2 - 1])
+  const { argCount } = parser
+  if (argCount > 2) protocol.scripts.loadingLibrary(buf, argStart(parser, argCount - 1), argEnd(parser, argCount - 1))
   protocol.loading.load(client, parser, buf, 'function')
 }
 

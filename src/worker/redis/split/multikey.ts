@@ -6,8 +6,8 @@
  */
 
 import { findByte, STAR } from '../../../bytes/ascii.ts'
+import { argEnd, argIs, argStart } from '../../../protocol/redis/arguments.ts'
 import { Action } from '../../../protocol/redis/commands.ts'
-import { wordAt } from '../../../protocol/redis/key-positions.ts'
 import { sortDenied } from '../../../protocol/redis/replies.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import type { Client } from '../../client/client.ts'
@@ -25,8 +25,8 @@ export const NO_SERVER = -1
 /** Forwards the request to the server of all its keys, or says why it cannot. */
 export function multiKeyRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const protocol = client.pool.protocol as RedisProtocol
-  const { command, start, args, argCount } = parser
-  if (!protocol.positions.find(command, buf, start, args, argCount)) {
+  const { command } = parser
+  if (!protocol.positions.find(parser, buf)) {
     protocol.forwardKeyless(client, parser, buf)
     return
   }
@@ -76,24 +76,22 @@ export function serverOfKeys(
 ): number {
   const { router } = client.pool
   const protocol = client.pool.protocol as RedisProtocol
-  const { start, args } = parser
   const { positions } = protocol
   let server = NO_SERVER
   for (let i = 0; i < positions.count; i++) {
-    const keyStart = start + args[positions.args[i] * 2]
-    const keyEnd = start + args[positions.args[i] * 2 + 1]
+    const keyStart = argStart(parser, positions.args[i])
+    const keyEnd = argEnd(parser, positions.args[i])
     if (keyEnd - keyStart > protocol.longestKey) {
       protocol.refuseKey(client, keyEnd - keyStart)
       return NO_SERVER
     }
     const owner = router.route(buf, keyStart, keyEnd)
     if (i > 0 && owner !== server) {
-      const [first, second] = [positions.args[0] * 2, positions.args[i] * 2]
       refuseCrossServer(
         client,
         parser.command.name,
-        shownKey(buf, start + args[first], start + args[first + 1]),
-        shownKey(buf, start + args[second], start + args[second + 1]),
+        shownKey(buf, argStart(parser, positions.args[0]), argEnd(parser, positions.args[0])),
+        shownKey(buf, keyStart, keyEnd),
       )
       return NO_SERVER
     }
@@ -107,11 +105,10 @@ export function serverOfKeys(
 /** The server of each key in `protocol.positions`; null where they are on one, or where one of them is refused or has no server. */
 function severalServers(client: Client, parser: RespRequestParser, buf: Uint8Array): number[] | null {
   const { positions, longestKey } = client.pool.protocol as RedisProtocol
-  const { start, args } = parser
   const servers: number[] = []
   for (let i = 0; i < positions.count; i++) {
-    const keyStart = start + args[positions.args[i] * 2]
-    const keyEnd = start + args[positions.args[i] * 2 + 1]
+    const keyStart = argStart(parser, positions.args[i])
+    const keyEnd = argEnd(parser, positions.args[i])
     const server = keyEnd - keyStart > longestKey ? -1 : client.pool.router.route(buf, keyStart, keyEnd)
     if (server < 0) return null
     servers.push(server)
@@ -124,16 +121,16 @@ function severalServers(client: Client, parser: RespRequestParser, buf: Uint8Arr
  * @returns BY or GET where such a key may be on another server than `server`, else ''.
  */
 function foreignPattern(client: Client, parser: RespRequestParser, buf: Uint8Array, server: number): string {
-  const { start, args, argCount } = parser
+  const { argCount } = parser
   for (let arg = 2; arg < argCount - 1; ) {
-    const by = wordAt(buf, start, args, arg, 'BY')
-    if (by || wordAt(buf, start, args, arg, 'GET')) {
-      const from = start + args[arg * 2 + 2]
-      const to = start + args[arg * 2 + 3]
+    const by = argIs(parser, buf, arg, 'BY')
+    if (by || argIs(parser, buf, arg, 'GET')) {
+      const from = argStart(parser, arg + 1)
+      const to = argEnd(parser, arg + 1)
       if (isPattern(buf, from, to) && !staysOn(client, buf, from, to, server)) return by ? 'BY' : 'GET'
       arg += 2
     } else {
-      arg += wordAt(buf, start, args, arg, 'LIMIT') ? 3 : wordAt(buf, start, args, arg, 'STORE') ? 2 : 1
+      arg += argIs(parser, buf, arg, 'LIMIT') ? 3 : argIs(parser, buf, arg, 'STORE') ? 2 : 1
     }
   }
   return ''
@@ -157,8 +154,7 @@ function staysOn(client: Client, buf: Uint8Array, from: number, to: number, serv
 /** EVAL, EVALSHA, FCALL: by their keys; what a pool of several servers asks of them: `scripts.ts`. */
 export function scriptRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const protocol = client.pool.protocol as RedisProtocol
-  const { command, start, args, argCount } = parser
-  if (!protocol.positions.find(command, buf, start, args, argCount)) {
+  if (!protocol.positions.find(parser, buf)) {
     protocol.forwardKeyless(client, parser, buf)
     return
   }

@@ -5,6 +5,7 @@
  */
 
 import { COLON, CR, DOLLAR, encodeText, findByte, MINUS, PLUS, readDecimal, STAR, ZERO } from '../../../bytes/ascii.ts'
+import { argEnd, argStart } from '../../../protocol/redis/arguments.ts'
 import { MAX_ARGUMENTS, type RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import { BulkScanner } from '../../../protocol/redis/value-scanner.ts'
 import { PoolStat } from '../../../shared/stat-fields.ts'
@@ -53,15 +54,13 @@ export function splitKeys(
   joiner: Joiner,
 ): void {
   const pool = client.pool
-  const { start, args } = parser
   const keys = (parser.argCount - 1) / stride
   const longestKey = (pool.protocol as RedisProtocol).longestKey
   const split = pool.split
   split.clear(keys)
   for (let i = 0; i < keys; i++) {
-    const at = (1 + i * stride) * 2
-    const keyStart = start + args[at]
-    const keyEnd = start + args[at + 1]
+    const keyStart = argStart(parser, 1 + i * stride)
+    const keyEnd = argEnd(parser, 1 + i * stride)
     if (keyEnd - keyStart > longestKey) {
       ;(pool.protocol as RedisProtocol).refuseKey(client, keyEnd - keyStart)
       return
@@ -127,7 +126,7 @@ function sendFragment(
   message: Message,
   split: KeySplit,
 ): void {
-  const { start, args, command } = parser
+  const { command } = parser
   const connection = pool.connectionForFragment(message, server)
   if (connection === null) return
   const socket = connection.socket
@@ -137,7 +136,7 @@ function sendFragment(
   let bytes = headBytes + name.length
   for (let key = split.head[server]; key >= 0; key = split.nextKey[key]) {
     // From the `$` of the key to the CR LF of its last argument; an argument's `$` follows the CR LF of the one before.
-    bytes += args[(key + 1) * stride * 2 + 1] - args[(1 + key * stride) * 2 - 1]
+    bytes += argEnd(parser, (key + 1) * stride) - argEnd(parser, key * stride)
   }
   connection.enqueue(message, bytes)
   const slab = socket.reserve(HEAD_BYTES)
@@ -145,8 +144,8 @@ function sendFragment(
   socket.append(name, 0, name.length)
   if (bytes <= SLAB_BYTES) socket.reserve(bytes - headBytes - name.length)
   for (let key = split.head[server]; key >= 0; key = split.nextKey[key]) {
-    const from = start + args[(1 + key * stride) * 2 - 1] + 2
-    const to = start + args[(key + 1) * stride * 2 + 1] + 2
+    const from = argEnd(parser, key * stride) + 2
+    const to = argEnd(parser, (key + 1) * stride) + 2
     socket.append(buf, from, to)
   }
 }

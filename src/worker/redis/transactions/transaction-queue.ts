@@ -4,6 +4,7 @@
  */
 
 import { encodeText } from '../../../bytes/ascii.ts'
+import { argEnd, argStart } from '../../../protocol/redis/arguments.ts'
 import { Action, fitsArity } from '../../../protocol/redis/commands.ts'
 import { errorLine } from '../../../protocol/redis/replies.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
@@ -141,10 +142,10 @@ function queueSelect(
 
 /** @returns the index of the request's server, ANY_SERVER, or NO_SERVER when the client has had an error. */
 function serverOf(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): number {
-  const { command, start, args, argCount } = parser
+  const { command } = parser
   const { action, name } = command
   if (name === 'PUBLISH' || name === 'SPUBLISH') {
-    const owner = client.pool.router.route(buf, start + args[2], start + args[3])
+    const owner = client.pool.router.route(buf, argStart(parser, 1), argEnd(parser, 1))
     if (owner < 0) answerStateLoss(client, Failure.refused)
     return owner
   }
@@ -159,7 +160,7 @@ function serverOf(protocol: RedisProtocol, client: Client, parser: RespRequestPa
   }
   if (refusesDatabase(protocol, client, parser, buf)) return NO_SERVER
   const { positions } = protocol
-  if (!positions.find(command, buf, start, args, argCount) || positions.count === 0) {
+  if (!positions.find(parser, buf) || positions.count === 0) {
     if (!deniedOnOneServer(client, parser, buf, NO_SERVER)) return ANY_SERVER
     return NO_SERVER
   }
@@ -265,9 +266,9 @@ function partAt(client: Client, transaction: Transaction, server: number): numbe
 
 /** The first key in `protocol.positions`, or the channel of PUBLISH, as a refusal shows it. */
 export function keyOf(protocol: RedisProtocol, parser: RespRequestParser, buf: Uint8Array): string {
-  const { start, args, command } = parser
+  const { command } = parser
   const argument = command.action === Action.pubsub ? 1 : protocol.positions.args[0]
-  return shownKey(buf, start + args[argument * 2], start + args[argument * 2 + 1])
+  return shownKey(buf, argStart(parser, argument), argEnd(parser, argument))
 }
 
 function keep(protocol: RedisProtocol, client: Client, transaction: Transaction, request: Uint8Array): void {

@@ -175,13 +175,13 @@ function watch(
   parser: RespRequestParser,
   buf: Uint8Array,
 ): void {
-  const { start, end: requestEnd, args, argCount, command } = parser
+  const { start, end: requestEnd } = parser
   if (client.pending > 0) {
     // What the client wrote before must not count as a change.
     client.postpone(true)
     return
   }
-  protocol.positions.find(command, buf, start, args, argCount)
+  protocol.positions.find(parser, buf)
   const server = serverOfKeys(client, parser, buf, answerStateLoss)
   if (server === NO_SERVER) return
   const transaction = transactionOf(session)

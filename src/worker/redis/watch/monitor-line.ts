@@ -1,6 +1,7 @@
 /** A request as MONITOR shows it. Data plane, for pools that are monitored only. */
 
 import { latin1 } from '../../../bytes/text.ts'
+import { argEnd, argStart } from '../../../protocol/redis/arguments.ts'
 import type { Command } from '../../../protocol/redis/commands.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 
@@ -22,13 +23,13 @@ export function isShown(command: Command, args: readonly string[]): boolean {
 
 /** The arguments of a request without what is beyond `SHOWN_BYTES`, one char a byte. */
 export function shownArguments(parser: RespRequestParser, buf: Uint8Array): string[] {
-  const { start, args, argCount } = parser
+  const { argCount } = parser
   const shown: string[] = []
   let left = SHOWN_BYTES
   let hidden = 0
   for (let i = 0; i < argCount; i++) {
-    const from = start + args[i * 2]
-    const to = start + args[i * 2 + 1]
+    const from = argStart(parser, i)
+    const to = argEnd(parser, i)
     const take = Math.min(left, to - from)
     if (take > 0 || to === from) shown.push(latin1(buf, from, from + take))
     left -= take

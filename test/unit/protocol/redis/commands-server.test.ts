@@ -130,7 +130,7 @@ function keysOf(request: readonly string[]): string[] | null {
   const parser = new RespRequestParser()
   expect(parser.parse(bytes, 0, bytes.length)).toBe(Parsed.complete)
   const positions = new KeyPositions()
-  if (!positions.find(parser.command, bytes, parser.start, parser.args, parser.argCount)) return null
+  if (!positions.find(parser, bytes)) return null
   return [...positions.args.subarray(0, positions.count)].map(arg => request[arg]!)
 }
 

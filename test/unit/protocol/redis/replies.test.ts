@@ -14,7 +14,7 @@ function unknown(...args: string[]): string {
   // Not at the beginning of its buffer, as most requests.
   const buf = Buffer.concat([latin1('xxx'), request])
   parser.parse(buf, 3, buf.length)
-  return text(replies.unknownCommand(buf, parser.start, parser.args, parser.argCount))
+  return text(replies.unknownCommand(parser, buf))
 }
 
 test('every constant is one whole reply', () => {
