@@ -77,10 +77,11 @@ export class RedisCommands {
   }
 }
 
-/** Commands whose keys must be on one server. */
-const ONE_SERVER: ReadonlySet<string> = new Set(
-  COMMANDS.filter(({ action }) => action === Action.multiKey || action === Action.gatherSets).map(({ name }) => name),
-)
+/** Commands whose keys must be on one server. COPY names a database as well, so its action is another. */
+const ONE_SERVER: ReadonlySet<string> = new Set([
+  ...COMMANDS.filter(({ action }) => action === Action.multiKey || action === Action.gatherSets).map(({ name }) => name),
+  'COPY',
+])
 
 function isMade(made: Args | Made): made is Made {
   return 'args' in made
