@@ -60,7 +60,7 @@ class ProxyProcess {
       workerLog: { path: options.logFile, format: options.logFormat },
       workerEntry: threadEntry('worker/index'),
       tableTaskEntry: threadEntry('routing/ring-table-task'),
-      onFatal: reason => this.#fatal('the proxy cannot go on', reason),
+      onFatal: reason => this.#fatal('the proxy cannot continue', reason),
     })
   }
 

@@ -171,7 +171,7 @@ export class Primary {
     const previous = this.#current!
     const diff = diffConfigs(previous.config, config)
     if (diff.unchanged) {
-      this.#log.notice('reload: the configuration is the same as before')
+      this.#log.notice('reload: the configuration has not changed')
       return
     }
     const budget = this.#descriptors.budgetFor(config)
@@ -210,7 +210,9 @@ export class Primary {
     await this.#listeners.closeWhenQuiet()
     const leftMs = Math.trunc(end - performance.now())
     if (timeoutMs > 0 && !(await this.#supervisor.drain(Math.max(1, leftMs)))) {
-      this.#log.warn(`${this.#census.totalClients()} clients were not done after ${timeoutMs} ms and are cut off`)
+      this.#log.warn(
+        `${this.#census.totalClients()} clients were still connected after ${timeoutMs} ms and are disconnected`,
+      )
     }
     this.abort()
     await this.#supervisor.terminate()

@@ -18,7 +18,7 @@ export const PROCESS_FIELDS = [
   field('total_connections', 'counter', '# connections ever created'),
   field('curr_connections', 'gauge', '# connections now'),
   field('worker_crashes', 'counter', '# workers that died and were replaced', true),
-  field('memory_pauses', 'counter', '# times a worker stopped reading clients for want of memory', true),
+  field('memory_pauses', 'counter', '# times a worker stopped reading from clients to save memory', true),
 ] as const
 
 export const POOL_FIELDS = [
@@ -33,8 +33,8 @@ export const POOL_FIELDS = [
   field('client_idle', 'counter', '# clients closed by the idle timeout', true),
   field('partial_replies', 'counter', '# multi-gets answered without some of their servers', true),
   field('local_requests', 'counter', '# requests answered by the proxy itself', true),
-  field('client_memory', 'counter', '# clients closed for want of memory', true),
-  field('client_stalled', 'counter', '# clients closed in the middle of a request that did not go on', true),
+  field('client_memory', 'counter', '# clients closed to free memory', true),
+  field('client_stalled', 'counter', '# clients closed after no progress within a request', true),
   field('client_server_lost', 'counter', '# clients disconnected because a server failed', true),
   field('undeclared_keys', 'counter', '# scripts received whose text uses keys that it does not declare', true),
   field('cross_server_refused', 'counter', '# requests refused because several servers have their keys', true),

@@ -82,7 +82,10 @@ export class MemoryGuard {
     this.pressed = true
     this.patienceEndsMs = context.turn.nowMs + PATIENCE_MS
     context.row[ProcessStat.memoryPauses]++
-    context.limitedLog.notice('memory is short', () => `${this.describe()}: clients are not read until it is less`)
+    context.limitedLog.notice(
+      'memory is short',
+      () => `${this.describe()}: the worker stops reading from clients until there is less`,
+    )
     for (const { members } of context.allPools()) for (const client of members) client.stopReading()
     context.timer.arm()
   }
@@ -150,6 +153,6 @@ export class MemoryGuard {
 
   private describe(): string {
     const mebibytes = Math.round(this.lentBytes / 1_048_576)
-    return `${this.context.messages.outstanding} requests and ${mebibytes} MB of data wait in this worker`
+    return `${this.context.messages.outstanding} requests and ${mebibytes} MB of data are buffered in this worker`
   }
 }

@@ -73,7 +73,7 @@ export class HandOver {
       return
     }
     if (this.#census.totalClients() >= budget.maxClients) {
-      this.#refuse(pool, client, `${budget.maxClients} clients are as many as the descriptor limit allows`, true)
+      this.#refuse(pool, client, `${budget.maxClients} clients are all that the descriptor limit allows`, true)
       return
     }
     const limit = poolConfig.clientConnections

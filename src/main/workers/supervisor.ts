@@ -224,7 +224,7 @@ export class Supervisor implements HandOverTarget {
     })
     seat.thread = thread
     thread.on('message', (message: FromWorker) => this.#onMessage(seat, message))
-    thread.on('messageerror', error => this.#options.log.error(`a message of worker ${seat.index} is lost`, error))
+    thread.on('messageerror', error => this.#options.log.error(`a message from worker ${seat.index} was lost`, error))
     thread.on('error', error => {
       seat.lastError = error instanceof Error ? error : new Error(String(error))
     })
@@ -280,7 +280,7 @@ export class Supervisor implements HandOverTarget {
       this.#bootFailed(seat, cause)
     } else {
       const pauseMs = pauseAfter(seat)
-      log.error(`worker ${seat.index} died, another takes its place`, cause)
+      log.error(`worker ${seat.index} died; the supervisor starts another`, cause)
       seat.restart = setTimeout(() => this.#relaunch(seat), pauseMs)
     }
   }

@@ -103,11 +103,11 @@ function meta(name: string, form: FormCode, min: number, quiet: number): Row {
 
 /** Known to memcached and not served. @param why for the reply. */
 function refused(name: string, why: string): Row {
-  const refusal = encodeText(`SERVER_ERROR ${name} is not served by this proxy: ${why}\r\n`)
+  const refusal = encodeText(`SERVER_ERROR ${name} is not supported by this proxy: ${why}\r\n`)
   return { ...added(name, Form.plain, Action.refuse, 0, -1, ERROR_KINDS), refusal }
 }
 
-const ONE_SERVER = 'it concerns a single server'
+const ONE_SERVER = 'it applies to a single server'
 
 const ROWS: readonly Row[] = [
   classic('get', Form.keys, Action.gatherValues, 1, -1),
@@ -136,11 +136,11 @@ const ROWS: readonly Row[] = [
   added('verbosity', Form.admin, Action.broadcastStatus, 1, 2, STATUS_KINDS),
   added('stats', Form.plain, Action.broadcastStats, 0, -1, STATS_KINDS),
   added('cache_memlimit', Form.admin, Action.broadcastStatus, 1, 2, STATUS_KINDS),
-  refused('shutdown', 'it would end a server'),
+  refused('shutdown', 'it would stop a server'),
   refused('slabs', ONE_SERVER),
   refused('lru', ONE_SERVER),
   refused('lru_crawler', ONE_SERVER),
-  refused('watch', 'it needs a connection to a server of its own'),
+  refused('watch', 'it needs a server connection of its own'),
   refused('refresh_certs', ONE_SERVER),
   refused('extstore', ONE_SERVER),
 ]

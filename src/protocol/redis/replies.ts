@@ -17,14 +17,14 @@ export const NO_CLUSTER = encodeText('-ERR This instance has cluster support dis
 export const DB_OUT_OF_RANGE = encodeText('-ERR DB index is out of range\r\n')
 export const QUEUE_FULL = encodeText('-ERR server queue is full\r\n')
 export const SCRIPT_WITHOUT_KEYS = encodeText(
-  '-ERR a script without keys could use those of any server, and runs on one: name its keys, or use a pool of one server\r\n',
+  '-ERR a script without keys runs on one server and could use keys of any: pass its keys in KEYS, or use a pool of one server\r\n',
 )
 export const UNDECLARED_KEYS = encodeText(
-  '-ERR the script uses keys that it does not declare, and other servers may have them: give it all its keys in KEYS (undeclared_keys: refuse)\r\n',
+  '-ERR the script uses keys that it does not declare, and other servers may have them: pass all of them in KEYS (undeclared_keys: refuse)\r\n',
 )
 export const NO_SCRIPT = encodeText('-NOSCRIPT No matching script. Please use EVAL.\r\n')
 export const CONFIG_SET_REFUSED = encodeText(
-  '-ERR changes of the servers are not possible through a proxy without config_set: true in its pool\r\n',
+  '-ERR CONFIG SET, RESETSTAT and REWRITE need config_set: true in this pool\r\n',
 )
 export const UNBALANCED_QUOTES = encodeText('-ERR Protocol error: unbalanced quotes in request\r\n')
 
@@ -88,7 +88,7 @@ export function deniedCommand({ action, name }: Command): Uint8Array {
 /** For a command that the servers have, and of which they do not say where its keys are. @param name upper case. */
 function unroutableCommand(name: string): Uint8Array {
   return encodeText(
-    `-ERR the proxy cannot tell which of its servers has the keys of '${name.toLowerCase()}': use a pool of one server\r\n`,
+    `-ERR the proxy cannot determine which server has the keys of '${name.toLowerCase()}': use a pool of one server\r\n`,
   )
 }
 
@@ -96,7 +96,7 @@ function unroutableCommand(name: string): Uint8Array {
 export function unlearnedCommand(request: ParsedArguments, buf: Uint8Array): Uint8Array {
   const name = echoed(buf, argStart(request, 0), argEnd(request, 0))
   return encodeText(
-    `-ERR the proxy does not know the command '${name}', and none of its servers has told which commands it has\r\n`,
+    `-ERR the proxy does not know the command '${name}', and no server of the pool has answered COMMAND\r\n`,
   )
 }
 

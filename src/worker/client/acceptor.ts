@@ -162,7 +162,7 @@ export class Acceptor {
 function whyRefused(pool: Pool): string {
   const { config, context } = pool
   const most = context.control[Control.maxClients]
-  if (most > 0 && context.clientsOverall() > most) return `${most} clients are as many as the descriptor limit allows`
+  if (most > 0 && context.clientsOverall() > most) return `${most} clients are all that the descriptor limit allows`
   const limit = config.clientConnections
   return limit > 0 && pool.clientsOverall() >= limit ? `client_connections is ${limit}` : ''
 }

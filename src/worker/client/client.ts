@@ -476,7 +476,7 @@ export class Client implements SocketOwner, ReplyTarget {
     this.pool.limitedLog.notice(
       'request too large',
       () =>
-        `request of ${bytes} bytes of c ${this.address} refused: max_message_bytes of pool '${this.pool.config.name}'`,
+        `request of ${bytes} bytes from c ${this.address} rejected: above max_message_bytes of pool '${this.pool.config.name}'`,
     )
     answerLocally(this, this.poolClients.protocol.tooLarge)
     this.closeAfterReplies(CloseReason.error)
@@ -550,7 +550,7 @@ export class Client implements SocketOwner, ReplyTarget {
     const { config, limitedLog, row, statBase } = this.pool
     limitedLog.notice(
       'client closed to free memory',
-      () => `c ${this.address} of pool '${config.name}' closed for want of memory: it takes ${this.memoryBytes} bytes`,
+      () => `c ${this.address} of pool '${config.name}' closed to free memory: it held ${this.memoryBytes} bytes`,
     )
     row[statBase + PoolStat.clientMemory]++
     this.socket.reset()
@@ -671,8 +671,8 @@ export class Client implements SocketOwner, ReplyTarget {
       const stalledMs = this.stalledSinceMs > 0 ? context.turn.nowMs - this.stalledSinceMs : 0
       const { queueBytes, closeBytes } = this.limits
       return (
-        `${who} closed: it does not read, ${bytes} bytes of replies wait for it; it took nothing for ${stalledMs} ms, has ${this.pending} ` +
-        `requests in flight; its input is paused at ${queueBytes} bytes, and it is closed at ${closeBytes} or after ${WRITE_STALL_MS} ms`
+        `${who} closed: it does not read its replies: ${bytes} bytes are buffered, it read nothing for ${stalledMs} ms and has ${this.pending} ` +
+        `requests in flight; its input pauses at ${queueBytes} bytes, the limits are ${closeBytes} bytes and ${WRITE_STALL_MS} ms`
       )
     })
     row[statBase + PoolStat.clientOverrun]++
@@ -702,7 +702,7 @@ export class Client implements SocketOwner, ReplyTarget {
     limitedLog.notice(
       'stalled request',
       () =>
-        `c ${this.address} of pool '${config.name}' closed: ${received} bytes of a request, and no more for ${REQUEST_STALL_MS} ms`,
+        `c ${this.address} of pool '${config.name}' closed: it sent ${received} bytes of a request and then nothing for ${REQUEST_STALL_MS} ms`,
     )
     row[statBase + PoolStat.clientStalled]++
     this.close(CloseReason.error)

@@ -45,7 +45,7 @@ export class ProxyGreeting implements SocketOwner {
   onEnd(): void {
     // Who only looks whether the port is open says nothing.
     if (this.client.socket.bytesRead === 0) this.close(CloseReason.eof)
-    else this.refuse('the PROXY header is cut short')
+    else this.refuse('the connection ended within the PROXY header')
   }
 
   onError(_errno: number): void {

@@ -112,7 +112,10 @@ export class Reconnection {
   watch(watcher: ReturnWatcher): void {
     if (this.watchers.size === 0) {
       this.begin()
-      this.log('subscribers go on', () => 'is lost: its subscribers go on with the other servers until it is back')
+      this.log(
+        'subscribers go on',
+        () => 'is lost: its subscribers stay connected to the other servers until it is back',
+      )
     }
     this.watchers.add(watcher)
   }

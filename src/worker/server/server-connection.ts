@@ -978,7 +978,7 @@ export class ServerConnection implements SocketOwner {
     pool.limitedLog.notice(
       'server connection closed to free memory',
       () =>
-        `a connection to server '${config.pname}' of pool '${pool.config.name}' closed for want of memory: it takes ${this.memoryBytes} bytes`,
+        `a connection to server '${config.pname}' of pool '${pool.config.name}' closed to free memory: it held ${this.memoryBytes} bytes`,
     )
     this.close(Failure.noMemory)
   }

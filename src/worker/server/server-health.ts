@@ -125,7 +125,7 @@ export class ServerHealth {
     Atomics.store(record, Health.quietLoss, 0)
     // A quiet loss that lasts is told of late, and is one of those that were counted.
     const others = Atomics.exchange(record, Health.unloggedLosses, 0) - (isNew ? 0 : 1)
-    const since = others > 0 ? ` (and was lost ${others} times more since the last such line)` : ''
+    const since = others > 0 ? ` (lost ${others} times more since the last such line)` : ''
     this.logLoss(`is lost: ${reason}${since}`)
   }
 

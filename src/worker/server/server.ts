@@ -274,7 +274,7 @@ export class Server {
     limitedLog.notice(
       'reply too large',
       () =>
-        `reply of ${bytes} bytes of server '${this.config.pname}' refused: max_message_bytes of pool '${config.name}'`,
+        `reply of ${bytes} bytes from server '${this.config.pname}' rejected: above max_message_bytes of pool '${config.name}'`,
     )
   }
 

@@ -96,7 +96,7 @@ test('where memory is short the memory guard ends them', { timeout: 60_000 }, as
     other.socket.pause()
     other.socket.write(getsAndSets(400, value))
   }
-  await expect.poll(() => proxy.log(), { timeout: SOON_MS }).toMatch(/closed for want of memory: it takes \d+ bytes/)
+  await expect.poll(() => proxy.log(), { timeout: SOON_MS }).toMatch(/closed to free memory: it held \d+ bytes/)
   await expect
     .poll(
       async () => {

@@ -86,8 +86,8 @@ const DIFFERENT: Readonly<Record<string, string>> = {
   // memcached reads a line up to a NUL only.
   'get a\0b~': 'CLIENT_ERROR bad command line format~MN~',
   'md k b~': 'CLIENT_ERROR error decoding key~MN~',
-  'shutdown~': `${notServed('shutdown', 'it would end a server')}MN~`,
-  'watch~': `${notServed('watch', 'it needs a connection to a server of its own')}MN~`,
+  'shutdown~': `${notServed('shutdown', 'it would stop a server')}MN~`,
+  'watch~': `${notServed('watch', 'it needs a server connection of its own')}MN~`,
   'slabs automove 0~lru mode flat~lru_crawler metadump all~refresh_certs~extstore x y~': `${[
     'slabs',
     'lru',
@@ -95,12 +95,12 @@ const DIFFERENT: Readonly<Record<string, string>> = {
     'refresh_certs',
     'extstore',
   ]
-    .map(name => notServed(name, 'it concerns a single server'))
+    .map(name => notServed(name, 'it applies to a single server'))
     .join('')}MN~`,
 }
 
 function notServed(name: string, why: string): string {
-  return `SERVER_ERROR ${name} is not served by this proxy: ${why}~`
+  return `SERVER_ERROR ${name} is not supported by this proxy: ${why}~`
 }
 
 function bytes(text: string): Buffer {

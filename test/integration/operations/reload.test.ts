@@ -211,7 +211,7 @@ test('an address that somebody else has changes nothing', async () => {
 test('a file that says the same changes nothing, and says so', async () => {
   const yml = poolYml({ keys: REDIS, servers: entries })
   const proxy = await start(yml)
-  expect(await reload(proxy, `# a comment\n${yml}`)).toContain('reload: the configuration is the same as before')
+  expect(await reload(proxy, `# a comment\n${yml}`)).toContain('reload: the configuration has not changed')
   await proxy.stop()
 })
 

@@ -50,9 +50,9 @@ function crash(thread: number | 'primary'): void {
 }
 
 async function crashAndWait(worker: number): Promise<number> {
-  const crashes = proxy.log().split('another takes its place').length
+  const crashes = proxy.log().split('the supervisor starts another').length
   crash(worker)
-  await waitUntil(() => proxy.log().split('another takes its place').length > crashes, 'the crash')
+  await waitUntil(() => proxy.log().split('the supervisor starts another').length > crashes, 'the crash')
   return performance.now()
 }
 
@@ -82,7 +82,8 @@ test('only its clients lose their connection', async () => {
 
 test('the log has the stack, and the process lives on', async () => {
   await crashAndWait(1)
-  const stack = /supervisor: worker 1 died, another takes its place\n.*Error: injected crash\n.*\s+at .*crash-hook/
+  const stack =
+    /supervisor: worker 1 died; the supervisor starts another\n.*Error: injected crash\n.*\s+at .*crash-hook/
   await waitUntil(() => stack.test(proxy.log()), 'the stack')
   await waitUntil(() => proxy.log().includes('worker 1 is running again'), 'the next worker')
   expect(proxy.child.alive).toBe(true)

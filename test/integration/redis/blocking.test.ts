@@ -120,7 +120,7 @@ describe('more clients than connections', () => {
     unlucky.sendAll(['BLPOP', key, '0'], ['PING'])
     expect(await plain.say('GET', other)).toBe('$1\r\nv\r\n')
     expect(await unlucky.hear(2)).toEqual([
-      '-ERR too many clients have a connection to this server of their own\r\n',
+      '-ERR too many exclusive connections to this server are in use\r\n',
       '+PONG\r\n',
     ])
   })

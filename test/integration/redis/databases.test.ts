@@ -16,7 +16,7 @@ import { Wire } from '../../support/wire/wire.ts'
 const OK = '+OK\r\n'
 const NIL = '$-1\r\n'
 const OUT_OF_RANGE = '-ERR DB index is out of range\r\n'
-const NO_DATABASE = '-ERR no database is selected, as the last SELECT was refused\r\n'
+const NO_DATABASE = '-ERR no database is selected because the last SELECT was refused\r\n'
 
 const seed = runSeed()
 let pool: RedisPool
@@ -161,7 +161,7 @@ test('a transaction over several servers has one database', async () => {
   talk.sendAll(['MULTI'], ['SELECT', '3'], ['SET', own[0]!, 'x'], ['SET', own[1]!, 'x'], ['DISCARD'])
   expect((await talk.hear(5))[3]).toMatch(/^-CROSSSLOT/)
   talk.sendAll(['MULTI'], ['SET', own[0]!, 'x'], ['SET', own[1]!, 'x'], ['SELECT', '3'], ['DISCARD'])
-  expect((await talk.hear(5))[3]).toBe("-ERR 'select' is not possible in a transaction through a proxy\r\n")
+  expect((await talk.hear(5))[3]).toBe("-ERR the proxy does not support 'select' in a transaction\r\n")
   talk.sendAll(['MULTI'], ['CLIENT', 'GETNAME'], ['SELECT', '3'], ['SET', own[0]!, 'c'], ['EXEC'], ['GET', own[0]!])
   expect((await talk.hear(6)).slice(4)).toEqual([`*3\r\n${NIL}${OK}${OK}`, '$1\r\nc\r\n'])
   expect(await talk.say('CLIENT', 'INFO')).toContain(' db=3 ')

@@ -209,7 +209,7 @@ describe('CLIENT REPLY', () => {
     const talk = await pool.talk()
     talk.sendAll(['CLIENT', 'REPLY', 'OFF'], ['MULTI'])
     expect(`${await talk.wire.untilClosed()}`).toBe('')
-    expect(pool.proxy.log()).toContain('MULTI cannot go unanswered')
+    expect(pool.proxy.log()).toContain('MULTI needs a reply')
   })
 
   test('RESET is answered, and turns it on', async () => {

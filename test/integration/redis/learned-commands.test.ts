@@ -242,7 +242,7 @@ describe('a pool of several servers', () => {
     ])
     for (const name of ['NEW.SEARCH', 'NEW.OPAQUE', 'NEW.WORD']) {
       expect(await talk.say(name, 'x')).toBe(
-        `-ERR the proxy cannot tell which of its servers has the keys of '${name.toLowerCase()}': use a pool of one server\r\n`,
+        `-ERR the proxy cannot determine which server has the keys of '${name.toLowerCase()}': use a pool of one server\r\n`,
       )
     }
     expect(await talk.say('NO.SUCH', 'x')).toBe("-ERR unknown command 'NO.SUCH', with args beginning with: 'x' \r\n")
@@ -263,7 +263,7 @@ describe('a pool of several servers', () => {
       [...KNOWN, MODULE[0]!],
       [...KNOWN, other],
     ])
-    expect(await talk.say('NEW.SET', 'k', 'v')).toMatch(/^-ERR the proxy cannot tell/)
+    expect(await talk.say('NEW.SET', 'k', 'v')).toMatch(/^-ERR the proxy cannot determine/)
   })
 
   test('asks again when a server’s connections were lost', async () => {

@@ -7,8 +7,7 @@ import { closeTalks, keysByServer, type RedisPool, startRedisPool } from '../../
 
 const OK = '+OK\r\n'
 const QUEUED = '+QUEUED\r\n'
-const STILL_OPEN =
-  '-CROSSSLOT a request of this transaction is not possible through a proxy: EXEC or DISCARD ends the transaction\r\n'
+const STILL_OPEN = '-CROSSSLOT the proxy has refused a request of this transaction: send EXEC or DISCARD to end it\r\n'
 const CROSSSLOT = expect.stringMatching(
   /^-CROSSSLOT Keys in request don't hash to the same server: '.+' and '.+', hash_tag is \{\}\r\n$/,
 )
@@ -98,7 +97,7 @@ describe('MULTI and EXEC', () => {
 
   test('what only all servers could answer is refused, and aborts', async () => {
     const talk = await pool.talk()
-    const refusal = (name: string): string => `-ERR '${name}' is not possible in a transaction through a proxy\r\n`
+    const refusal = (name: string): string => `-ERR the proxy does not support '${name}' in a transaction\r\n`
     for (const request of [
       ['FLUSHALL'],
       ['DBSIZE'],

@@ -60,7 +60,9 @@ test('clients are not read while memory is short, and read again when there is e
   await greedy.redisReplies(60)
   greedy.send(repeat(60_000, GET))
   await waitUntil(() => harness.context.memory.pressed, 'memory to be short')
-  expect(logged('MB of data wait in this worker: clients are not read until it is less')).toBe(true)
+  expect(
+    logged('MB of data are buffered in this worker: the worker stops reading from clients until there is less'),
+  ).toBe(true)
   expect(pauses()).toBe(1)
   modest.send(GET)
   const taken = 60 + [...harness.clients.members].reduce((sum, client) => sum + client.pending, 0)
@@ -90,7 +92,7 @@ test('over the limit those who have most are closed at once, until there is enou
   expect(large.closed).toBe(false)
   expect(small.closed).toBe(false)
   expect(harness.poolStat('client_memory')).toBe(1)
-  expect(logged("of pool 'p' closed for want of memory: it takes")).toBe(true)
+  expect(logged("of pool 'p' closed to free memory: it held")).toBe(true)
   small.send(encode('MSET', harness.keyFor(0), 'x'.repeat(MIB), harness.keyFor(1), 'y').subarray(MIB))
   harness.servers[0]!.answer = () => '+OK\r\n'
   harness.servers[1]!.answer = () => '+OK\r\n'

@@ -62,7 +62,7 @@ describe.each(LARGE_REPLIES)('%s', (_, reply) => {
     expect(harness.server.peers.length).toBe(1)
     expect(harness.serverStat(0, 'reply_too_large')).toBe(2)
     expect(harness.logs.messages().join()).toMatch(
-      /reply of \d+ bytes of server '\S+' refused: max_message_bytes of pool 'p'/,
+      /reply of \d+ bytes from server '\S+' rejected: above max_message_bytes of pool 'p'/,
     )
     expect(harness.connectionTo(0).tail).toBe(null)
   })

@@ -16,7 +16,7 @@ import { stateOf } from '../session/state.ts'
 import { type CurrentRequest, clientsThatFit, describeClient, EVERY_CLIENT } from './client-list.ts'
 import { askWorkers } from './pool-questions.ts'
 
-const TOO_MANY_QUESTIONS = replies.errorLine('too many commands that concern all workers are under way')
+const TOO_MANY_QUESTIONS = replies.errorLine('too many commands to all workers are in flight')
 const BAD_ID = replies.errorLine('client-id should be greater than 0')
 const BAD_LIST_ID = replies.errorLine('Invalid client ID')
 const NO_SUCH_CLIENT = replies.errorLine('No such client')

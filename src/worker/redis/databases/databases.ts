@@ -28,7 +28,7 @@ import { broadcast, Reach } from '../split/broadcast.ts'
 import { multiKeyRequest } from '../split/multikey.ts'
 import { statusJoiner } from '../split/split.ts'
 
-const NO_DATABASE = replies.errorLine('no database is selected, as the last SELECT was refused')
+const NO_DATABASE = replies.errorLine('no database is selected because the last SELECT was refused')
 const BAD_FIRST = replies.errorLine('invalid first DB index')
 const BAD_SECOND = replies.errorLine('invalid second DB index')
 const SERVER_EJECTED = replies.errorLine('SWAPDB needs every server of the pool, and one is ejected')
@@ -124,7 +124,7 @@ export function leaveLostDatabase(client: Client): void {
   if (database < config.databases) return
   limitedLog.notice(
     'database gone',
-    () => `c ${client.address} closed: pool '${config.name}' has no database ${database} any more`,
+    () => `c ${client.address} closed: pool '${config.name}' no longer has database ${database}`,
   )
   client.closeAfterReplies(CloseReason.error)
 }

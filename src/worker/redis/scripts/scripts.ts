@@ -199,7 +199,7 @@ export class ScriptBook {
     this.logOnce(
       sha,
       ScriptMark.keysLogged,
-      'uses keys that it does not declare: it looks for them on the one server that it runs on (undeclared_keys)',
+      'uses keys that it does not declare: it finds only those on the server that runs it (undeclared_keys)',
     )
     return config.undeclaredKeys === 'refuse' ? UNDECLARED_KEYS : null
   }
@@ -209,7 +209,7 @@ export class ScriptBook {
     this.logOnce(
       sha,
       ScriptMark.channelsLogged,
-      'publishes on the one server that it runs on: subscribers of a channel that belongs to another server get nothing',
+      'publishes on the server that runs it: subscribers of a channel that belongs to another server get nothing',
     )
   }
 

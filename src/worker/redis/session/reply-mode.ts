@@ -35,7 +35,7 @@ export function unansweredRequest(
   if (needsReplies(command.action) || session?.transaction != null || session?.blocking != null) {
     protocol.pool.limitedLog.notice(
       'closed by CLIENT REPLY',
-      () => `c ${client.address} closed: ${command.name} cannot go unanswered, as CLIENT REPLY wants it`,
+      () => `c ${client.address} closed: ${command.name} needs a reply, which CLIENT REPLY suppresses`,
     )
     client.closeAfterReplies(CloseReason.error)
     return true

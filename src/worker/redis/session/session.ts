@@ -29,7 +29,7 @@ import type { Transaction } from '../transactions/transaction-state.ts'
 import { isRefusedToMonitor, type SessionState } from './state.ts'
 
 const NO_KEYS_HERE = errorLine("Replica can't interact with the keyspace")
-const NO_CONNECTION = errorLine('too many clients have a connection to this server of their own')
+const NO_CONNECTION = errorLine('too many exclusive connections to this server are in use')
 
 /** Holds a connection that has only its last reply to come, after which it is, but for its database, as it was when it was new. */
 export const RETURNING: ConnectionUser = {

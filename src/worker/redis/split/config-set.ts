@@ -20,7 +20,7 @@ const NEVER: Readonly<Record<string, string>> = {
   'tls-auth-clients': TLS,
   'tls-ca-cert-file': TLS,
   'tls-ca-cert-dir': TLS,
-  'protected-mode': 'servers without a password would take connections of their own machine only',
+  'protected-mode': 'servers without a password would accept only local connections',
   aclfile: "users, and with them the pool's login, would come from another place",
 }
 
@@ -32,7 +32,7 @@ export function configSetRefusal(pool: Pool, args: readonly string[]): Uint8Arra
   for (let i = 2; i + 1 < args.length; i += 2) {
     const name = args[i].toLowerCase()
     const why = reasonAgainst(pool, name, args[i + 1])
-    if (why !== '') return errorLine(`CONFIG SET ${name} through this pool would cut it off from its servers: ${why}`)
+    if (why !== '') return errorLine(`CONFIG SET ${name} would disconnect this pool from its servers: ${why}`)
   }
   return null
 }
@@ -43,7 +43,7 @@ function reasonAgainst(pool: Pool, name: string, value: string): string {
   if (name === 'requirepass') return value === redisAuth ? '' : "it is not the pool's redis_auth"
   if (name === 'maxclients') {
     const needed = pool.context.workers * (serverConnections * 2 + OTHER_CONNECTIONS)
-    return Number(value) < needed ? `it needs up to ${needed} connections to each of them` : ''
+    return Number(value) < needed ? `the pool needs up to ${needed} connections to each server` : ''
   }
   return Object.hasOwn(NEVER, name) ? NEVER[name] : ''
 }

@@ -30,9 +30,9 @@ import type { Transaction } from './transaction-state.ts'
 const MAX_KEPT_BYTES = 1_048_576
 
 const QUEUED = encodeText('+QUEUED\r\n')
-const LONG_BEFORE_KEY = errorLine('the transaction says too much before its first key')
+const LONG_BEFORE_KEY = errorLine('the requests before the first key of this transaction are too large')
 
-const STILL_OPEN = 'a request of this transaction is not possible through a proxy: EXEC or DISCARD ends the transaction'
+const STILL_OPEN = 'the proxy has refused a request of this transaction: send EXEC or DISCARD to end it'
 const REFUSED = errorLine(STILL_OPEN)
 /** With the first word of the refusal: phpredis throws for it, as it did for that, and would take an ERR for a missing value. */
 const REFUSED_KEYS = encodeText(`-CROSSSLOT ${STILL_OPEN}\r\n`)
@@ -121,7 +121,7 @@ function queueClientCommand(
 }
 
 function notInTransaction(name: string): Uint8Array {
-  return errorLine(`'${name.replace(/[\r\n]/g, ' ')}' is not possible in a transaction through a proxy`)
+  return errorLine(`the proxy does not support '${name.replace(/[\r\n]/g, ' ')}' in a transaction`)
 }
 
 /** SELECT goes to one server: a transaction with parts at several has one database. */

@@ -235,7 +235,7 @@ describe('limits', () => {
     use(generationOf(configOf(poolOf('p')), WORKERS, 2), { limit: 1_000, maxClients: 2 })
     acceptSome(2)
     expect(await answer(0)).toBe('-ERR max number of clients reached\r\n')
-    expect(recorded.messages()[0]).toContain('2 clients are as many as the descriptor limit allows')
+    expect(recorded.messages()[0]).toContain('2 clients are all that the descriptor limit allows')
   })
 
   test('a client that took one of the last descriptors is refused whatever the count says', async () => {

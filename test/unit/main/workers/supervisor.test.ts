@@ -165,7 +165,7 @@ test('a crash is logged with its stack', async () => {
   await waitUntil(() => rig.ready.length === 3, 'the next worker to be ready')
   const [{ severity, message, cause }, next] = rig.recorded.entries
   expect(next).toMatchObject({ severity: 'notice', message: 'worker 1 is running again' })
-  expect({ severity, message }).toEqual({ severity: 'error', message: 'worker 1 died, another takes its place' })
+  expect({ severity, message }).toEqual({ severity: 'error', message: 'worker 1 died; the supervisor starts another' })
   expect(cause?.stack).toMatch(/injected crash\n\s+at .*fake-worker/)
 })
 

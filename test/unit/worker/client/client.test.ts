@@ -200,7 +200,7 @@ describe('bounds', () => {
     expect(client.checkWrites(harness.context.turn.nowMs)).toBe(false)
     expect(harness.poolStat('client_overrun')).toBe(1)
     expect(harness.logs.messages().join()).toMatch(
-      /closed: it does not read, 65536 bytes of replies wait for it; it took nothing for 0 ms, has 0 requests in flight; .* 8192 bytes, .* 32768/,
+      /closed: it does not read its replies: 65536 bytes are buffered, it read nothing for 0 ms and has 0 requests in flight; .* 8192 bytes, .* 32768 bytes/,
     )
   })
 })
@@ -219,7 +219,9 @@ describe('a client that has begun a request', () => {
     expect(check(REQUEST_STALL_MS)).toBe(false)
     await wire.untilClosed()
     expect(harness.poolStat('client_stalled')).toBe(1)
-    expect(harness.logs.messages().join()).toMatch(/c \S+ of pool 'p' closed: 500 bytes of a request, and no more for/)
+    expect(harness.logs.messages().join()).toMatch(
+      /c \S+ of pool 'p' closed: it sent 500 bytes of a request and then nothing for/,
+    )
   })
 
   test('waits as long as it likes for the reply to an earlier one', async () => {

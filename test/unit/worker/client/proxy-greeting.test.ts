@@ -79,7 +79,7 @@ describe('a connection that is refused', () => {
   })
 
   test('ends before the header does', async () => {
-    expect(await refused(HEADER.subarray(0, 20), true)).toContain(': the PROXY header is cut short')
+    expect(await refused(HEADER.subarray(0, 20), true)).toContain(': the connection ended within the PROXY header')
   })
 
   test('is late', async () => {

@@ -233,7 +233,7 @@ describe('a reload', () => {
     expect(`${await four.untilClosed()}`).toBe('')
     expect(await say(three, 'GET', 'k')).toBe('$1\r\nk\r\n')
     expect(await say(three, 'SELECT', '4')).toBe('-ERR DB index is out of range\r\n')
-    expect(harness.logs.messages().join()).toContain("pool 'p' has no database 4 any more")
+    expect(harness.logs.messages().join()).toContain("pool 'p' no longer has database 4")
   })
 
   test('with another password makes connections in databases anew', async () => {
