@@ -9,70 +9,14 @@ import {
   DISTRIBUTION_NAMES,
   HASH_NAMES,
   MULTI_NAMES,
-  type PoolConfig,
   SERVER_LOSS_NAMES,
   UNDECLARED_KEYS_NAMES,
 } from '../shared/config.ts'
+import { type Directive, isSetting, type PoolSettings } from './directive.ts'
 
 const INT_MAX = 2147483647
 const KIB = 1024
 const MIB = 1024 * KIB
-
-/** The fields of a pool that have a default. */
-export type PoolSettings = Omit<PoolConfig, 'name' | 'listen' | 'servers'>
-
-interface DirectiveBase {
-  readonly key: string
-  /** true: pistachio's own key, which nutcracker refuses as unknown. */
-  readonly own: boolean
-  readonly help: string
-}
-
-export interface NumberDirective extends DirectiveBase {
-  readonly type: 'number'
-  readonly field: keyof PoolSettings
-  /** What is counted: `ms`, `s`, `bytes`, `requests`, … */
-  readonly unit: string
-  readonly min: number
-  readonly max: number
-  /** Accepted also where it is less than `min`. */
-  readonly default: number
-}
-
-export interface BoolDirective extends DirectiveBase {
-  readonly type: 'bool'
-  readonly field: keyof PoolSettings
-  readonly default: boolean
-}
-
-export interface NameDirective extends DirectiveBase {
-  readonly type: 'name'
-  readonly field: keyof PoolSettings
-  readonly names: readonly string[]
-  readonly default: string
-}
-
-/** Any text that is not empty; '' is its default: none. */
-export interface TextDirective extends DirectiveBase {
-  readonly type: 'text'
-  readonly field: keyof PoolSettings
-  readonly default: ''
-}
-
-/** Exactly two bytes. */
-export interface HashTagDirective extends DirectiveBase {
-  readonly type: 'hash-tag'
-  readonly field: 'hashTag'
-  readonly default: null
-}
-
-export interface RequiredDirective extends DirectiveBase {
-  readonly type: 'listen' | 'servers'
-  readonly field: 'listen' | 'servers'
-}
-
-export type SettingDirective = NumberDirective | BoolDirective | NameDirective | TextDirective | HashTagDirective
-export type Directive = SettingDirective | RequiredDirective
 
 const nutcrackers = [
   {
@@ -475,39 +419,4 @@ const allFieldsCovered: [Uncovered] extends [never] ? true : Uncovered = true
 export function defaultSettings(): PoolSettings {
   const fields = DIRECTIVES.filter(isSetting).map(each => [each.field, each.default])
   return Object.fromEntries(allFieldsCovered ? fields : []) as PoolSettings
-}
-
-export function isSetting(directive: Directive): directive is SettingDirective {
-  return directive.type !== 'listen' && directive.type !== 'servers'
-}
-
-/** The known key that an unknown one was most likely meant to be, or null. Letter case and `-` for `_` cost nothing. */
-export function nearestKey(key: string): string | null {
-  const wanted = key.toLowerCase().replaceAll('-', '_')
-  let nearest: string | null = null
-  // A third of the letters may be wrong; beyond that a guess misleads.
-  let least = Math.floor(wanted.length / 3) + 1
-  for (const { key: known } of DIRECTIVES) {
-    const distance = editDistance(wanted, known, least)
-    if (distance < least) {
-      least = distance
-      nearest = known
-    }
-  }
-  return nearest
-}
-
-/** Letters to insert, delete or replace to make one word the other; `limit` or more is given as `limit`. */
-function editDistance(from: string, to: string, limit: number): number {
-  if (Math.abs(from.length - to.length) >= limit) return limit
-  let row = Array.from({ length: to.length + 1 }, (_, column) => column)
-  for (let i = 1; i <= from.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= to.length; j++) {
-      const replaced = row[j - 1]! + (from[i - 1] === to[j - 1] ? 0 : 1)
-      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1))
-    }
-    row = next
-  }
-  return Math.min(row[to.length]!, limit)
 }

@@ -68,6 +68,7 @@ export async function loadConfig(file: string, dependencies: ConfigDependencies 
 /**
  * Checks the content of a configuration file.
  * @param file its name, for messages only. Rejects for no content whatever.
+ * @testOnly
  */
 export async function parseConfig(
   bytes: Uint8Array,

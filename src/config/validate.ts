@@ -4,16 +4,11 @@
  */
 
 import { type Config, type ListenAddress, MAX_SERVERS, type PoolConfig, type ServerConfig } from '../shared/config.ts'
-import {
-  DIRECTIVE_BY_KEY,
-  defaultSettings,
-  isSetting,
-  nearestKey,
-  type PoolSettings,
-  type SettingDirective,
-} from './directives.ts'
+import { isSetting, type PoolSettings, type SettingDirective } from './directive.ts'
+import { DIRECTIVE_BY_KEY, defaultSettings } from './directives.ts'
 import { BadValue, ConfigError, type Position, quoteValue, showValue } from './errors.ts'
 import { parseListen, type Resolve } from './listen.ts'
+import { nearestKey } from './nearest-key.ts'
 import { parseExactNumber, parseNumber } from './number.ts'
 import type { ScalarNode } from './parse.ts'
 import { parseServer } from './server-entry.ts'
@@ -40,7 +35,7 @@ export async function validate(pools: readonly PoolEntries[], file: string, reso
   return Object.freeze({ pools: Object.freeze(configs.sort(byName)) })
 }
 
-/** nutcracker's order: the shorter one first, then by bytes. */
+/** nutcracker's order: the shorter one first, then by bytes. @testOnly */
 export function compareNames(a: string, b: string): number {
   if (a.length !== b.length) return a.length - b.length
   return a < b ? -1 : a > b ? 1 : 0

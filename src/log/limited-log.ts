@@ -8,10 +8,10 @@ import { clearTimeout, setTimeout } from 'node:timers'
 import type { Severity } from './level.ts'
 import type { Logger } from './log.ts'
 
-/** Lines of one kind that are written within `LIMIT_INTERVAL_MS`. */
+/** Lines of one kind that are written within `LIMIT_INTERVAL_MS`. @testOnly */
 export const LINES_PER_INTERVAL = 10
 /** Begins with the first line of a kind, ms. */
-export const LIMIT_INTERVAL_MS = 10_000
+const LIMIT_INTERVAL_MS = 10_000
 
 interface Kind {
   readonly name: string

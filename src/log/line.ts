@@ -3,11 +3,14 @@
  * script that cuts the first fields still finds the message. Pure functions, called by `sink.ts` on every thread.
  */
 
-/** Longest message in UTF-16 units; the rest is cut, so that no peer can fill the log with one line. */
+/**
+ * Longest message in UTF-16 units; the rest is cut, so that no peer can fill the log with one line.
+ * @testOnly
+ */
 export const MESSAGE_LIMIT = 4000
 
 /** Where nutcracker's signal handler could not ask for the time. */
-export const SIGNAL_STAMP = '[.......................]'
+const SIGNAL_STAMP = '[.......................]'
 
 /** Control characters of ASCII and C1, and the two line separators of Unicode: what could forge a line or speak to a terminal. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
@@ -17,7 +20,10 @@ export function cutMessage(message: string): string {
   return message.length > MESSAGE_LIMIT ? `${message.slice(0, MESSAGE_LIMIT)}...` : message
 }
 
-/** Makes any text safe for one line of a log: `\n`, `\r`, `\t`, `\x1b`, `\u2028`. Text that needs nothing is returned as it is. */
+/**
+ * Makes any text safe for one line of a log: `\n`, `\r`, `\t`, `\x1b`, `\u2028`. Text that needs nothing is returned as it is.
+ * @testOnly
+ */
 export function escapeText(text: string): string {
   return text.replace(UNSAFE, escapeCharacter)
 }

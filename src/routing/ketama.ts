@@ -19,6 +19,7 @@ const OWNER_STEP = 65_536
  * Number of points of a server, a multiple of 4; can be 0 for a very small share. Every step is rounded to single precision, as in the
  * original, so that 25 equal servers get 156 points each instead of 160.
  * @param liveServers number of servers that share the ring. @param totalWeight sum of their weights.
+ * @testOnly
  */
 export function ketamaPointCount(weight: number, totalWeight: number, liveServers: number): number {
   const share = Math.fround(Math.fround(weight) / Math.fround(totalWeight))

@@ -15,7 +15,7 @@ export interface TableTask {
 /** Name by which piscina finds the function below. */
 export const TABLE_TASK = 'runTableTask'
 
-/** Fills the half with its table and checksum. */
+/** Fills the half with its table and checksum. @entry */
 export function runTableTask(task: TableTask): void {
   fillTable(task.input, task.half)
 }

@@ -91,7 +91,7 @@ export function fillTable(input: TableInput, half: TableHalf): void {
   head[TableHead.checksum] = tableChecksum(half)
 }
 
-/** CRC-32C of everything in the half but the checksum itself. @returns int32. */
+/** CRC-32C of everything in the half but the checksum itself. @returns int32. @testOnly */
 export function tableChecksum(half: TableHalf): number {
   return crc32c(half.bytes, (TableHead.checksum + 1) * 4, half.bytes.length)
 }

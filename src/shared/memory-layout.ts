@@ -73,7 +73,7 @@ export const Subscribes = { begun: 0, settled: 1 } as const
  * `modulus` (unsigned; 0 = none) is applied to the hash before the search; `shift` takes what is left to its bucket.
  */
 export const TableHead = { checksum: 0, pointCount: 1, shift: 2, modulus: 3 } as const
-export const TABLE_HEAD_INTS = 4
+const TABLE_HEAD_INTS = 4
 
 export interface PoolShape {
   /** Number of servers. */

@@ -6,8 +6,8 @@
  *
  * Entries are found by open addressing. Two threads that add one script at the same time may make two entries; the first one found counts,
  * and it is the same for all from then on, but for a second line in the log. A full table takes no more scripts: they stay unknown.
+ * @testOnly
  */
-
 export const SCRIPT_MARKS = 256
 const ENTRY_INTS = 8
 export const SCRIPT_MARKS_INTS: number = SCRIPT_MARKS * ENTRY_INTS

@@ -7,8 +7,8 @@ import { POOL_FIELDS, PROCESS_FIELDS, SERVER_FIELDS, type StatField } from '../s
 import type { StatsSnapshot } from './reader.ts'
 
 /** What nutcracker calls itself; tools check it. */
-export const SERVICE_NAME = 'nutcracker'
-export const SERVICE_VERSION = '0.5.0'
+const SERVICE_NAME = 'nutcracker'
+const SERVICE_VERSION = '0.5.0'
 
 export interface StatsIdentity {
   /** Host name at start. */

@@ -5,7 +5,8 @@
 
 import { readFileSync } from 'node:fs'
 import { diffConfigs } from '../../src/config/diff.ts'
-import { DIRECTIVES, isSetting, type NumberDirective } from '../../src/config/directives.ts'
+import { isSetting, type NumberDirective } from '../../src/config/directive.ts'
+import { DIRECTIVES } from '../../src/config/directives.ts'
 import { type ConfigResult, parseConfig } from '../../src/config/load.ts'
 import { fillTable, shapeOf, tableInput } from '../../src/routing/ring-table.ts'
 import type { PoolConfig } from '../../src/shared/config.ts'

@@ -2,12 +2,13 @@
 
 import { exportsOf, importedNames, importsOf, type SourceFile } from './source-tree.ts'
 
-/** Marks an export that only tests use, in the comment above it. */
-export const TEST_ONLY = '@testOnly'
+/** Marks in the comment above an export: only tests use it; a thread's loader finds it by name. */
+const MARKS = ['@testOnly', '@entry']
 
 /**
- * @param source all files of `src`. A name that is used within its own file only need not be exported.
- * @returns exports that no other file of `src` imports and that are not marked.
+ * Types may be exported without a user: they name what the exported functions take and give.
+ * @param source all files of `src`. A value that is used within its own file only need not be exported.
+ * @returns exports of values that no other file of `src` imports and that are not marked.
  */
 export function deadExports(source: readonly SourceFile[]): string[] {
   const used = new Set<string>()
@@ -15,7 +16,9 @@ export function deadExports(source: readonly SourceFile[]): string[] {
   return source.flatMap(file => {
     const all = used.has(`${file.path} *`)
     return exportsOf(file)
-      .filter(({ name, comment }) => !all && !used.has(`${file.path} ${name}`) && !comment.includes(TEST_ONLY))
+      .filter(({ name, comment, isType }) => {
+        return !isType && !all && !used.has(`${file.path} ${name}`) && !MARKS.some(mark => comment.includes(mark))
+      })
       .map(({ name }) => `${file.path} exports ${name}`)
   })
 }

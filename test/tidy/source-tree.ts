@@ -148,7 +148,10 @@ export interface Export {
   readonly name: string
   /** The comment right above it, or ''. */
   readonly comment: string
+  readonly isType: boolean
 }
+
+const TYPE_DECLARATIONS = ['TSInterfaceDeclaration', 'TSTypeAliasDeclaration']
 
 /** What a file exports by name. */
 export function exportsOf(file: SourceFile): Export[] {
@@ -158,8 +161,9 @@ export function exportsOf(file: SourceFile): Export[] {
     const { declaration } = node
     const above = /\/\*\*(?:(?!\*\/)[\s\S])*\*\/\s*$/.exec(file.text.slice(0, node.start))
     const comment = above?.[0] ?? ''
+    const isType = TYPE_DECLARATIONS.includes(declaration.type)
     const names = declaration.declarations?.map(each => each.id?.name) ?? [declaration.id?.name]
-    for (const name of names) if (name !== undefined) found.push({ name, comment })
+    for (const name of names) if (name !== undefined) found.push({ name, comment, isType })
   }
   return found
 }

@@ -177,7 +177,11 @@ describe('one definition for all of src', () => {
   })
 })
 
-describe('packages and pages', () => {
+describe('exports, packages and pages', () => {
+  test('every exported value of src has a user there, or is marked as one for tests', () => {
+    expect(deadExports(source)).toEqual([])
+  })
+
   test('every dependency is imported', () => {
     const { dependencies } = JSON.parse(readFileSync(`${ROOT}/package.json`, 'utf8'))
     expect(unusedPackages(Object.keys(dependencies), source)).toEqual([])
@@ -277,7 +281,8 @@ describe('the checks themselves', () => {
   })
 
   test('find an export and a dependency without a user', () => {
-    const text = '/** For tests. @testOnly */\nexport const a = 1\nexport const b = 2\nexport const c = 3\n'
+    const text =
+      '/** For tests. @testOnly */\nexport const a = 1\nexport const b = 2\nexport const c = 3\nexport type D = 1\n'
     const files = [at('src/a.ts', text), at('src/b.ts', "import { c } from './a.ts'\nimport 'pino'\n")]
     expect(deadExports(files)).toEqual(['src/a.ts exports b'])
     expect(unusedPackages(['pino', 'yaml'], files)).toEqual(['yaml'])

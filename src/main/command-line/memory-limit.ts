@@ -26,7 +26,10 @@ export function parseMemoryLimit(text: string): number {
   return bytes < LEAST_BYTES || bytes > Number.MAX_SAFE_INTEGER ? -1 : bytes
 }
 
-/** What the process may have: the limit of its control group (a container's), or the machine's memory. */
+/**
+ * What the process may have: the limit of its control group (a container's), or the machine's memory.
+ * @testOnly
+ */
 export function availableMemoryBytes(): number {
   const constrained = process.constrainedMemory()
   const total = totalmem()

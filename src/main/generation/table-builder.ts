@@ -12,6 +12,7 @@ import { PoolHead, type SharedLayout, type TableHalf, TableHead } from '../../sh
 /**
  * First tables of up to this many points in all are filled on the primary before it listens: 640 points take 3 ms in a cold process, 10,000
  * take 12 ms, and a first task takes 70 ms for piscina and its thread.
+ * @testOnly
  */
 export const INLINE_POINTS = 10_000
 

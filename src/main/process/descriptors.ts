@@ -39,6 +39,7 @@ export interface DescriptorBudget {
 /**
  * @param limit soft limit; Infinity = none.
  * @param own `openDescriptors` before the process listens for clients, with all workers running.
+ * @testOnly
  */
 export function descriptorBudget(config: Config, workers: number, limit: number, own: number): DescriptorBudget {
   let maxServerConnections = 0
@@ -99,7 +100,10 @@ export class DescriptorLimit {
   }
 }
 
-/** How many descriptors the process has open; 0 where that is unknown, and so is the limit. */
+/**
+ * How many descriptors the process has open; 0 where that is unknown, and so is the limit.
+ * @testOnly
+ */
 export function openDescriptors(): number {
   try {
     // One of them is that of the folder.
@@ -109,7 +113,10 @@ export function openDescriptors(): number {
   }
 }
 
-/** Soft limit of open descriptors, after Node has raised it as far as it may; Infinity when there is none or it is unknown. */
+/**
+ * Soft limit of open descriptors, after Node has raised it as far as it may; Infinity when there is none or it is unknown.
+ * @testOnly
+ */
 export function descriptorLimit(): number {
   try {
     return parseLimit(readFileSync('/proc/self/limits', 'latin1'))
@@ -119,7 +126,7 @@ export function descriptorLimit(): number {
   }
 }
 
-/** @param limits text of /proc/self/limits. */
+/** @param limits text of /proc/self/limits. @testOnly */
 export function parseLimit(limits: string): number {
   const soft = /^Max open files\s+(\S+)/m.exec(limits)?.[1]
   return soft === undefined || soft === 'unlimited' ? Infinity : Number(soft)

@@ -19,7 +19,10 @@ import type { AcceptedClient } from '../../net/listener.ts'
 import type { FromWorker, ToWorker, WorkerData, WorkerStart } from '../../shared/messages.ts'
 import type { HandOverTarget } from '../clients/hand-over.ts'
 
-/** A worker that dies so often before it is ready stops the process: it would die for ever. */
+/**
+ * A worker that dies so often before it is ready stops the process: it would die for ever.
+ * @testOnly
+ */
 export const MAX_BOOT_CRASHES = 3
 /** A worker that lived for less is restarted after a pause. */
 const SHORT_LIFE_MS = 5_000

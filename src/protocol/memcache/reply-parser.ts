@@ -13,7 +13,10 @@ import { CR, encodeText, findByte, LF, NINE, readDecimal, SPACE, ZERO } from '..
 import { Parsed, type ParsedCode } from '../parser.ts'
 import { ReplyKind, type ReplyKindCode } from './reply-kind.ts'
 
-/** No line of memcached's comes near; without a bound a broken server could fill the memory with one. */
+/**
+ * No line of memcached's comes near; without a bound a broken server could fill the memory with one.
+ * @testOnly
+ */
 export const MAX_REPLY_LINE_BYTES = 16_384
 /** memcached's largest item, INT_MAX. */
 const MAX_DATA_BYTES = 2_147_483_647

@@ -181,6 +181,7 @@ function commands(action: ActionCode, lines: string): Command[] {
 /** What `lookupCommand` returns for a name that is not in the table. */
 export const UNKNOWN_COMMAND: Command = command('', Action.refuse, -1, '-', '-')
 
+/** Every command that the proxy knows by name, in no order that matters. @testOnly */
 export const COMMANDS: readonly Command[] = [
   ...commands(Action.forward, data.FORWARD),
   ...data.FORWARD_MODULES.trim()

@@ -13,20 +13,23 @@ import { Parsed, type ParsedCode } from '../parser.ts'
 import { type Command, lookupCommand, UNKNOWN_COMMAND } from './commands.ts'
 import { HEAD_WORDS_BYTES, knownHead, learnHead, NAME_START } from './request-heads.ts'
 
-/** Largest argument: Redis's own `proto-max-bulk-len`. */
+/** Largest argument: Redis's own `proto-max-bulk-len`. @testOnly */
 export const MAX_BULK_BYTES = 536_870_912
 /** Most arguments: above this a request is taken for garbage (Redis: 1,048,576 before 7.0, INT_MAX since). */
 export const MAX_ARGUMENTS = 1_048_576
 /** The same for who has not said the password yet: Redis's own limits (networking.c, processMultibulkBuffer). */
-export const UNAUTHENTICATED_ARGUMENTS = 10
-export const UNAUTHENTICATED_BULK_BYTES = 16_384
+const UNAUTHENTICATED_ARGUMENTS = 10
+const UNAUTHENTICATED_BULK_BYTES = 16_384
 /** A length line longer than this is malformed: `$` and 10 digits and CR LF fit many times. */
 const MAX_LENGTH_LINE = 64
-/** Offsets are below 2^31; what lies behind it in one read is not looked at. Redis closes a client at half of it (`client-query-buffer-limit`). */
+/**
+ * Offsets are below 2^31; what lies behind it in one read is not looked at. Redis closes a client at half of it (`client-query-buffer-limit`).
+ * @testOnly
+ */
 export const MAX_REQUEST_BYTES = 0x7ff0_0000
 /** First byte of a TLS connection: a record of type handshake. */
 const TLS_HANDSHAKE = 0x16
-/** Redis's limit on an inline request (PROTO_INLINE_MAX_SIZE). */
+/** Redis's limit on an inline request (PROTO_INLINE_MAX_SIZE). @testOnly */
 export const MAX_INLINE_BYTES = 65_536
 
 /** Why a frame was refused; `replies.ts` has the texts. */

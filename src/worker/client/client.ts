@@ -42,6 +42,7 @@ const TRICKLE_BYTES = 256
 /**
  * Who begins a request and then sends nothing that counts for so long is closed, ms. Without this slow senders could fill all places, and no
  * client needs it: the others are those that died in the middle.
+ * @testOnly
  */
 export const REQUEST_STALL_MS = 60_000
 /** A client with input waiting that takes nothing of its replies for this long writes first and reads later, ms. */
@@ -50,7 +51,10 @@ const WRITES_FIRST_MS = 200
 const BEHIND_DIVISOR = 8
 /** No client has fewer requests under way than this, however large its replies. */
 const LEAST_WINDOW = 4
-/** A closing connection reads and drops input for so long, so that the peer gets its last replies and not a reset. */
+/**
+ * A closing connection reads and drops input for so long, so that the peer gets its last replies and not a reset.
+ * @testOnly
+ */
 export const LINGER_MS = 1_000
 
 export class Client implements SocketOwner, ReplyTarget {

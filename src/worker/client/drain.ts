@@ -46,6 +46,7 @@ export class Drain {
 /**
  * Whether a client that awaits nothing is unlikely to send at this moment.
  * @param silentMs since its last reply. @param lastPauseMs how long it was silent before its last request.
+ * @testOnly
  */
 export function isPause(silentMs: number, lastPauseMs: number): boolean {
   const usualMs = Math.min(lastPauseMs, LONG_PAUSE_MS)

@@ -12,7 +12,7 @@ import type { SocketOwner } from '../io/socket.ts'
 import { CloseReason } from '../request/reply-target.ts'
 import type { Client } from './client.ts'
 
-/** The header is the first thing that a balancer sends; it may take so long. */
+/** The header is the first thing that a balancer sends; it may take so long. @testOnly */
 export const GREETING_MS = 5_000
 
 export class ProxyGreeting implements SocketOwner {

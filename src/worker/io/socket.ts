@@ -25,7 +25,7 @@ import type { Turn } from './turn.ts'
  * Bytes one read may take: one buffer a worker, lent to the owner for the duration of `onData`. Measured with values of 1 MiB: 64 KiB 407 µs of
  * CPU a SET, 256 KiB 337, 1 MiB 350.
  */
-export const READ_BUFFER_BYTES = 262_144
+const READ_BUFFER_BYTES = 262_144
 
 /** Chunks above this go out as they are, without a copy into the slab. */
 export const OWNED_CHUNK_BYTES = 16_384

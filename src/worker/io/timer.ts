@@ -7,7 +7,7 @@
 import type { Turn } from './turn.ts'
 
 /** Coarse timer: deadlines are met within this, ms. */
-export const TICK_MS = 20
+const TICK_MS = 20
 /** A step that comes later than this, ms, finds bytes in the kernel that came in time: they are read before anything expires. */
 const LATE_MS = 100
 

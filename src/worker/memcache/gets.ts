@@ -29,7 +29,7 @@ const FIRST_BYTES = 1024
 const FIRST_MESSAGES = 64
 
 /** The `get` requests of one server connection that have no answer yet. */
-export class GetQueue {
+class GetQueue {
   /** Their keys in order, each behind a byte with its length: [head, tail) of `keys`. */
   private keys: WordBuffer = newWordBuffer(FIRST_BYTES)
   private head = 0

@@ -25,7 +25,7 @@ import { knownState, sessionStateOf } from './session/state.ts'
 const COMMAND = Buffer.from('*1\r\n$7\r\nCOMMAND\r\n')
 
 /** A server is asked again for a name that it has not told of, and after it has not answered, no sooner than this, ms. */
-export const ASK_AGAIN_MS = 5_000
+const ASK_AGAIN_MS = 5_000
 /** A server that has not answered by then is not waited for, ms; its answer counts when it comes. */
 const PATIENCE_MS = 1_000
 /** Longer names are no command of any server. */

@@ -8,7 +8,7 @@ import type { Message } from '../request/message.ts'
 import { isForScripts } from './connection-kind.ts'
 
 /** A script that has run for this long may be an endless one, ms. Far above the round trip of a server in the same network. */
-export const BUSY_SCRIPT_MS = 100
+const BUSY_SCRIPT_MS = 100
 
 export interface ScriptConnection {
   readonly kind: number

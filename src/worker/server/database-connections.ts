@@ -8,11 +8,14 @@
  * silent longest gives up its place; where every connection has requests in flight there is no place.
  */
 
-/** Most connections in databases other than 0 that one worker has to one server, apart from those that one client has to itself. */
+/**
+ * Most connections in databases other than 0 that one worker has to one server, apart from those that one client has to itself.
+ * @testOnly
+ */
 export const MAX_DATABASE_CONNECTIONS = 64
 /** From here on each database and protocol version has one connection. */
 const SPARSE_FROM = MAX_DATABASE_CONNECTIONS / 2
-/** A connection without requests for this long is closed, ms. */
+/** A connection without requests for this long is closed, ms. @testOnly */
 export const DATABASE_IDLE_MS = 60_000
 
 /** What is asked of a connection here. */

@@ -12,7 +12,10 @@ import { connectionKind } from './connection-kind.ts'
 import type { Server } from './server.ts'
 import type { ConnectionUser, ServerConnection } from './server-connection.ts'
 
-/** Connections that the clients of one worker hold at one server, idle ones included; beyond that they wait. */
+/**
+ * Connections that the clients of one worker hold at one server, idle ones included; beyond that they wait.
+ * @testOnly
+ */
 export const MAX_EXCLUSIVE_CONNECTIONS = 1_024
 /** Clients of one worker that wait for such a connection; beyond that they are refused at once. */
 const MAX_WAITERS = 1_024

@@ -38,11 +38,15 @@ const STALL_TIMEOUTS = 3
 
 /** A client that takes a large reply slowly: its server is not read while so much waits for it. */
 const PAUSE_BYTES = 1_048_576
-/** Others who wait behind such a reply wait for its client no longer than this in all, ms. */
+/**
+ * Others who wait behind such a reply wait for its client no longer than this in all, ms.
+ * @testOnly
+ */
 export const SLOW_PATIENCE_MS = 1_000
 /**
  * Others wait so long, for one reply in all, before it is read on and lies in memory: most clients take what they asked for at once (GET of
  * 16 MiB, 20 clients, 4 servers: 189 MB resident at the peak and 12.5 ms of CPU each without, 92 and 9.3 with).
+ * @testOnly
  */
 export const GRACE_MS = 100
 
@@ -66,6 +70,7 @@ export interface ConnectionUser {
   connectionLost(connection: ServerConnection): void
 }
 
+/** @testOnly */
 export const ConnectionPhase = { connecting: 0, up: 1, closed: 2 } as const
 
 export class ServerConnection implements SocketOwner {

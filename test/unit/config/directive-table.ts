@@ -3,7 +3,8 @@
  * them. `node test/unit/config/directive-table.ts` prints them, to be pasted.
  */
 
-import { DIRECTIVES, type Directive, isSetting } from '../../../src/config/directives.ts'
+import { type Directive, isSetting } from '../../../src/config/directive.ts'
+import { DIRECTIVES } from '../../../src/config/directives.ts'
 
 /** Markdown table of nutcracker's directives, or of pistachio's own. Ends without a line break. */
 export function directiveTable(own: boolean): string {

@@ -1,12 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import {
-  DIRECTIVES,
-  defaultSettings,
-  isSetting,
-  type NumberDirective,
-  nearestKey,
-} from '../../../src/config/directives.ts'
+import { isSetting, type NumberDirective } from '../../../src/config/directive.ts'
+import { DIRECTIVES, defaultSettings } from '../../../src/config/directives.ts'
+import { nearestKey } from '../../../src/config/nearest-key.ts'
 import { poolOf, poolText, problemOf } from './support.ts'
 
 const numbers = DIRECTIVES.filter((each): each is NumberDirective => each.type === 'number')

@@ -34,7 +34,7 @@ const SINCE: ReadonlyMap<string, number> = new Map([
 ])
 
 /** `7.2.4` as 70204; 0 where it is no version. */
-export function versionNumber(version: string): number {
+function versionNumber(version: string): number {
   const [, major, minor, patch] = /^(\d+)\.(\d+)(?:\.(\d+))?/.exec(version) ?? ['', '0', '0', '0']
   return Number(major) * 10_000 + Number(minor) * 100 + Number(patch ?? 0)
 }

@@ -38,10 +38,10 @@ const WITHOUT_DATABASE: ReadonlySet<number> = new Set([Action.auth, Action.hello
 const NAMED_WITHOUT_DATABASE: ReadonlySet<string> = new Set(['CLIENT', 'COMMAND', 'ECHO', 'RESET', 'SELECT'])
 
 /** `readDatabase` for what is no integer, and for one beyond the pool's databases. */
-export const BadDatabase = { notInteger: -1, outOfRange: -2 } as const
+const BadDatabase = { notInteger: -1, outOfRange: -2 } as const
 
 /** @returns the database in argument `argument`, or one of `BadDatabase`. */
-export function readDatabase(client: Client, parser: RespRequestParser, buf: Uint8Array, argument: number): number {
+function readDatabase(client: Client, parser: RespRequestParser, buf: Uint8Array, argument: number): number {
   const text = argText(parser, buf, argument)
   if (!/^(?:0|-?[1-9]\d{0,17})$/.test(text)) return BadDatabase.notInteger
   const database = Number(text)
@@ -82,7 +82,7 @@ function select(protocol: RedisProtocol, client: Client, parser: RespRequestPars
 }
 
 /** The client's requests go to this database from now on, and so does its transaction. */
-export function useDatabase(client: Client, database: number): void {
+function useDatabase(client: Client, database: number): void {
   client.connectionKind = connectionKind(database, client.resp3)
   const state = knownState(client)
   if (state !== null) state.withoutDatabase = false

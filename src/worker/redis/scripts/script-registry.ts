@@ -13,9 +13,9 @@
 import type { ServerConfig } from '../../../shared/config.ts'
 import type { LoadedKind } from '../../../shared/messages.ts'
 
-/** Texts of one pool, bytes. */
+/** Texts of one pool, bytes. @testOnly */
 export const REGISTRY_BYTES = 4 * 1_048_576
-/** One text, bytes. */
+/** One text, bytes. @testOnly */
 export const LONGEST_TEXT_BYTES = 512 * 1_024
 /** Beside its text, an entry takes about this much, bytes. */
 const ENTRY_BYTES = 256

@@ -35,7 +35,7 @@ export function isUser(client: Client, parser: RespRequestParser, buf: Uint8Arra
 }
 
 /** Whether an argument is `text` (one char a byte); takes the same time for any wrong one of its length. */
-export function sameText(parser: RespRequestParser, buf: Uint8Array, argument: number, text: string): boolean {
+function sameText(parser: RespRequestParser, buf: Uint8Array, argument: number, text: string): boolean {
   const start = argStart(parser, argument)
   const length = argBytes(parser, argument)
   let difference = length ^ text.length

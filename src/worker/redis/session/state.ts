@@ -53,7 +53,7 @@ export function isClientText(text: string): boolean {
   return /^[!-~]*$/.test(text)
 }
 
-export class RedisState implements ClientState {
+class RedisState implements ClientState {
   /** CLIENT ID: unique in the process. */
   readonly id: number
   /** Latin-1 texts, one char a byte. */
