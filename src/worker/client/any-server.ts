@@ -10,7 +10,7 @@ import { answerFailure } from '../request/delivery.ts'
 import { Failure, type FailureCode } from '../request/failure.ts'
 import { STRAGGLER_MS } from '../request/fan-out.ts'
 import { type Message, MessageKind } from '../request/message.ts'
-import { FragmentGroup, type Joiner } from '../request/split-request.ts'
+import { type Joiner, SplitRequest } from '../request/split-request.ts'
 import type { Pool } from '../server/pool.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import type { Client } from './client.ts'
@@ -29,13 +29,13 @@ export function askAnyServer(client: Client, preferred: number, joiner: Joiner, 
     return
   }
   const parent = client.messages.acquire(client, MessageKind.parent)
-  const group = new AnyServerGroup(joiner, parent, client.pool, preferred, send)
-  parent.group = group
+  const split = new AnyServerRequest(joiner, parent, client.pool, preferred, send)
+  parent.split = split
   client.push(parent)
-  group.askNext()
+  split.askNext()
 }
 
-export class AnyServerGroup extends FragmentGroup {
+export class AnyServerRequest extends SplitRequest {
   private readonly pool: Pool
   private readonly send: SendFragment
   /** Indexes of the servers that are still to be asked. */
@@ -54,7 +54,7 @@ export class AnyServerGroup extends FragmentGroup {
     const server = this.servers.shift()
     if (server === undefined || this.parent.client === null) return false
     const fragment = this.parent.messages.acquire(null, MessageKind.fragment)
-    fragment.group = this
+    fragment.split = this
     fragment.fragmentIndex = this.fragments.length
     this.fragments.push(fragment)
     this.waiting++

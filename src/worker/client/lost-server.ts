@@ -23,7 +23,7 @@ export function dropBehind(queue: OrderQueue, before: Message | null): void {
     const next: Message | null = message.next
     message.next = null
     queue.pending--
-    if (message.kind === MessageKind.parent) queue.heldBytes -= message.group!.heldBytes
+    if (message.kind === MessageKind.parent) queue.heldBytes -= message.split!.heldBytes
     else if (message.done) queue.heldBytes -= message.replyEnd - message.replyStart
     leaveClient(message)
     message = next

@@ -16,13 +16,14 @@ import { MAX_LINE_BYTES, type MemcacheRequestParser, Suppress } from '../../prot
 import { mergeStats, type StatsReply } from '../../protocol/memcache/stats-merge.ts'
 import { valueEnd } from '../../protocol/memcache/values.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
-import { type AnyServerGroup, askAnyServer } from '../client/any-server.ts'
+import { type AnyServerRequest, askAnyServer } from '../client/any-server.ts'
 import type { Client } from '../client/client.ts'
 import { OWNED_CHUNK_BYTES, type Socket } from '../io/socket.ts'
 import { answerFailure, FILLING, settle } from '../request/delivery.ts'
 import { Failure } from '../request/failure.ts'
+import type { KeySplit } from '../request/key-split.ts'
 import { type Message, MessageKind } from '../request/message.ts'
-import { FragmentGroup, type Joiner, type KeySplit } from '../request/split-request.ts'
+import { type Joiner, SplitRequest } from '../request/split-request.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import { getsOf } from './gets.ts'
 import { kindOf, sendRequest, tagOf } from './tag.ts'
@@ -31,7 +32,7 @@ const LINE_END = encodeText(' \r\n')
 const NO_OWNERS = new Uint16Array(0)
 
 /** A question to all servers. */
-class StatsGroup extends FragmentGroup {
+class StatsRequest extends SplitRequest {
   /** What stood behind `stats`. */
   argument: string
   /** Of the servers at the time, in the order of the fragments. */
@@ -48,58 +49,58 @@ class StatsGroup extends FragmentGroup {
 export function splitKeys(client: Client, parser: MemcacheRequestParser, buf: Uint8Array): void {
   const { pool } = client
   const { start, tokens, firstKey, keyCount } = parser
-  const { split, router } = pool
+  const { keySplit, router } = pool
   const { strict } = pool.config
-  split.clear(keyCount)
+  keySplit.clear(keyCount)
   for (let key = firstKey; key < firstKey + keyCount; key++) {
     const server = router.route(buf, start + tokens[key * 2], start + tokens[key * 2 + 1])
     if (server < 0) {
       answerFailure(client, Failure.refused)
       return
     }
-    split.add(server)
+    keySplit.add(server)
   }
   const fitsLine = parser.lineBytes <= MAX_LINE_BYTES || firstKey === 1
-  if (split.serverCount === 1 && fitsLine && !strict) forwardList(client, parser, buf, split)
-  else queueFragments(client, parser, buf, split, strict ? strictValuesJoiner : valuesJoiner)
+  if (keySplit.serverCount === 1 && fitsLine && !strict) forwardList(client, parser, buf, keySplit)
+  else queueFragments(client, parser, buf, keySplit, strict ? strictValuesJoiner : valuesJoiner)
 }
 
 /** All keys live on one server: its reply is the client's. */
-function forwardList(client: Client, parser: MemcacheRequestParser, buf: Uint8Array, split: KeySplit): void {
-  const connection = client.pool.connectionTo(client, split.first)
+function forwardList(client: Client, parser: MemcacheRequestParser, buf: Uint8Array, keySplit: KeySplit): void {
+  const connection = client.pool.connectionTo(client, keySplit.first)
   if (connection === null) return
   const message = client.messages.acquire(client, MessageKind.forward)
   message.tag = tagOf(parser)
   client.push(message)
-  sendKeys(connection, message, parser, buf, split, split.head[split.first], -1)
+  sendKeys(connection, message, parser, buf, keySplit, keySplit.head[keySplit.first], -1)
 }
 
 function queueFragments(
   client: Client,
   parser: MemcacheRequestParser,
   buf: Uint8Array,
-  split: KeySplit,
+  keySplit: KeySplit,
   joiner: Joiner,
 ): void {
   const { pool } = client
   const parent = client.messages.acquire(client, MessageKind.parent)
   const owners = new Uint16Array(parser.keyCount)
-  const group = new FragmentGroup(joiner, parent, owners, parser.keyCount)
-  parent.group = group
+  const split = new SplitRequest(joiner, parent, owners, parser.keyCount)
+  parent.split = split
   client.push(parent)
-  group.waiting = FILLING
-  for (let server = split.first; server <= split.last; server++) {
-    let head = split.head[server]
+  split.waiting = FILLING
+  for (let server = keySplit.first; server <= keySplit.last; server++) {
+    let head = keySplit.head[server]
     while (head >= 0) {
-      const fragment = takeFragment(group, tagOf(parser))
-      const stop = fillFragment(parser, split, head, owners, fragment.fragmentIndex)
+      const fragment = takeFragment(split, tagOf(parser))
+      const stop = fillFragment(parser, keySplit, head, owners, fragment.fragmentIndex)
       const connection = pool.connectionForFragment(fragment, server)
-      if (connection !== null) sendKeys(connection, fragment, parser, buf, split, head, stop)
+      if (connection !== null) sendKeys(connection, fragment, parser, buf, keySplit, head, stop)
       head = stop
     }
   }
-  pool.row[pool.statBase + PoolStat.fragments] += group.fragments.length
-  settle(group)
+  pool.row[pool.statBase + PoolStat.fragments] += split.fragments.length
+  settle(split)
 }
 
 /**
@@ -108,7 +109,7 @@ function queueFragments(
  */
 function fillFragment(
   parser: MemcacheRequestParser,
-  split: KeySplit,
+  keySplit: KeySplit,
   head: number,
   owners: Uint16Array,
   fragment: number,
@@ -122,7 +123,7 @@ function fillFragment(
     bytes += tokens[(firstKey + key) * 2 + 1] - tokens[(firstKey + key) * 2] + 1
     if (limited && bytes > MAX_LINE_BYTES) break
     owners[key] = fragment
-    key = split.nextKey[key]
+    key = keySplit.nextKey[key]
   }
   return key
 }
@@ -133,12 +134,12 @@ function sendKeys(
   message: Message,
   parser: MemcacheRequestParser,
   buf: Uint8Array,
-  split: KeySplit,
+  keySplit: KeySplit,
   head: number,
   stop: number,
 ): void {
   const { start, tokens, firstKey, command } = parser
-  const { nextKey } = split
+  const { nextKey } = keySplit
   let keyBytes = 0
   let keys = 0
   for (let key = head; key !== stop; key = nextKey[key]) {
@@ -159,12 +160,12 @@ function sendKeys(
   gets.finish(connection, true)
 }
 
-function takeFragment(group: FragmentGroup, tag: number): Message {
-  const fragment = group.parent.messages.acquire(null, MessageKind.fragment)
-  fragment.group = group
+function takeFragment(split: SplitRequest, tag: number): Message {
+  const fragment = split.parent.messages.acquire(null, MessageKind.fragment)
+  fragment.split = split
   fragment.tag = tag
-  fragment.fragmentIndex = group.fragments.length
-  group.fragments.push(fragment)
+  fragment.fragmentIndex = split.fragments.length
+  split.fragments.push(fragment)
   return fragment
 }
 
@@ -176,13 +177,13 @@ function isList(fragment: Message): boolean {
   return kindOf(fragment) <= ReplyKind.end
 }
 
-function writeValues(group: FragmentGroup, client: Client): void {
-  const { fragments, owners } = group
+function writeValues(split: SplitRequest, client: Client): void {
+  const { fragments, owners } = split
   const { socket } = client
   let source: Message | null = null
   let runStart = 0
   let bytes = END.length
-  for (let key = 0; key < group.keyCount; key++) {
+  for (let key = 0; key < split.keyCount; key++) {
     const fragment = fragments[owners[key]]
     if (fragment.reply === null) continue
     const from = fragment.replyStart
@@ -224,9 +225,9 @@ const valuesJoiner: Joiner = {
 const strictValuesJoiner: Joiner = {
   partial: false,
   closesWhenStrict: true,
-  accept(group, fragment, buf, start, end) {
+  accept(split, fragment, buf, start, end) {
     if (isList(fragment)) keepFragment(fragment, buf, start, end)
-    else group.fail(Failure.invalid)
+    else split.fail(Failure.invalid)
     return true
   },
   write: writeValues,
@@ -253,15 +254,15 @@ const statsJoiner: Joiner = {
     keepFragment(fragment, buf, start, end)
     return true
   },
-  write(group, client) {
-    const { argument, serverNames } = group as StatsGroup
+  write(split, client) {
+    const { argument, serverNames } = split as StatsRequest
     if (serverNames.length === 1) {
-      const { reply, replyStart, replyEnd } = group.fragments[0]
+      const { reply, replyStart, replyEnd } = split.fragments[0]
       client.socket.append(reply!, replyStart, replyEnd)
       return
     }
     const lists: StatsReply[] = []
-    for (const [index, fragment] of group.fragments.entries()) {
+    for (const [index, fragment] of split.fragments.entries()) {
       const { reply, replyStart, replyEnd } = fragment
       if (reply === null) continue
       const kind = kindOf(fragment)
@@ -280,13 +281,13 @@ const statsJoiner: Joiner = {
 const anyJoiner: Joiner = {
   partial: false,
   closesWhenStrict: false,
-  accept(group, fragment, buf, start, end) {
+  accept(split, fragment, buf, start, end) {
     keepFragment(fragment, buf, start, end)
-    ;(group as AnyServerGroup).answered()
+    ;(split as AnyServerRequest).answered()
     return true
   },
-  write(group, client) {
-    const answered = group.fragments.find(fragment => fragment.reply !== null)!
+  write(split, client) {
+    const answered = split.fragments.find(fragment => fragment.reply !== null)!
     client.socket.append(answered.reply!, answered.replyStart, answered.replyEnd)
   },
 }
@@ -308,21 +309,21 @@ export function broadcast(client: Client, parser: MemcacheRequestParser, buf: Ui
   const { pool } = client
   const { start, tokens, tokenCount } = parser
   const parent = client.messages.acquire(client, MessageKind.parent)
-  let group: FragmentGroup
+  let split: SplitRequest
   if (parser.command.action === Action.broadcastStats) {
     const argument = tokenCount > 1 ? latin1(buf, start + tokens[2], start + tokens[tokenCount * 2 - 1]) : ''
     const names = pool.servers.map(server => server.config.name)
-    group = new StatsGroup(parent, argument, names)
+    split = new StatsRequest(parent, argument, names)
   } else {
-    group = new FragmentGroup(okJoiner, parent, NO_OWNERS, 0)
+    split = new SplitRequest(okJoiner, parent, NO_OWNERS, 0)
   }
-  parent.group = group
+  parent.split = split
   parent.silent = parser.suppress === Suppress.all
   client.push(parent)
-  group.waiting = pool.servers.length
-  pool.row[pool.statBase + PoolStat.fragments] += group.waiting
+  split.waiting = pool.servers.length
+  pool.row[pool.statBase + PoolStat.fragments] += split.waiting
   for (const server of pool.servers) {
-    const fragment = takeFragment(group, tagOf(parser))
+    const fragment = takeFragment(split, tagOf(parser))
     const connection = pool.connectionForFragment(fragment, server.index)
     if (connection !== null) sendRequest(client, parser, buf, connection, fragment)
   }

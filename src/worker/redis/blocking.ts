@@ -15,7 +15,7 @@ import type { Client } from '../client/client.ts'
 import { answerFailure, answerStateLoss } from '../request/delivery.ts'
 import { Failure } from '../request/failure.ts'
 import { MessageKind } from '../request/message.ts'
-import { FragmentGroup, type Joiner } from '../request/split-request.ts'
+import { type Joiner, SplitRequest } from '../request/split-request.ts'
 import type { ConnectionUser, ServerConnection } from '../server/server-connection.ts'
 import type { RedisProtocol } from './redis-protocol.ts'
 import { needsId, withId } from './servers/connection-id.ts'
@@ -206,29 +206,29 @@ function waitEverywhere(client: Client, parser: RespRequestParser, buf: Uint8Arr
   }
   session.blocking = wait
   const parent = client.messages.acquire(client, MessageKind.parent)
-  const group = new FragmentGroup(parser.command.name === 'WAIT' ? leastJoiner : leastPairJoiner, parent, NO_OWNERS, 0)
-  parent.group = group
+  const split = new SplitRequest(parser.command.name === 'WAIT' ? leastJoiner : leastPairJoiner, parent, NO_OWNERS, 0)
+  parent.split = split
   client.push(parent)
-  group.waiting = wait.connections.length
+  split.waiting = wait.connections.length
   pool.row[pool.statBase + PoolStat.fragments] += wait.connections.length
   const waitMs = waitOf(parser, buf)
-  for (const connection of [...wait.connections]) sendWait(connection, group, parser, buf, waitMs)
+  for (const connection of [...wait.connections]) sendWait(connection, split, parser, buf, waitMs)
   client.waitForReplies()
 }
 
 function sendWait(
   connection: ServerConnection,
-  group: FragmentGroup,
+  split: SplitRequest,
   parser: RespRequestParser,
   buf: Uint8Array,
   waitMs: number,
 ): void {
   identify(connection)
   queueInternal(connection, Internal.vital, PING)
-  const fragment = group.parent.messages.acquire(null, MessageKind.fragment)
-  fragment.group = group
-  fragment.fragmentIndex = group.fragments.length
-  group.fragments.push(fragment)
+  const fragment = split.parent.messages.acquire(null, MessageKind.fragment)
+  fragment.split = split
+  fragment.fragmentIndex = split.fragments.length
+  split.fragments.push(fragment)
   connection.enqueue(fragment, parser.end - parser.start)
   connection.extendDeadline(waitMs)
   connection.socket.append(buf, parser.start, parser.end)
@@ -247,11 +247,11 @@ function integerAt(buf: Uint8Array, from: number): number {
 /** A pair kept in one number, the first plus one: neither passes a few thousand, and 0 says that there is none yet. */
 const PAIR = 65_536
 
-function least(group: FragmentGroup, local: number, replicas: number): boolean {
-  const known = group.sum > 0
-  const leastLocal = known ? Math.min(Math.trunc(group.sum / PAIR) - 1, local) : local
-  const leastReplicas = known ? Math.min(group.sum % PAIR, replicas) : replicas
-  group.sum = (leastLocal + 1) * PAIR + leastReplicas
+function least(split: SplitRequest, local: number, replicas: number): boolean {
+  const known = split.sum > 0
+  const leastLocal = known ? Math.min(Math.trunc(split.sum / PAIR) - 1, local) : local
+  const leastReplicas = known ? Math.min(split.sum % PAIR, replicas) : replicas
+  split.sum = (leastLocal + 1) * PAIR + leastReplicas
   return true
 }
 
@@ -259,11 +259,11 @@ function least(group: FragmentGroup, local: number, replicas: number): boolean {
 const leastJoiner: Joiner = {
   partial: true,
   closesWhenStrict: false,
-  accept(group, _fragment, buf, start) {
-    return buf[start] === COLON && least(group, 0, integerAt(buf, start + 1))
+  accept(split, _fragment, buf, start) {
+    return buf[start] === COLON && least(split, 0, integerAt(buf, start + 1))
   },
-  write(group, client) {
-    const reply = Buffer.from(`:${group.sum % PAIR}\r\n`, 'latin1')
+  write(split, client) {
+    const reply = Buffer.from(`:${split.sum % PAIR}\r\n`, 'latin1')
     client.socket.append(reply, 0, reply.length)
   },
 }
@@ -272,15 +272,15 @@ const leastJoiner: Joiner = {
 const leastPairJoiner: Joiner = {
   partial: true,
   closesWhenStrict: false,
-  accept(group, _fragment, buf, start, end) {
+  accept(split, _fragment, buf, start, end) {
     if (buf[start] !== STAR) return false
     const first = buf.indexOf(COLON, start)
     const second = buf.indexOf(COLON, first + 1)
     if (first < 0 || second < 0 || second >= end) return false
-    return least(group, integerAt(buf, first + 1), integerAt(buf, second + 1))
+    return least(split, integerAt(buf, first + 1), integerAt(buf, second + 1))
   },
-  write(group, client) {
-    const reply = Buffer.from(`*2\r\n:${Math.trunc(group.sum / PAIR) - 1}\r\n:${group.sum % PAIR}\r\n`, 'latin1')
+  write(split, client) {
+    const reply = Buffer.from(`*2\r\n:${Math.trunc(split.sum / PAIR) - 1}\r\n:${split.sum % PAIR}\r\n`, 'latin1')
     client.socket.append(reply, 0, reply.length)
   },
 }

@@ -11,7 +11,7 @@ import { OWNED_CHUNK_BYTES } from '../io/socket.ts'
 import { type FailureCode, isRefusal } from './failure.ts'
 import { type Message, MessageKind } from './message.ts'
 import { CloseReason, type ReplyPool, type ReplyTarget } from './reply-target.ts'
-import { type FragmentGroup, type GroupStream, NO_FAILURE } from './split-request.ts'
+import { NO_FAILURE, type SplitRequest, type SplitStream } from './split-request.ts'
 
 /** From here on a reply whose turn it is goes to the kernel from where it lies: a copy more costs more than a write (GET of 16 KB: 5 % of CPU). */
 const WRITE_THROUGH_BYTES = 8_192
@@ -45,25 +45,25 @@ export function deliver(message: Message, buf: Uint8Array, start: number, end: n
 }
 
 function deliverFragment(message: Message, buf: Uint8Array, start: number, end: number): void {
-  const group = message.group!
-  if (!group.joiner.accept(group, message, buf, start, end)) {
-    group.failedFragments++
-    if (group.errorReply === null) group.errorReply = Uint8Array.prototype.slice.call(buf, start, end)
+  const split = message.split!
+  if (!split.joiner.accept(split, message, buf, start, end)) {
+    split.failedFragments++
+    if (split.errorReply === null) split.errorReply = Uint8Array.prototype.slice.call(buf, start, end)
   } else if (message.chunk !== null) {
-    const { client } = group.parent
-    group.heldBytes += end - start
+    const { client } = split.parent
+    split.heldBytes += end - start
     if (client !== null) client.heldBytes += end - start
   }
-  fragmentDone(group)
+  fragmentDone(split)
 }
 
 /** Answers a message with the proxy's error for a failed server connection or an expired request. */
 export function deliverFailure(message: Message, pool: ReplyPool, failure: FailureCode): void {
   if (message.kind === MessageKind.fragment) {
-    const group = message.group
-    if (group === null) return
-    group.fail(failure)
-    fragmentDone(group)
+    const split = message.split
+    if (split === null) return
+    split.fail(failure)
+    fragmentDone(split)
     return
   }
   if (message.client === null) return
@@ -98,36 +98,36 @@ function endWith(message: Message, failure: FailureCode): void {
 
 /** Answers a fragment that was never sent with an error of the proxy's own. The bytes are constant. */
 export function rejectFragment(message: Message, reply: Uint8Array): void {
-  const group = message.group!
-  group.failedFragments++
-  if (group.errorReply === null) group.errorReply = reply
-  fragmentDone(group)
+  const split = message.split!
+  split.failedFragments++
+  if (split.errorReply === null) split.errorReply = reply
+  fragmentDone(split)
 }
 
-/** `FragmentGroup.waiting` while the number of fragments is not known yet; `settle` ends it. */
+/** `SplitRequest.waiting` while the number of fragments is not known yet; `settle` ends it. */
 export const FILLING = 0x2000_0000
 
-/** All fragments of a group that began with `FILLING` are queued, or have failed already. */
-export function settle(group: FragmentGroup): void {
-  group.waiting += group.fragments.length + 1 - FILLING
-  fragmentDone(group)
+/** All fragments of a split that began with `FILLING` are queued, or have failed already. */
+export function settle(split: SplitRequest): void {
+  split.waiting += split.fragments.length + 1 - FILLING
+  fragmentDone(split)
 }
 
 /** Answers a request now, with the fragments that are in. Replies to the others are dropped when they come. */
-export function completeGroup(group: FragmentGroup): void {
-  group.waiting = 1
-  fragmentDone(group)
+export function completeSplit(split: SplitRequest): void {
+  split.waiting = 1
+  fragmentDone(split)
 }
 
 /** A fragment is answered, or has failed. */
-export function fragmentDone(group: FragmentGroup): void {
-  group.waiting--
-  if (group.stream !== null && !goesOn(group, group.stream)) return
-  if (group.waiting > 0) return
-  const parent = group.parent
+export function fragmentDone(split: SplitRequest): void {
+  split.waiting--
+  if (split.stream !== null && !goesOn(split, split.stream)) return
+  if (split.waiting > 0) return
+  const parent = split.parent
   const client = parent.client
   if (client === null) {
-    group.release()
+    split.release()
     parent.release()
     return
   }
@@ -135,10 +135,10 @@ export function fragmentDone(group: FragmentGroup): void {
   if (client.head === parent) emitReady(client)
 }
 
-/** @returns false when a part of the reply is out that cannot be made whole: its client is closed, and has left the group. */
-function goesOn(group: FragmentGroup, stream: GroupStream): boolean {
-  const { client } = group.parent
-  if (client !== null && stream.begun && group.failed) {
+/** @returns false when a part of the reply is out that cannot be made whole: its client is closed, and has left the split. */
+function goesOn(split: SplitRequest, stream: SplitStream): boolean {
+  const { client } = split.parent
+  if (client !== null && stream.begun && split.failed) {
     client.close(CloseReason.error)
     return false
   }
@@ -162,7 +162,7 @@ export function emitReady(client: ReplyTarget): void {
   let message = client.head
   while (message?.done) {
     if (message.kind === MessageKind.parent) {
-      client.heldBytes -= message.group!.heldBytes
+      client.heldBytes -= message.split!.heldBytes
       emitParent(client, message)
     } else {
       const bytes = message.replyEnd - message.replyStart
@@ -174,21 +174,21 @@ export function emitReady(client: ReplyTarget): void {
     leaveClient(message)
     message = client.head
   }
-  if (message !== null && message.kind === MessageKind.parent) message.group!.stream?.advance()
+  if (message !== null && message.kind === MessageKind.parent) message.split!.stream?.advance()
   client.afterReplies()
 }
 
 function emitParent(client: ReplyTarget, parent: Message): void {
   if (parent.silent) return
-  const group = parent.group!
+  const split = parent.split!
   const pool = client.pool
-  if (group.failed && !(group.joiner.partial && group.failedFragments < group.fragments.length)) {
-    if (group.errorReply !== null) {
-      client.socket.append(group.errorReply, 0, group.errorReply.length)
+  if (split.failed && !(split.joiner.partial && split.failedFragments < split.fragments.length)) {
+    if (split.errorReply !== null) {
+      client.socket.append(split.errorReply, 0, split.errorReply.length)
     } else {
       pool.row[pool.statBase + PoolStat.forwardError]++
-      const failure = (group.failure === NO_FAILURE ? 0 : group.failure) as FailureCode
-      if (group.joiner.recover?.(group, client, failure)) return
+      const failure = (split.failure === NO_FAILURE ? 0 : split.failure) as FailureCode
+      if (split.joiner.recover?.(split, client, failure)) return
       if (closesClient(pool, failure)) {
         client.loseServer(parent, failure)
         return
@@ -196,26 +196,26 @@ function emitParent(client: ReplyTarget, parent: Message): void {
       const reply = pool.protocol.failureReplies[failure]
       client.socket.append(reply, 0, reply.length)
     }
-    if (group.joiner.closesWhenStrict && pool.config.strict) client.closeAfterReplies(CloseReason.error)
+    if (split.joiner.closesWhenStrict && pool.config.strict) client.closeAfterReplies(CloseReason.error)
     return
   }
-  if (group.stream !== null) {
-    group.stream.finish(client)
+  if (split.stream !== null) {
+    split.stream.finish(client)
     return
   }
-  if (group.failed) pool.row[pool.statBase + PoolStat.partialReplies]++
-  group.joiner.write(group, client)
+  if (split.failed) pool.row[pool.statBase + PoolStat.partialReplies]++
+  split.joiner.write(split, client)
 }
 
 /** A message leaves its client's queue: it is free unless a server connection still has it. */
 export function leaveClient(message: Message): void {
   if (message.kind === MessageKind.parent) {
-    const group = message.group!
-    if (group.waiting > 0) {
+    const split = message.split!
+    if (split.waiting > 0) {
       message.client = null
       return
     }
-    group.release()
+    split.release()
     message.release()
     return
   }

@@ -8,15 +8,15 @@
  */
 
 import type { Turn } from '../io/turn.ts'
-import { completeGroup } from './delivery.ts'
+import { completeSplit } from './delivery.ts'
 import { Failure } from './failure.ts'
 import type { Message } from './message.ts'
-import { FragmentGroup, type Joiner } from './split-request.ts'
+import { type Joiner, SplitRequest } from './split-request.ts'
 
 /** How long a request waits for the other servers once the first one has answered, ms. */
 export const STRAGGLER_MS = 1_000
 
-export class FanOutGroup extends FragmentGroup {
+export class FanOut extends SplitRequest {
   private readonly turn: Turn
   private timer: NodeJS.Timeout | null = null
 
@@ -35,7 +35,7 @@ export class FanOutGroup extends FragmentGroup {
     if (this.waiting <= 0) return
     this.turn.begin()
     for (let missing = this.waiting; missing > 0; missing--) this.fail(Failure.timedOut)
-    completeGroup(this)
+    completeSplit(this)
   }
 
   override release(): void {

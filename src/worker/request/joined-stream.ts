@@ -12,7 +12,7 @@
 import type { ArenaChunk, ReplyArena } from '../memory/reply-arena.ts'
 import type { Message } from './message.ts'
 import type { ReplySource, ReplyTarget } from './reply-target.ts'
-import type { FragmentGroup, GroupStream, ValueStreaming } from './split-request.ts'
+import type { SplitRequest, SplitStream, ValueStreaming } from './split-request.ts'
 import { STREAM_BYTES } from './stream-limits.ts'
 
 /** From here on bytes go to the kernel from where they lie, as a single reply's do. */
@@ -36,9 +36,9 @@ interface Part {
   keptBytes: number
 }
 
-export class JoinedStream implements GroupStream {
+export class JoinedStream implements SplitStream {
   begun = false
-  private readonly group: FragmentGroup
+  private readonly split: SplitRequest
   private readonly streaming: ValueStreaming
   private readonly arena: ReplyArena
   /** By fragment; null = its reply was, or will be, gathered. */
@@ -47,11 +47,11 @@ export class JoinedStream implements GroupStream {
   private nextKey = 0
   private sentBytes = 0
 
-  constructor(group: FragmentGroup, streaming: ValueStreaming) {
-    this.group = group
+  constructor(split: SplitRequest, streaming: ValueStreaming) {
+    this.split = split
     this.streaming = streaming
-    this.arena = group.parent.messages.memory.arena
-    this.parts = group.fragments.map(() => null)
+    this.arena = split.parent.messages.memory.arena
+    this.parts = split.fragments.map(() => null)
   }
 
   /** The reply to a fragment begins to arrive. @param source is resumed when it may be read on. */
@@ -62,12 +62,12 @@ export class JoinedStream implements GroupStream {
 
   /** Who still waits for the reply; null = the client is gone, or the request has failed: what comes is dropped. */
   get receiver(): ReplyTarget | null {
-    return this.group.failed ? null : this.group.parent.client
+    return this.split.failed ? null : this.split.parent.client
   }
 
   /** The next value is this fragment's. */
   isTurnOf(fragment: Message): boolean {
-    return this.begun && this.group.owners[this.nextKey] === fragment.fragmentIndex
+    return this.begun && this.split.owners[this.nextKey] === fragment.fragmentIndex
   }
 
   /** Bytes of the fragment that wait for their turn. */
@@ -96,7 +96,7 @@ export class JoinedStream implements GroupStream {
     const chunk = this.arena.keep(buf, start, end)
     part.pieces.push({ chunk, start: chunk.used - bytes, end: chunk.used, endsValue })
     part.keptBytes += bytes
-    this.group.heldBytes += bytes
+    this.split.heldBytes += bytes
     client.heldBytes += bytes
   }
 
@@ -108,7 +108,7 @@ export class JoinedStream implements GroupStream {
       return
     }
     if (!this.begun && !this.begin(client)) return
-    const { owners, keyCount } = this.group
+    const { owners, keyCount } = this.split
     const sentBefore = this.sentBytes
     while (this.nextKey < keyCount && this.sendValue(owners[this.nextKey], client)) this.nextKey++
     // What was kept goes out at once: the client may have that much waiting.
@@ -117,14 +117,14 @@ export class JoinedStream implements GroupStream {
   }
 
   private begin(client: ReplyTarget): boolean {
-    const { group, parts } = this
-    if (client.head !== group.parent) return false
-    for (const [i, fragment] of group.fragments.entries()) {
+    const { split, parts } = this
+    if (client.head !== split.parent) return false
+    for (const [i, fragment] of split.fragments.entries()) {
       if (parts[i] === null && fragment.reply === null) return false
     }
     this.begun = true
-    client.beginStream(STREAM_BYTES + group.heldBytes)
-    this.streaming.writeHead(group, client)
+    client.beginStream(STREAM_BYTES + split.heldBytes)
+    this.streaming.writeHead(split, client)
     return true
   }
 
@@ -132,7 +132,7 @@ export class JoinedStream implements GroupStream {
   private sendValue(fragmentIndex: number, client: ReplyTarget): boolean {
     const part = this.parts[fragmentIndex]
     if (part === null) {
-      const fragment = this.group.fragments[fragmentIndex]
+      const fragment = this.split.fragments[fragmentIndex]
       const from = fragment.replyStart
       this.streaming.skipValue(fragment)
       this.sentBytes += fragment.replyStart - from
@@ -154,7 +154,7 @@ export class JoinedStream implements GroupStream {
     const { chunk, start, end } = piece
     const bytes = end - start
     part.keptBytes -= bytes
-    this.group.heldBytes -= bytes
+    this.split.heldBytes -= bytes
     client.heldBytes -= bytes
     this.sentBytes += bytes
     if (chunk.single) client.socket.appendOwned(chunk.buf, start, end)
@@ -164,11 +164,11 @@ export class JoinedStream implements GroupStream {
 
   /** All fragments are in, none failed, and the parent heads the queue: the rest goes out. */
   finish(client: ReplyTarget): void {
-    const { group } = this
+    const { split } = this
     // The caller has taken all that was kept out of the client's account already.
-    client.heldBytes += group.heldBytes
+    client.heldBytes += split.heldBytes
     this.advance()
-    client.heldBytes -= group.heldBytes
+    client.heldBytes -= split.heldBytes
     client.noteReply(this.sentBytes)
     client.endStream()
   }

@@ -11,16 +11,16 @@ import { MESSAGE_BYTES } from '../memory/lent-memory.ts'
 import type { ArenaChunk } from '../memory/reply-arena.ts'
 import type { WorkerMemory } from '../memory/worker-memory.ts'
 import type { ReplyTarget } from './reply-target.ts'
-import type { FragmentGroup } from './split-request.ts'
+import type { SplitRequest } from './split-request.ts'
 
 export const MessageKind = {
   /** Forwarded whole; the reply goes to the client as it is. */
   forward: 0,
   /** Answered by the proxy; waits for its turn. */
   local: 1,
-  /** A request that was split; `group` has its parts. */
+  /** A request that was split; `split` has its parts. */
   parent: 2,
-  /** One server's part of a split request; `group` is its parent's. */
+  /** One server's part of a split request; `split` is its parent's. */
   fragment: 3,
   /** AUTH and SELECT of the proxy's own. */
   internal: 4,
@@ -54,8 +54,8 @@ export class Message {
   replyStart = 0
   replyEnd = 0
   chunk: ArenaChunk | null = null
-  group: FragmentGroup | null = null
-  /** Place of a fragment in its group. */
+  split: SplitRequest | null = null
+  /** Place of a fragment in its split. */
   fragmentIndex = 0
   /** memcached: keys of a `get`, and how many messages after this one share its line. */
   keys = 0
@@ -142,7 +142,7 @@ export class MessagePool {
     message.serverNext = null
     message.client = null
     message.reply = null
-    message.group = null
+    message.split = null
     message.done = false
     message.queued = false
     message.silent = false

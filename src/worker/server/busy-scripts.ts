@@ -46,7 +46,7 @@ export function setAsideBusy<Connection extends ScriptConnection>(
 /** What the clients of the connection ask next would overtake what waits here. */
 function holdClients(head: Message): void {
   for (let message: Message | null = head; message !== null; message = message.serverNext) {
-    const client = message.group === null ? message.client : message.group.parent.client
+    const client = message.split === null ? message.client : message.split.parent.client
     client?.waitForReplies()
   }
 }

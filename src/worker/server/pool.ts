@@ -8,9 +8,9 @@ import type { SharedLayout } from '../../shared/memory-layout.ts'
 import { PoolStat, ServerStat } from '../../shared/stat-fields.ts'
 import { answerFailure, answerLocally, deliverFailure, rejectFragment } from '../request/delivery.ts'
 import { Failure } from '../request/failure.ts'
+import { KeySplit } from '../request/key-split.ts'
 import type { Message } from '../request/message.ts'
 import type { ReplyTarget } from '../request/reply-target.ts'
-import { KeySplit } from '../request/split-request.ts'
 import type { WorkerScope } from '../request/worker-scope.ts'
 import { Server } from './server.ts'
 import type { ServerConnection } from './server-connection.ts'
@@ -33,7 +33,7 @@ export class Pool {
   row: Float64Array
   statBase: number
   /** Scratch for splitting one request. */
-  split: KeySplit
+  keySplit: KeySplit
   /** For every line that a client can cause. */
   readonly limitedLog: LimitedLog
   /** Servers that are no longer in the configuration and still have requests to answer. */
@@ -56,7 +56,7 @@ export class Pool {
     this.row = layout.row(shared, context.workerIndex + 1)
     this.statBase = layout.poolStat(index)
     this.router = new RingRouter(config, layout, shared, index)
-    this.split = new KeySplit(config.servers.length)
+    this.keySplit = new KeySplit(config.servers.length)
     this.servers = config.servers.map((server, i) => new Server(this, server, i))
   }
 
@@ -93,7 +93,7 @@ export class Pool {
       deliverFailure(fragment, this, Failure.refused)
       return null
     }
-    const { client } = fragment.group!.parent
+    const { client } = fragment.split!.parent
     if (client === null) {
       // Its database is not known any more.
       deliverFailure(fragment, this, Failure.closed)
@@ -165,7 +165,7 @@ export class Pool {
     this.row[this.statBase + PoolStat.clientConnections] += oldRow[oldBase + PoolStat.clientConnections]
     oldRow[oldBase + PoolStat.clientConnections] = 0
     this.router = new RingRouter(config, layout, shared, index)
-    this.split = new KeySplit(config.servers.length)
+    this.keySplit = new KeySplit(config.servers.length)
     this.servers = config.servers.map((serverConfig, i) => {
       const previous = servers.previous[i]
       if (previous === ABSENT) return new Server(this, serverConfig, i)

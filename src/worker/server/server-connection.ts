@@ -508,17 +508,17 @@ export class ServerConnection implements SocketOwner {
    */
   private beginPart(buf: Uint8Array, start: number, end: number): number {
     const fragment = this.head
-    const group = fragment === null ? null : fragment.group
+    const split = fragment === null ? null : fragment.split
     // A reply above `max_message_bytes` must be seen as a whole before a part of it is out.
-    if (fragment === null || group === null || fragment.expired || this.server.pool.config.maxMessageBytes > 0)
+    if (fragment === null || split === null || fragment.expired || this.server.pool.config.maxMessageBytes > 0)
       return -1
-    const { streaming } = group.joiner
-    if (streaming === undefined || this.user !== null || this.upload !== null || group.failed) return -1
-    const first = streaming.firstValue(group, fragment, buf, start, end)
+    const { streaming } = split.joiner
+    if (streaming === undefined || this.user !== null || this.upload !== null || split.failed) return -1
+    const first = streaming.firstValue(split, fragment, buf, start, end)
     if (first < 0) return -1
-    const stream = (group.stream as JoinedStream | null) ?? new JoinedStream(group, streaming)
-    group.stream = stream
-    this.part = new LargePart(fragment, stream, streaming.newScanner(group.keyCounts[fragment.fragmentIndex]))
+    const stream = (split.stream as JoinedStream | null) ?? new JoinedStream(split, streaming)
+    split.stream = stream
+    this.part = new LargePart(fragment, stream, streaming.newScanner(split.keyCounts[fragment.fragmentIndex]))
     this.patienceMs = SLOW_PATIENCE_MS
     this.graceMs = GRACE_MS
     this.parser.reset()
@@ -604,7 +604,7 @@ export class ServerConnection implements SocketOwner {
     this.server.unpark(this)
     this.server.health.countSuccess()
     this.tally.addReply(part.bytes)
-    fragmentDone(fragment.group!)
+    fragmentDone(fragment.split!)
     if (this.phase === ConnectionPhase.closed) return -1
     if (this.head === null && stop === end) this.idle()
     return stop
@@ -835,7 +835,7 @@ export class ServerConnection implements SocketOwner {
     if (verdict === Verdict.passAndCount) server.health.countFailure('the server said so')
     // A late reply does not undo the failure that its request was.
     else if (message.kind !== MessageKind.internal && !message.expired) server.health.countSuccess()
-    if (message.client === null && message.group === null) {
+    if (message.client === null && message.split === null) {
       message.release()
       return
     }
@@ -1059,7 +1059,7 @@ export class ServerConnection implements SocketOwner {
       const next: Message | null = message.serverNext
       message.serverNext = null
       message.queued = false
-      if (message.client === null && message.group === null) message.release()
+      if (message.client === null && message.split === null) message.release()
       else if (!message.expired) tell(message, pool, failure)
       message = next
     }
@@ -1069,5 +1069,5 @@ export class ServerConnection implements SocketOwner {
 /** Who gets the reply to a forwarded request; null = nobody any more. */
 function receiverOf(message: Message): ReplyTarget | null {
   if (message.expired) return null
-  return message.group === null ? message.client : message.group.parent.client
+  return message.split === null ? message.client : message.split.parent.client
 }

@@ -106,7 +106,7 @@ export class WatchedMemory {
 }
 
 function isClean(message: Message): boolean {
-  const { next, serverNext, reply, chunk, group, done, queued, expired, deadlineMs, tag } = message
-  const linked = next !== null || serverNext !== null || reply !== null || chunk !== null || group !== null
+  const { next, serverNext, reply, chunk, split, done, queued, expired, deadlineMs, tag } = message
+  const linked = next !== null || serverNext !== null || reply !== null || chunk !== null || split !== null
   return !linked && !done && !queued && !expired && deadlineMs === 0 && tag === 0
 }

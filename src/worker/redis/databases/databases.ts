@@ -112,7 +112,7 @@ export function executedTag(database: number): number {
 
 /** Looks at the reply to EXEC that begins at `start`: if the transaction was executed, the client is in the database that it selected. */
 export function noteExecuted(message: Message, buf: Uint8Array, start: number): void {
-  const client = message.group === null ? message.client : message.group.parent.client
+  const client = message.split === null ? message.client : message.split.parent.client
   const executed = buf[start] === STAR && buf[start + 1] !== MINUS
   if (executed && client !== null) useDatabase(client as Client, message.tag - 1)
 }

@@ -7,10 +7,10 @@ import { CR, DOLLAR, LF, MINUS, PERCENT, PLUS, STAR } from '../../../bytes/ascii
 import { latin1 } from '../../../bytes/text.ts'
 import { Parsed } from '../../../protocol/parser.ts'
 import { RespReplyParser } from '../../../protocol/redis/reply-parser.ts'
-import type { AnyServerGroup } from '../../client/any-server.ts'
+import type { AnyServerRequest } from '../../client/any-server.ts'
 import type { Client } from '../../client/client.ts'
 import type { Message } from '../../request/message.ts'
-import type { FragmentGroup, Joiner } from '../../request/split-request.ts'
+import type { Joiner, SplitRequest } from '../../request/split-request.ts'
 import { cannotServe, refuseReply } from '../split/broadcast.ts'
 
 /** `entries`: arrays that begin with a name, or nulls; `names`: texts; `documents`: names, each with a map; `count`: as entries, counted. */
@@ -34,18 +34,18 @@ export class CommandListJoiner implements Joiner {
     this.isServed = isServed
   }
 
-  accept(group: FragmentGroup, _fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
-    const any = group as AnyServerGroup
+  accept(split: SplitRequest, _fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
+    const any = split as AnyServerRequest
     if (cannotServe(buf, start) && any.askNext()) return true
     // An error of the server is the answer.
     const filtered = buf[start] === MINUS ? buf.slice(start, end) : this.filter(buf, start, end)
-    if (filtered === null) return refuseReply(group)
+    if (filtered === null) return refuseReply(split)
     this.reply = filtered
     any.answered()
     return true
   }
 
-  write(_group: FragmentGroup, client: Client): void {
+  write(_group: SplitRequest, client: Client): void {
     client.socket.append(this.reply!, 0, this.reply!.length)
   }
 

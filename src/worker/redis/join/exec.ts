@@ -10,7 +10,7 @@ import { valueEnd } from '../../../protocol/redis/value-end.ts'
 import type { FailureCode } from '../../request/failure.ts'
 import type { Message } from '../../request/message.ts'
 import type { ReplyTarget } from '../../request/reply-target.ts'
-import type { FragmentGroup, Joiner } from '../../request/split-request.ts'
+import type { Joiner, SplitRequest } from '../../request/split-request.ts'
 
 /** Where the reply to one queued request comes from: a part (the index of a server's MULTI), or the proxy when EXEC is answered. */
 export type ExecPlace = number | OwnReply
@@ -38,7 +38,7 @@ export class ExecJoiner implements Joiner {
     this.#parts = parts
   }
 
-  accept(_group: FragmentGroup, fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
+  accept(_group: SplitRequest, fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
     const part = fragment.fragmentIndex
     const lineEnd = findByte(buf, start, end, CR)
     const wanted = this.#places.reduce<number>((count, place) => (place === part ? count + 1 : count), 0)
@@ -51,7 +51,7 @@ export class ExecJoiner implements Joiner {
     return true
   }
 
-  write(group: FragmentGroup, client: ReplyTarget): void {
+  write(split: SplitRequest, client: ReplyTarget): void {
     if (this.#parts === 1 && this.#whole[0] !== undefined) {
       append(client, this.#whole[0])
       return
@@ -59,14 +59,14 @@ export class ExecJoiner implements Joiner {
     append(client, encodeText(`*${this.#places.length}\r\n`))
     for (const place of this.#places) {
       if (typeof place !== 'number') append(client, place.run())
-      else this.#writeNext(group, client, place)
+      else this.#writeNext(split, client, place)
     }
-    client.noteReply(group.heldBytes)
+    client.noteReply(split.heldBytes)
   }
 
   /** Writes the next reply of a part: an error in the place of each, where the server has sent none. */
-  #writeNext(group: FragmentGroup, client: ReplyTarget, part: number): void {
-    const fragment = group.fragments[part]
+  #writeNext(split: SplitRequest, client: ReplyTarget, part: number): void {
+    const fragment = split.fragments[part]
     const whole = this.#whole[part]
     if (fragment.chunk !== null) {
       const from = fragment.replyStart
@@ -75,13 +75,13 @@ export class ExecJoiner implements Joiner {
     } else if (whole !== undefined) {
       append(client, whole[0] === MINUS ? whole : NOT_EXECUTED)
     } else {
-      append(client, client.pool.protocol.failureReplies[group.failure] ?? NOT_EXECUTED)
+      append(client, client.pool.protocol.failureReplies[split.failure] ?? NOT_EXECUTED)
     }
   }
 
   /** No server has answered: the transaction is lost with them, and so is the client's connection. */
-  recover(group: FragmentGroup, client: ReplyTarget, failure: FailureCode): boolean {
-    client.loseServer(group.parent, failure)
+  recover(split: SplitRequest, client: ReplyTarget, failure: FailureCode): boolean {
+    client.loseServer(split.parent, failure)
     return true
   }
 }

@@ -7,7 +7,7 @@ import type { ReplyValue } from '../../../protocol/redis/reply-value.ts'
 import type { ReplyWriter } from '../../../protocol/redis/reply-writer.ts'
 import { PoolStat, ServerStat } from '../../../shared/stat-fields.ts'
 import type { Client } from '../../client/client.ts'
-import type { FragmentGroup } from '../../request/split-request.ts'
+import type { SplitRequest } from '../../request/split-request.ts'
 import { CollectingJoiner } from '../split/broadcast.ts'
 
 type Section = Map<string, string>
@@ -48,10 +48,10 @@ export class InfoJoiner extends CollectingJoiner {
     return typeof reply === 'string'
   }
 
-  protected override join(writer: ReplyWriter, group: FragmentGroup, client: Client): void {
+  protected override join(writer: ReplyWriter, split: SplitRequest, client: Client): void {
     const { databases, redisDb } = client.pool.config
     const infos = new Map<number, Info>()
-    for (const [fragmentIndex, server] of group.owners.entries()) {
+    for (const [fragmentIndex, server] of split.owners.entries()) {
       const reply = this.replyOf(fragmentIndex)
       if (reply !== undefined) infos.set(server, readInfo(String(reply), databases, redisDb))
     }

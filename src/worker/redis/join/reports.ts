@@ -4,7 +4,7 @@ import { isArrays, isTexts, type ReplyValue } from '../../../protocol/redis/repl
 import type { ReplyWriter } from '../../../protocol/redis/reply-writer.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import type { Client } from '../../client/client.ts'
-import type { FragmentGroup } from '../../request/split-request.ts'
+import type { SplitRequest } from '../../request/split-request.ts'
 import { argumentTexts, CollectingJoiner } from '../split/broadcast.ts'
 
 /** Parameters that all servers have with the same value; the others are left out. */
@@ -109,11 +109,11 @@ export class TextsJoiner extends CollectingJoiner {
     return typeof reply === 'string'
   }
 
-  protected override join(writer: ReplyWriter, group: FragmentGroup, client: Client): void {
+  protected override join(writer: ReplyWriter, split: SplitRequest, client: Client): void {
     const { servers } = client.pool
-    const texts = group.fragments.map(({ fragmentIndex }) => {
+    const texts = split.fragments.map(({ fragmentIndex }) => {
       const text = this.replyOf(fragmentIndex) ?? 'no answer'
-      return `# ${servers[group.owners[fragmentIndex]].config.name}\r\n${text}`
+      return `# ${servers[split.owners[fragmentIndex]].config.name}\r\n${text}`
     })
     writer.verbatim(texts.join('\r\n\r\n'))
   }

@@ -2,7 +2,7 @@
 
 import type { ReplyValue } from '../../../protocol/redis/reply-value.ts'
 import type { ReplyWriter } from '../../../protocol/redis/reply-writer.ts'
-import type { FragmentGroup } from '../../request/split-request.ts'
+import type { SplitRequest } from '../../request/split-request.ts'
 import { CollectingJoiner } from '../split/broadcast.ts'
 
 export class ScriptExistsJoiner extends CollectingJoiner {
@@ -25,9 +25,9 @@ export class ScriptExistsJoiner extends CollectingJoiner {
     )
   }
 
-  protected override join(writer: ReplyWriter, group: FragmentGroup): void {
+  protected override join(writer: ReplyWriter, split: SplitRequest): void {
     const replies = this.replies as number[][]
-    const keyless = this.replyOf(group.owners.indexOf(this.keylessServer)) as number[] | undefined
+    const keyless = this.replyOf(split.owners.indexOf(this.keylessServer)) as number[] | undefined
     writer.array(this.onOneServer.length)
     for (const [i, oneServer] of this.onOneServer.entries()) {
       writer.integer(oneServer && keyless !== undefined ? keyless[i] : Math.min(...replies.map(each => each[i])))

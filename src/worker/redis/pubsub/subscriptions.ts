@@ -17,7 +17,7 @@ import { answerLocally, answerStateLoss } from '../../request/delivery.ts'
 import { Failure, type FailureCode } from '../../request/failure.ts'
 import { type Message, MessageKind } from '../../request/message.ts'
 import { CloseReason, type ReplyTarget } from '../../request/reply-target.ts'
-import { FragmentGroup, type Joiner } from '../../request/split-request.ts'
+import { type Joiner, SplitRequest } from '../../request/split-request.ts'
 import type { Server } from '../../server/server.ts'
 import type { ConnectionUser, ServerConnection } from '../../server/server-connection.ts'
 import type { RedisProtocol } from '../redis-protocol.ts'
@@ -170,18 +170,18 @@ export class Subscriptions implements ConnectionUser {
     this.confirming = true
     this.unconfirmed++
     const parent = client.messages.acquire(client, MessageKind.parent)
-    const group = new FragmentGroup(this.joiner, parent, NO_OWNERS, 0)
-    parent.group = group
+    const split = new SplitRequest(this.joiner, parent, NO_OWNERS, 0)
+    parent.split = split
     parent.reply = reply
     parent.replyEnd = reply.length
     client.push(parent)
-    group.waiting = connections.length
+    split.waiting = connections.length
     const request = wireRequest(verb.toUpperCase(), name)
     for (const connection of connections) {
       const fragment = parent.messages.acquire(null, MessageKind.fragment)
-      fragment.group = group
-      fragment.fragmentIndex = group.fragments.length
-      group.fragments.push(fragment)
+      fragment.split = split
+      fragment.fragmentIndex = split.fragments.length
+      split.fragments.push(fragment)
       connection.enqueue(fragment, request.length)
       connection.socket.append(request, 0, request.length)
     }
@@ -315,23 +315,23 @@ class ConfirmJoiner implements Joiner {
     this.subscriptions = subscriptions
   }
 
-  accept(group: FragmentGroup, _fragment: Message, buf: Uint8Array, start: number): boolean {
+  accept(split: SplitRequest, _fragment: Message, buf: Uint8Array, start: number): boolean {
     if (buf[start] !== MINUS) return true
     // Subscribed at some servers, perhaps, and not at others: the client begins again.
-    group.parent.client?.closeAfterReplies(CloseReason.error)
+    split.parent.client?.closeAfterReplies(CloseReason.error)
     return false
   }
 
-  write(group: FragmentGroup, client: ReplyTarget): void {
-    const { reply, replyEnd } = group.parent
+  write(split: SplitRequest, client: ReplyTarget): void {
+    const { reply, replyEnd } = split.parent
     client.socket.append(reply!, 0, replyEnd)
     this.subscriptions.confirmed(1)
   }
 
   /** A server was lost meanwhile: it is subscribed to when it is back. */
-  recover(group: FragmentGroup, client: ReplyTarget, failure: FailureCode): boolean {
-    if (this.subscriptions.goesOn) this.write(group, client)
-    else client.loseServer(group.parent, failure)
+  recover(split: SplitRequest, client: ReplyTarget, failure: FailureCode): boolean {
+    if (this.subscriptions.goesOn) this.write(split, client)
+    else client.loseServer(split.parent, failure)
     return true
   }
 }

@@ -15,7 +15,7 @@ import type { LoadedKind, LoadNotice } from '../../../shared/messages.ts'
 import type { Client } from '../../client/client.ts'
 import { Failure } from '../../request/failure.ts'
 import type { Message } from '../../request/message.ts'
-import { type FragmentGroup, type Joiner, NO_FAILURE } from '../../request/split-request.ts'
+import { type Joiner, NO_FAILURE, type SplitRequest } from '../../request/split-request.ts'
 import type { Pool } from '../../server/pool.ts'
 import type { ServerConnection } from '../../server/server-connection.ts'
 import { Internal, queueInternal, wireRequest } from '../servers/wire-request.ts'
@@ -152,25 +152,25 @@ class LoadJoiner implements Joiner {
     this.text = text
   }
 
-  accept(group: FragmentGroup, fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
+  accept(split: SplitRequest, fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
     if (buf[start] === MINUS) {
       if (!cannotServe(buf, start)) this.refusal ??= Uint8Array.prototype.slice.call(buf, start, end)
       return false
     }
     this.reply ??= Uint8Array.prototype.slice.call(buf, start, end)
-    this.loadedBy.add(group.owners[fragment.fragmentIndex])
-    noteAnswer(group)
+    this.loadedBy.add(split.owners[fragment.fragmentIndex])
+    noteAnswer(split)
     return true
   }
 
-  write(group: FragmentGroup, client: Client): void {
+  write(split: SplitRequest, client: Client): void {
     const { servers, protocol } = client.pool
-    const missedBy = [...group.owners].filter(server => !this.loadedBy.has(server))
+    const missedBy = [...split.owners].filter(server => !this.loadedBy.has(server))
     let reply = this.refusal ?? this.reply!
     if (this.refusal === null && missedBy.length > 0 && !this.loading.registry.fits(this.text.length)) {
       // It is too large to be kept for them.
       reply =
-        group.errorReply ?? protocol.failureReplies[group.failure === NO_FAILURE ? Failure.refused : group.failure]
+        split.errorReply ?? protocol.failureReplies[split.failure === NO_FAILURE ? Failure.refused : split.failure]
     } else if (this.refusal === null) {
       const names = (indexes: Iterable<number>): string[] =>
         [...indexes].map(index => identityOf(servers[index].config))

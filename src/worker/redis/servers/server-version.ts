@@ -8,7 +8,7 @@ import { encodeText } from '../../../bytes/ascii.ts'
 import { latin1 } from '../../../bytes/text.ts'
 import type { Client } from '../../client/client.ts'
 import { type Message, MessageKind } from '../../request/message.ts'
-import type { FragmentGroup, Joiner } from '../../request/split-request.ts'
+import type { Joiner, SplitRequest } from '../../request/split-request.ts'
 import { broadcastBytes, Reach } from '../split/broadcast.ts'
 
 const ASK_VERSION = encodeText('*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n')
@@ -33,9 +33,9 @@ export function withVersion(owner: VersionOwner, client: Client, answer: Answer)
   client.waitForReplies()
   const joiner = new VersionJoiner(owner, answer)
   broadcastBytes(client, ASK_VERSION, joiner, Reach.live)
-  const group = client.last?.group
+  const split = client.last?.split
   // One part more than there are servers, which never fails: a reply is made whatever becomes of the servers.
-  if (group?.joiner === joiner) group.fragments.push(group.parent.messages.acquire(null, MessageKind.fragment))
+  if (split?.joiner === joiner) split.fragments.push(split.parent.messages.acquire(null, MessageKind.fragment))
 }
 
 class VersionJoiner implements Joiner {
@@ -49,13 +49,13 @@ class VersionJoiner implements Joiner {
     this.answer = answer
   }
 
-  accept(group: FragmentGroup, _fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
+  accept(split: SplitRequest, _fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
     const text = latin1(buf, start, end)
     const version = /^redis_version:([\w.-]+)/m.exec(text)?.[1]
     if (version === undefined) return true
     this.owner.serverVersion = version
     // The others may take their time: their answers reach nobody.
-    group.waiting = 1
+    split.waiting = 1
     return true
   }
 

@@ -9,13 +9,13 @@ import { type ReplyValue, readReply } from '../../../protocol/redis/reply-value.
 import { ReplyWriter } from '../../../protocol/redis/reply-writer.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import { PoolStat } from '../../../shared/stat-fields.ts'
-import { type AnyServerGroup, askAnyServer } from '../../client/any-server.ts'
+import { type AnyServerRequest, askAnyServer } from '../../client/any-server.ts'
 import type { Client } from '../../client/client.ts'
 import { answerFailure } from '../../request/delivery.ts'
 import { Failure } from '../../request/failure.ts'
-import { FanOutGroup } from '../../request/fan-out.ts'
+import { FanOut } from '../../request/fan-out.ts'
 import { type Message, MessageKind } from '../../request/message.ts'
-import { FragmentGroup, type Joiner } from '../../request/split-request.ts'
+import { type Joiner, SplitRequest } from '../../request/split-request.ts'
 import type { Pool } from '../../server/pool.ts'
 
 /** Which servers are asked: those whose keys the pool shows at the moment, or all, ejected ones included. */
@@ -32,7 +32,7 @@ export function broadcast(
   broadcastBytes(client, buf.subarray(parser.start, parser.end), joiner, reach)
 }
 
-/** Sends `request` to every server. In the joiner's group, `owners[fragmentIndex]` is the index of a fragment's server. */
+/** Sends `request` to every server. In the joiner's split, `owners[fragmentIndex]` is the index of a fragment's server. */
 export function broadcastBytes(client: Client, request: Uint8Array, joiner: Joiner, reach: number): void {
   const servers = reached(client.pool, reach)
   sendFragments(
@@ -65,18 +65,18 @@ export function sendFragments(
   }
   const parent = client.messages.acquire(client, MessageKind.parent)
   const owners = Uint16Array.from(servers)
-  const group = joiner.partial
-    ? new FanOutGroup(joiner, parent, owners, pool.context.turn)
-    : new FragmentGroup(joiner, parent, owners, servers.length)
-  parent.group = group
+  const split = joiner.partial
+    ? new FanOut(joiner, parent, owners, pool.context.turn)
+    : new SplitRequest(joiner, parent, owners, servers.length)
+  parent.split = split
   client.push(parent)
-  group.waiting = servers.length
+  split.waiting = servers.length
   pool.row[pool.statBase + PoolStat.fragments] += servers.length
   for (let i = 0; i < servers.length; i++) {
     const message = parent.messages.acquire(null, MessageKind.fragment)
-    message.group = group
+    message.split = split
     message.fragmentIndex = i
-    group.fragments.push(message)
+    split.fragments.push(message)
     const connection = pool.connectionForFragment(message, servers[i])
     if (connection === null) continue
     connection.enqueue(message, requests[i].length)
@@ -91,14 +91,14 @@ export function argumentTexts(parser: RespRequestParser, buf: Uint8Array): strin
 }
 
 /** A server's reply is none to this request: that fails, as with a server that is broken. @returns what `Joiner.accept` returns then. */
-export function refuseReply(group: FragmentGroup): true {
-  group.fail(Failure.invalid)
+export function refuseReply(split: SplitRequest): true {
+  split.fail(Failure.invalid)
   return true
 }
 
 /** A reply of a request to all servers: the others need not be waited for much longer. */
-export function noteAnswer(group: FragmentGroup): void {
-  if (group instanceof FanOutGroup) group.answered()
+export function noteAnswer(split: SplitRequest): void {
+  if (split instanceof FanOut) split.answered()
 }
 
 /**
@@ -116,17 +116,17 @@ export abstract class CollectingJoiner implements Joiner {
     this.partial = partial
   }
 
-  accept(group: FragmentGroup, fragment: Message, buf: Uint8Array, start: number, _end: number): boolean {
+  accept(split: SplitRequest, fragment: Message, buf: Uint8Array, start: number, _end: number): boolean {
     if (buf[start] === MINUS) return false
     const reply = readReply(buf, start)
-    if (!this.fits(reply)) return refuseReply(group)
-    this.keep(group, fragment, reply)
+    if (!this.fits(reply)) return refuseReply(split)
+    this.keep(split, fragment, reply)
     return true
   }
 
-  protected keep(group: FragmentGroup, fragment: Message, reply: ReplyValue): void {
+  protected keep(split: SplitRequest, fragment: Message, reply: ReplyValue): void {
     this.byFragment[fragment.fragmentIndex] = reply
-    noteAnswer(group)
+    noteAnswer(split)
   }
 
   /** Replies of the servers that answered, in the order of the fragments. */
@@ -139,9 +139,9 @@ export abstract class CollectingJoiner implements Joiner {
     return this.byFragment[fragmentIndex]
   }
 
-  write(group: FragmentGroup, client: Client): void {
+  write(split: SplitRequest, client: Client): void {
     const writer = new ReplyWriter(client.resp3)
-    this.join(writer, group, client)
+    this.join(writer, split, client)
     const bytes = writer.bytes()
     client.socket.append(bytes, 0, bytes.length)
   }
@@ -150,7 +150,7 @@ export abstract class CollectingJoiner implements Joiner {
   protected abstract fits(reply: ReplyValue): boolean
 
   /** Writes the one reply. */
-  protected abstract join(writer: ReplyWriter, group: FragmentGroup, client: Client): void
+  protected abstract join(writer: ReplyWriter, split: SplitRequest, client: Client): void
 }
 
 /** A request without a key that any server can answer, with the same answer. */
@@ -166,17 +166,17 @@ export function forwardToAny(client: Client, parser: RespRequestParser, buf: Uin
 const firstJoiner: Joiner = {
   partial: false,
   closesWhenStrict: false,
-  accept(group, fragment, buf, start, end) {
-    const any = group as AnyServerGroup
+  accept(split, fragment, buf, start, end) {
+    const any = split as AnyServerRequest
     if (cannotServe(buf, start) && any.askNext()) return true
     fragment.keepReply(buf, start, end)
     any.answered()
     return true
   },
-  write(group, client) {
-    const answered = group.fragments.find(fragment => fragment.reply !== null)!
+  write(split, client) {
+    const answered = split.fragments.find(fragment => fragment.reply !== null)!
     client.socket.append(answered.reply!, answered.replyStart, answered.replyEnd)
-    client.noteReply(group.heldBytes)
+    client.noteReply(split.heldBytes)
   },
 }
 
@@ -193,13 +193,13 @@ export class SameJoiner implements Joiner {
   readonly closesWhenStrict = false
   private reply: Uint8Array | null = null
 
-  accept(_group: FragmentGroup, _fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
+  accept(_group: SplitRequest, _fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
     if (buf[start] === MINUS) return false
     this.reply ??= Uint8Array.prototype.slice.call(buf, start, end)
     return true
   }
 
-  write(_group: FragmentGroup, client: Client): void {
+  write(_group: SplitRequest, client: Client): void {
     client.socket.append(this.reply!, 0, this.reply!.length)
   }
 }
@@ -210,18 +210,18 @@ export class AnyJoiner implements Joiner {
   readonly closesWhenStrict = false
   private done: Uint8Array | null = null
 
-  accept(group: FragmentGroup, _fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
+  accept(split: SplitRequest, _fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
     const reply = Uint8Array.prototype.slice.call(buf, start, end)
     if (buf[start] === MINUS) {
-      group.errorReply ??= reply
+      split.errorReply ??= reply
       return false
     }
     this.done ??= reply
-    noteAnswer(group)
+    noteAnswer(split)
     return true
   }
 
-  write(_group: FragmentGroup, client: Client): void {
+  write(_group: SplitRequest, client: Client): void {
     client.socket.append(this.done!, 0, this.done!.length)
   }
 }

@@ -16,7 +16,7 @@ import type { ReplyWriter } from '../../../protocol/redis/reply-writer.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import type { Client } from '../../client/client.ts'
 import type { Message } from '../../request/message.ts'
-import type { FragmentGroup } from '../../request/split-request.ts'
+import type { SplitRequest } from '../../request/split-request.ts'
 import { readScoredOptions, ScoresJoiner } from '../join/scores.ts'
 import type { RedisProtocol } from '../redis-protocol.ts'
 import { wireRequest } from '../servers/wire-request.ts'
@@ -183,10 +183,10 @@ class HllJoiner extends CollectingJoiner {
   private result = 0
 
   /** Errors wait for their turn: the first key's counts. */
-  override accept(group: FragmentGroup, fragment: Message, buf: Uint8Array, start: number, _end: number): boolean {
+  override accept(split: SplitRequest, fragment: Message, buf: Uint8Array, start: number, _end: number): boolean {
     const reply = readReply(buf, start)
-    if (!this.fits(reply)) return refuseReply(group)
-    this.keep(group, fragment, reply)
+    if (!this.fits(reply)) return refuseReply(split)
+    this.keep(split, fragment, reply)
     return true
   }
 
@@ -194,7 +194,7 @@ class HllJoiner extends CollectingJoiner {
     return reply === null || typeof reply === 'string' || reply instanceof ReplyError
   }
 
-  override write(group: FragmentGroup, client: Client): void {
+  override write(split: SplitRequest, client: Client): void {
     const union = new HllUnion()
     for (const value of this.replies as (string | null | ReplyError)[]) {
       const error = value instanceof ReplyError ? encodeText(`-${value.text}\r\n`) : addValue(union, value)
@@ -203,7 +203,7 @@ class HllJoiner extends CollectingJoiner {
       return
     }
     this.result = union.count()
-    super.write(group, client)
+    super.write(split, client)
   }
 
   protected override join(writer: ReplyWriter): void {

@@ -14,7 +14,7 @@ import type { Client } from '../../client/client.ts'
 import { answerFailure } from '../../request/delivery.ts'
 import { Failure } from '../../request/failure.ts'
 import { type Message, MessageKind } from '../../request/message.ts'
-import type { FragmentGroup, Joiner } from '../../request/split-request.ts'
+import type { Joiner, SplitRequest } from '../../request/split-request.ts'
 import type { Pool } from '../../server/pool.ts'
 import type { RedisProtocol } from '../redis-protocol.ts'
 import { wireRequest } from '../servers/wire-request.ts'
@@ -86,32 +86,32 @@ class ScanJoiner implements Joiner {
     return wireRequest('SCAN', `${cursor}`, ...this.args.slice(2))
   }
 
-  accept(group: FragmentGroup, fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
+  accept(split: SplitRequest, fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
     if (buf[start] === MINUS) return false
     // `*2\r\n$<n>\r\n<cursor>\r\n*<keys>\r\n…`
     const lengthEnd = buf.indexOf(CR, start + 4)
     const cursorEnd = buf.indexOf(CR, lengthEnd + 2)
     const isPair = equalsText(buf, start, start + PAIR_HEAD.length, PAIR_HEAD)
     const cursor = latin1(buf, lengthEnd + 2, cursorEnd)
-    if (!isPair || !/^\d{1,20}$/.test(cursor) || !areBulks(buf, cursorEnd + 2, end)) return refuseReply(group)
-    const server = this.servers.length === 0 ? group.owners[0] : this.servers[fragment.fragmentIndex]
+    if (!isPair || !/^\d{1,20}$/.test(cursor) || !areBulks(buf, cursorEnd + 2, end)) return refuseReply(split)
+    const server = this.servers.length === 0 ? split.owners[0] : this.servers[fragment.fragmentIndex]
     this.servers[fragment.fragmentIndex] = server
     fragment.keepReply(buf, cursorEnd + 2, end)
     this.wanted -= readDecimal(buf, cursorEnd + 3, buf.indexOf(CR, cursorEnd + 2), MOST_BYTES)
     const own = BigInt(cursor)
     const next = own === 0n ? nextLive(this.client.pool, server + 1) : -1
     this.cursor = own === 0n ? BigInt(Math.max(0, next)) : own * CURSOR_STEP + BigInt(server)
-    if (next >= 0 && this.wanted > 0 && group.parent.client !== null) this.askNext(group, next)
+    if (next >= 0 && this.wanted > 0 && split.parent.client !== null) this.askNext(split, next)
     return true
   }
 
-  private askNext(group: FragmentGroup, server: number): void {
-    const message = group.parent.messages.acquire(null, MessageKind.fragment)
-    message.group = group
-    message.fragmentIndex = group.fragments.length
-    group.fragments.push(message)
+  private askNext(split: SplitRequest, server: number): void {
+    const message = split.parent.messages.acquire(null, MessageKind.fragment)
+    message.split = split
+    message.fragmentIndex = split.fragments.length
+    split.fragments.push(message)
     this.servers.push(server)
-    group.waiting++
+    split.waiting++
     const connection = this.client.pool.connectionForFragment(message, server)
     if (connection === null) return
     const request = this.request(0n)
@@ -119,12 +119,12 @@ class ScanJoiner implements Joiner {
     connection.socket.append(request, 0, request.length)
   }
 
-  write(group: FragmentGroup, client: Client): void {
+  write(split: SplitRequest, client: Client): void {
     const cursor = `${this.cursor}`
     const head = encodeText(`*2\r\n$${cursor.length}\r\n${cursor}\r\n`)
     client.socket.append(head, 0, head.length)
-    writeOwnKeys(client, group.fragments, fragment => this.servers[fragment.fragmentIndex])
-    client.noteReply(group.heldBytes)
+    writeOwnKeys(client, split.fragments, fragment => this.servers[fragment.fragmentIndex])
+    client.noteReply(split.heldBytes)
   }
 }
 
@@ -133,16 +133,16 @@ export class KeysJoiner implements Joiner {
   readonly partial = false
   readonly closesWhenStrict = false
 
-  accept(group: FragmentGroup, fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
+  accept(split: SplitRequest, fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
     if (buf[start] === MINUS) return false
-    if (!areBulks(buf, start, end)) return refuseReply(group)
+    if (!areBulks(buf, start, end)) return refuseReply(split)
     fragment.keepReply(buf, start, end)
     return true
   }
 
-  write(group: FragmentGroup, client: Client): void {
-    writeOwnKeys(client, group.fragments, fragment => group.owners[fragment.fragmentIndex])
-    client.noteReply(group.heldBytes)
+  write(split: SplitRequest, client: Client): void {
+    writeOwnKeys(client, split.fragments, fragment => split.owners[fragment.fragmentIndex])
+    client.noteReply(split.heldBytes)
   }
 }
 
@@ -153,9 +153,9 @@ export class RandomKeyJoiner implements Joiner {
   private seen = 0
   private key: Uint8Array | null = null
 
-  accept(group: FragmentGroup, _fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
+  accept(split: SplitRequest, _fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
     if (buf[start] === MINUS) return false
-    noteAnswer(group)
+    noteAnswer(split)
     if (buf[start] !== DOLLAR || buf[start + 1] === MINUS) return true
     this.seen++
     // Each with the same chance, in whatever order they come.
@@ -163,7 +163,7 @@ export class RandomKeyJoiner implements Joiner {
     return true
   }
 
-  write(_group: FragmentGroup, client: Client): void {
+  write(_group: SplitRequest, client: Client): void {
     const reply = this.key ?? encodeText(client.resp3 ? '_\r\n' : '$-1\r\n')
     client.socket.append(reply, 0, reply.length)
   }

@@ -13,10 +13,11 @@ import type { Client } from '../../client/client.ts'
 import { SLAB_BYTES } from '../../memory/slab.ts'
 import { answerFailure } from '../../request/delivery.ts'
 import { Failure } from '../../request/failure.ts'
-import { FanOutGroup } from '../../request/fan-out.ts'
+import { FanOut } from '../../request/fan-out.ts'
+import type { KeySplit } from '../../request/key-split.ts'
 import { type Message, MessageKind } from '../../request/message.ts'
 import type { ReplyTarget } from '../../request/reply-target.ts'
-import { FragmentGroup, type Joiner, type KeySplit } from '../../request/split-request.ts'
+import { type Joiner, SplitRequest } from '../../request/split-request.ts'
 import type { Pool } from '../../server/pool.ts'
 import type { RedisProtocol } from '../redis-protocol.ts'
 
@@ -56,8 +57,8 @@ export function splitKeys(
   const pool = client.pool
   const keys = (parser.argCount - 1) / stride
   const longestKey = (pool.protocol as RedisProtocol).longestKey
-  const split = pool.split
-  split.clear(keys)
+  const keySplit = pool.keySplit
+  keySplit.clear(keys)
   for (let i = 0; i < keys; i++) {
     const keyStart = argStart(parser, 1 + i * stride)
     const keyEnd = argEnd(parser, 1 + i * stride)
@@ -70,10 +71,10 @@ export function splitKeys(
       answerFailure(client, Failure.refused)
       return
     }
-    split.add(server)
+    keySplit.add(server)
   }
-  if (split.serverCount === 1) forwardWhole(client, parser, buf, split.first)
-  else queueFragments(client, parser, buf, stride, joiner, split)
+  if (keySplit.serverCount === 1) forwardWhole(client, parser, buf, keySplit.first)
+  else queueFragments(client, parser, buf, stride, joiner, keySplit)
 }
 
 /** All keys live on one server: its reply is the client's. */
@@ -92,28 +93,28 @@ function queueFragments(
   buf: Uint8Array,
   stride: number,
   joiner: Joiner,
-  split: KeySplit,
+  keySplit: KeySplit,
 ): void {
   const pool = client.pool
   const parent = client.messages.acquire(client, MessageKind.parent)
-  const owners = new Uint16Array(joiner === gatherJoiner ? split.keyCount : 0)
-  const group = new FragmentGroup(joiner, parent, owners, split.keyCount)
-  parent.group = group
+  const owners = new Uint16Array(joiner === gatherJoiner ? keySplit.keyCount : 0)
+  const split = new SplitRequest(joiner, parent, owners, keySplit.keyCount)
+  parent.split = split
   client.push(parent)
-  group.waiting = split.serverCount
+  split.waiting = keySplit.serverCount
   // Counted first: the last fragment may end the request.
-  pool.row[pool.statBase + PoolStat.fragments] += split.serverCount
-  for (let server = split.first; server <= split.last; server++) {
-    if (split.head[server] === -1) continue
+  pool.row[pool.statBase + PoolStat.fragments] += keySplit.serverCount
+  for (let server = keySplit.first; server <= keySplit.last; server++) {
+    if (keySplit.head[server] === -1) continue
     const message = parent.messages.acquire(null, MessageKind.fragment)
-    message.group = group
-    message.fragmentIndex = group.fragments.length
-    group.fragments.push(message)
-    group.keyCounts.push(split.count[server])
+    message.split = split
+    message.fragmentIndex = split.fragments.length
+    split.fragments.push(message)
+    split.keyCounts.push(keySplit.count[server])
     if (owners.length > 0) {
-      for (let key = split.head[server]; key >= 0; key = split.nextKey[key]) owners[key] = message.fragmentIndex
+      for (let key = keySplit.head[server]; key >= 0; key = keySplit.nextKey[key]) owners[key] = message.fragmentIndex
     }
-    sendFragment(pool, parser, buf, stride, server, message, split)
+    sendFragment(pool, parser, buf, stride, server, message, keySplit)
   }
 }
 
@@ -124,17 +125,17 @@ function sendFragment(
   stride: number,
   server: number,
   message: Message,
-  split: KeySplit,
+  keySplit: KeySplit,
 ): void {
   const { command } = parser
   const connection = pool.connectionForFragment(message, server)
   if (connection === null) return
   const socket = connection.socket
   const name = command.fragmentName
-  const count = split.count[server] * stride + 1
+  const count = keySplit.count[server] * stride + 1
   const headBytes = decimalBytes(count) + 3
   let bytes = headBytes + name.length
-  for (let key = split.head[server]; key >= 0; key = split.nextKey[key]) {
+  for (let key = keySplit.head[server]; key >= 0; key = keySplit.nextKey[key]) {
     // From the `$` of the key to the CR LF of its last argument; an argument's `$` follows the CR LF of the one before.
     bytes += argEnd(parser, (key + 1) * stride) - argEnd(parser, key * stride)
   }
@@ -143,7 +144,7 @@ function sendFragment(
   socket.outLength = writeNumber(slab, socket.outLength, STAR, count)
   socket.append(name, 0, name.length)
   if (bytes <= SLAB_BYTES) socket.reserve(bytes - headBytes - name.length)
-  for (let key = split.head[server]; key >= 0; key = split.nextKey[key]) {
+  for (let key = keySplit.head[server]; key >= 0; key = keySplit.nextKey[key]) {
     const from = argEnd(parser, key * stride) + 2
     const to = argEnd(parser, (key + 1) * stride) + 2
     socket.append(buf, from, to)
@@ -157,9 +158,9 @@ function decimalBytes(value: number): number {
 }
 
 /** A reply of a wrong type: an error goes to the client as it is, anything else is a failure of the server. */
-function refuse(group: FragmentGroup, buf: Uint8Array, start: number): boolean {
+function refuse(split: SplitRequest, buf: Uint8Array, start: number): boolean {
   if (buf[start] === MINUS) return false
-  group.fail(Failure.invalid)
+  split.fail(Failure.invalid)
   return true
 }
 
@@ -167,16 +168,16 @@ function refuse(group: FragmentGroup, buf: Uint8Array, start: number): boolean {
 export const sumJoiner: Joiner = {
   partial: false,
   closesWhenStrict: false,
-  accept(group, _fragment, buf, start, end) {
-    if (buf[start] !== COLON) return refuse(group, buf, start)
+  accept(split, _fragment, buf, start, end) {
+    if (buf[start] !== COLON) return refuse(split, buf, start)
     let value = 0
     for (let i = start + 1; i < end - 2; i++) if (buf[i] !== MINUS) value = value * 10 + buf[i] - ZERO
-    group.sum += value
+    split.sum += value
     return true
   },
-  write(group, client) {
+  write(split, client) {
     const slab = client.socket.reserve(HEAD_BYTES)
-    client.socket.outLength = writeNumber(slab, client.socket.outLength, COLON, group.sum | 0)
+    client.socket.outLength = writeNumber(slab, client.socket.outLength, COLON, split.sum | 0)
   },
 }
 
@@ -184,9 +185,9 @@ export const sumJoiner: Joiner = {
 export const partialSumJoiner: Joiner = {
   partial: true,
   closesWhenStrict: false,
-  accept(group, fragment, buf, start, end) {
-    const accepted = sumJoiner.accept(group, fragment, buf, start, end)
-    if (accepted && group instanceof FanOutGroup) group.answered()
+  accept(split, fragment, buf, start, end) {
+    const accepted = sumJoiner.accept(split, fragment, buf, start, end)
+    if (accepted && split instanceof FanOut) split.answered()
     return accepted
   },
   write: sumJoiner.write,
@@ -196,8 +197,8 @@ export const partialSumJoiner: Joiner = {
 export const statusJoiner: Joiner = {
   partial: false,
   closesWhenStrict: false,
-  accept(group, _fragment, buf, start) {
-    return buf[start] === PLUS || refuse(group, buf, start)
+  accept(split, _fragment, buf, start) {
+    return buf[start] === PLUS || refuse(split, buf, start)
   },
   write(_group, client) {
     client.socket.append(OK, 0, OK.length)
@@ -208,24 +209,24 @@ export const statusJoiner: Joiner = {
 export const gatherJoiner: Joiner = {
   partial: false,
   closesWhenStrict: false,
-  accept(group, fragment, buf, start, end) {
-    const firstValue = firstValueOf(group, fragment, buf, start, end)
-    if (firstValue < 0) return refuse(group, buf, start)
+  accept(split, fragment, buf, start, end) {
+    const firstValue = firstValueOf(split, fragment, buf, start, end)
+    if (firstValue < 0) return refuse(split, buf, start)
     fragment.keepReply(buf, start, end)
     fragment.replyStart += firstValue - start
     return true
   },
-  write(group, client) {
+  write(split, client) {
     const { socket } = client
-    writeListHead(group, client)
-    const { fragments, owners } = group
-    for (let key = 0; key < group.keyCount; key++) {
+    writeListHead(split, client)
+    const { fragments, owners } = split
+    for (let key = 0; key < split.keyCount; key++) {
       const fragment = fragments[owners[key]]
       const from = fragment.replyStart
       skipValue(fragment)
       socket.append(fragment.reply!, from, fragment.replyStart)
     }
-    client.noteReply(group.heldBytes)
+    client.noteReply(split.heldBytes)
   },
   streaming: {
     firstValue: firstValueOf,
@@ -236,17 +237,17 @@ export const gatherJoiner: Joiner = {
 }
 
 /** @returns the place of the first value, or -1: there must be one value a key, or those of other replies would be taken for them. */
-function firstValueOf(group: FragmentGroup, fragment: Message, buf: Uint8Array, start: number, end: number): number {
+function firstValueOf(split: SplitRequest, fragment: Message, buf: Uint8Array, start: number, end: number): number {
   if (buf[start] !== STAR) return -1
   const lineEnd = findByte(buf, start, end, CR)
   const values = readDecimal(buf, start + 1, lineEnd, MAX_ARGUMENTS)
-  return values === group.keyCounts[fragment.fragmentIndex] ? lineEnd + 2 : -1
+  return values === split.keyCounts[fragment.fragmentIndex] ? lineEnd + 2 : -1
 }
 
-function writeListHead(group: FragmentGroup, client: ReplyTarget): void {
+function writeListHead(split: SplitRequest, client: ReplyTarget): void {
   const { socket } = client
   const slab = socket.reserve(HEAD_BYTES)
-  socket.outLength = writeNumber(slab, socket.outLength, STAR, group.keyCount)
+  socket.outLength = writeNumber(slab, socket.outLength, STAR, split.keyCount)
 }
 
 /** Moves `replyStart` past one value. MGET answers bulks and nulls; what it never answers keeps its bounds, too. */

@@ -4,7 +4,7 @@ import { encodeText } from '../../../bytes/ascii.ts'
 import { PoolStat } from '../../../shared/stat-fields.ts'
 import type { Client } from '../../client/client.ts'
 import { MessageKind } from '../../request/message.ts'
-import { FragmentGroup } from '../../request/split-request.ts'
+import { SplitRequest } from '../../request/split-request.ts'
 import type { ServerConnection } from '../../server/server-connection.ts'
 import { ExecJoiner, type ExecPlace } from '../join/exec.ts'
 
@@ -20,17 +20,17 @@ export function sendExec(
 ): void {
   const { pool } = client
   const parent = client.messages.acquire(client, MessageKind.parent)
-  const group = new FragmentGroup(new ExecJoiner(places, parts.length), parent, NO_OWNERS, 0)
-  parent.group = group
+  const split = new SplitRequest(new ExecJoiner(places, parts.length), parent, NO_OWNERS, 0)
+  parent.split = split
   client.push(parent)
-  group.waiting = parts.length
+  split.waiting = parts.length
   pool.row[pool.statBase + PoolStat.fragments] += parts.length
   for (const [part, connection] of parts.entries()) {
     const fragment = parent.messages.acquire(null, MessageKind.fragment)
-    fragment.group = group
+    fragment.split = split
     fragment.fragmentIndex = part
     fragment.tag = tag
-    group.fragments.push(fragment)
+    split.fragments.push(fragment)
     connection.enqueue(fragment, EXEC.length)
     connection.socket.append(EXEC, 0, EXEC.length)
   }

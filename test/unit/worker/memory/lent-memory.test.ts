@@ -257,7 +257,7 @@ describe('messages', () => {
       'deadlineMs',
       'reply',
       'chunk',
-      'group',
+      'split',
       'tag',
     ] as const
     for (const field of fields) expect([field, again[field]]).toEqual([field, fresh[field]])

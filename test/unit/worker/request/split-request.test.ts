@@ -1,8 +1,9 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { WorkerMemory } from '../../../../src/worker/memory/worker-memory.ts'
 import { Failure } from '../../../../src/worker/request/failure.ts'
+import { KeySplit } from '../../../../src/worker/request/key-split.ts'
 import { MessageKind, MessagePool } from '../../../../src/worker/request/message.ts'
-import { FragmentGroup, KeySplit, NO_FAILURE } from '../../../../src/worker/request/split-request.ts'
+import { NO_FAILURE, SplitRequest } from '../../../../src/worker/request/split-request.ts'
 import { Random, runSeed } from '../../../support/random.ts'
 import { waitUntil } from '../../../support/wait.ts'
 import { encode } from '../../../support/wire/resp.ts'
@@ -50,7 +51,7 @@ describe('KeySplit', () => {
   })
 })
 
-describe('FragmentGroup', () => {
+describe('SplitRequest', () => {
   const messages = new MessagePool(new WorkerMemory())
   const joiner = { partial: false, closesWhenStrict: false, accept: () => true, write: () => {} }
 
@@ -61,28 +62,28 @@ describe('FragmentGroup', () => {
     ['an unknown one gives way', [Failure.closed, Failure.timedOut, Failure.reset], Failure.timedOut],
     ['unknown only', [Failure.closed, Failure.closed], Failure.closed],
   ])('failures: %s', (_, failures, decides) => {
-    const group = new FragmentGroup(joiner, messages.acquire(null, MessageKind.parent), new Uint16Array(0), 0)
-    for (const failure of failures) group.fail(failure)
-    expect(group.failure).toBe(decides)
-    expect(group.failed).toBe(failures.length > 0)
-    expect(group.failedFragments).toBe(failures.length)
+    const split = new SplitRequest(joiner, messages.acquire(null, MessageKind.parent), new Uint16Array(0), 0)
+    for (const failure of failures) split.fail(failure)
+    expect(split.failure).toBe(decides)
+    expect(split.failed).toBe(failures.length > 0)
+    expect(split.failedFragments).toBe(failures.length)
   })
 
   test('gives back fragments that no connection has; the others are free to go when their reply comes', () => {
     const watched = new WatchedMemory(messages.memory)
     const before = messages.outstanding
     const parent = messages.acquire(null, MessageKind.parent)
-    const group = new FragmentGroup(joiner, parent, new Uint16Array(0), 0)
+    const split = new SplitRequest(joiner, parent, new Uint16Array(0), 0)
     const fragments = [0, 1, 2].map(() => messages.acquire(null, MessageKind.fragment))
     for (const fragment of fragments) {
-      fragment.group = group
-      group.fragments.push(fragment)
+      fragment.split = split
+      split.fragments.push(fragment)
     }
     fragments[1]!.queued = true
-    group.release()
-    group.release()
+    split.release()
+    split.release()
     expect(messages.outstanding - before).toBe(2)
-    expect(fragments[1]!.group).toBe(null)
+    expect(fragments[1]!.split).toBe(null)
     expect(watched.balance().faults).toEqual([])
   })
 })
