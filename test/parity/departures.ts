@@ -134,8 +134,11 @@ export const MEMCACHE_DEPARTURES: Readonly<Record<string, Departure>> = {
   'incr noarg': ERROR,
   'delete nokey': ERROR,
   'touch noexp': ERROR,
-  shutdown: ERROR,
-  slabs: ERROR,
+  // What concerns a single server is refused in words.
+  shutdown: open(/^SERVER_ERROR [^\r\n]+\r\n$/),
+  slabs: open(/^SERVER_ERROR [^\r\n]+\r\n$/),
+  // A binary client is told, in its protocol, why the connection ends.
+  binary: close(/^\x81[\s\S]{23}This proxy does not speak the binary protocol/),
   'empty line': ERROR,
   unknown: ERROR,
   'digits cmd': ERROR,

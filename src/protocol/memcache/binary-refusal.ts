@@ -3,7 +3,7 @@
 import { encodeText } from '../../bytes/ascii.ts'
 
 /** Header of a request and of a response, bytes: magic, opcode, lengths, status, opaque, cas. */
-export const BINARY_HEADER_BYTES = 24
+const BINARY_HEADER_BYTES = 24
 
 const RESPONSE_MAGIC = 0x81
 /** memcached's "unknown command" (protocol_binary.h). */
@@ -15,14 +15,19 @@ const OPAQUE_AT = 12
 const OPAQUE_BYTES = 4
 const TEXT = encodeText('This proxy does not speak the binary protocol: use the ASCII protocol')
 
-/** The error response to the request whose header begins at `start` of buf. */
-export function binaryRefusal(buf: Uint8Array, start: number): Uint8Array {
+/**
+ * The error response to a request of which [start, end) of buf is here. It repeats the opcode and the opaque value as far as they are here:
+ * a client sends its header in one piece, and a peer that does not is closed without a wait.
+ */
+export function binaryRefusal(buf: Uint8Array, start: number, end: number): Uint8Array {
   const reply = Buffer.alloc(BINARY_HEADER_BYTES + TEXT.length)
   reply[0] = RESPONSE_MAGIC
-  reply[OPCODE_AT] = buf[start + OPCODE_AT]
+  if (end - start > OPCODE_AT) reply[OPCODE_AT] = buf[start + OPCODE_AT]
   reply.writeUInt16BE(UNKNOWN_COMMAND_STATUS, STATUS_AT)
   reply.writeUInt32BE(TEXT.length, BODY_LENGTH_AT)
-  reply.set(buf.subarray(start + OPAQUE_AT, start + OPAQUE_AT + OPAQUE_BYTES), OPAQUE_AT)
+  if (end - start >= OPAQUE_AT + OPAQUE_BYTES) {
+    reply.set(buf.subarray(start + OPAQUE_AT, start + OPAQUE_AT + OPAQUE_BYTES), OPAQUE_AT)
+  }
   reply.set(TEXT, BINARY_HEADER_BYTES)
   return reply
 }

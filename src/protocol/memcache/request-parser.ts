@@ -15,7 +15,6 @@
 import { CR, encodeText, equalsText, findByte, LF, MINUS, NINE, readDecimal, SPACE, ZERO } from '../../bytes/ascii.ts'
 import { Parsed, type ParsedCode } from '../parser.ts'
 import { decodeBase64 } from './base64.ts'
-import { BINARY_HEADER_BYTES } from './binary-refusal.ts'
 import { Action, type Command, Form, lookupCommand, UNKNOWN_COMMAND } from './commands.ts'
 import { RequestError, type RequestErrorCode } from './replies.ts'
 
@@ -115,13 +114,7 @@ export class MemcacheRequestParser {
         if (lineEnd > end) return this.waitLine(buf, start, end)
       } else if (start < end) {
         const first = buf[start]
-        if (first === BINARY_MAGIC) {
-          // The refusal repeats a part of the request's header.
-          if (end - start >= BINARY_HEADER_BYTES) return this.fail(RequestError.binaryProtocol)
-          this.need = BINARY_HEADER_BYTES
-          this.safe = start
-          return Parsed.incomplete
-        }
+        if (first === BINARY_MAGIC) return this.fail(RequestError.binaryProtocol)
         if (first === TLS_HANDSHAKE) return this.fail(RequestError.tls)
       }
       this.error = RequestError.none

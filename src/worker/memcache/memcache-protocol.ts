@@ -158,7 +158,7 @@ export class MemcacheProtocol implements ClientProtocol, ServerProtocol {
     gets.finish(connection, false)
   }
 
-  malformed(client: Client, requestParser: RequestParser, buf: Uint8Array): number {
+  malformed(client: Client, requestParser: RequestParser, buf: Uint8Array, start: number, end: number): number {
     const parser = requestParser as MemcacheRequestParser
     const { config, limitedLog, row, statBase } = this.pool
     const { reply, closes, reason } = replies.REFUSALS[parser.error]
@@ -171,7 +171,7 @@ export class MemcacheProtocol implements ClientProtocol, ServerProtocol {
     row[statBase + PoolStat.localRequests]++
     // An error of the client, as where nutcracker closes the connection; closing counts it too.
     if (!closes) row[statBase + PoolStat.clientErr]++
-    if (parser.error === replies.RequestError.binaryProtocol) answerLocally(client, binaryRefusal(buf, parser.start))
+    if (parser.error === replies.RequestError.binaryProtocol) answerLocally(client, binaryRefusal(buf, start, end))
     else if (parser.error === replies.RequestError.notServed) answerLocally(client, parser.command.refusal!)
     else if (parser.suppress !== Suppress.all) answerLocally(client, reply)
     return closes ? -1 : parser.end

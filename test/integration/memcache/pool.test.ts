@@ -402,9 +402,7 @@ describe('other protocols', () => {
   test('a request of the binary protocol has a binary error, and is logged and closed', async () => {
     const proxy = await startPool([await freePort()])
     const wire = await Wire.open({ port: proxy.ports[0]! })
-    // Cut within the header.
-    wire.send(BINARY_GET.subarray(0, 10))
-    wire.send(BINARY_GET.subarray(10))
+    wire.send(BINARY_GET)
     const reply = await wire.untilClosed()
     expect(reply.toString('hex', 0, 8)).toBe('8100000000000081')
     expect(reply.readUInt32BE(8)).toBe(reply.length - 24)
@@ -412,6 +410,13 @@ describe('other protocols', () => {
     expect(reply.toString('latin1', 24)).toMatch(/binary protocol/)
     await waitUntil(() => proxy.log().includes('speaks the binary protocol'), 'a log line')
     wire.destroy()
+  })
+
+  test('a part of a binary header is answered and closed at once', async () => {
+    const proxy = await startPool([await freePort()])
+    const wire = await Wire.open({ port: proxy.ports[0]! })
+    wire.send(BINARY_GET.subarray(0, 4))
+    expect((await wire.untilClosed()).toString('hex', 0, 16)).toBe('81000000000000810000004500000000')
   })
 
   test('TLS is logged and closed', async () => {

@@ -120,7 +120,7 @@ test('a refused command is an error of its client, whether the connection stays 
   const errorsOf = async (pool: string): Promise<number> =>
     JSON.parse((await (await Wire.open({ port: other.statsPort })).untilClosed()).toString())[pool].client_err
   const redis = await Wire.open({ port: other.ports[0] })
-  const refused = [['NOSUCH'], ['GET'], ['CLIENT', 'NOSUCH'], ['CLIENT', 'SETNAME'], ['SHUTDOWN'], ['CONFIG', 'NOSUCH']]
+  const refused = [['SAVE'], ['GET'], ['CLIENT', 'NOSUCH'], ['CLIENT', 'SETNAME'], ['SHUTDOWN'], ['CONFIG', 'NOSUCH']]
   for (const [index, request] of refused.entries()) {
     redis.send(encode(...request))
     expect(String(await redis.redisReplies(1)), request.join(' ')).toMatch(/^-/)
