@@ -40,7 +40,7 @@ export const LAYERS: readonly Layer[] = [
   layer('worker/request', WORKER, 3),
   layer('worker/server', `${WORKER} worker/request`, 6),
   layer('worker/client', `${WORKER} worker/request worker/server`, 6),
-  layer('worker/redis', `${WORKER} worker/request worker/server worker/client protocol/redis`, 18),
+  layer('worker/redis', `${WORKER} worker/request worker/server worker/client protocol/redis`),
   layer('worker/memcache', `${WORKER} worker/request worker/server worker/client protocol/memcache`),
   layer('worker', `${WORKER} worker/request worker/server worker/client worker/redis worker/memcache`, 2),
   layer('main/command-line', `${DATA} config log`),

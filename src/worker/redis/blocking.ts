@@ -17,10 +17,10 @@ import { Failure } from '../request/failure.ts'
 import { MessageKind } from '../request/message.ts'
 import { type Joiner, SplitRequest } from '../request/split-request.ts'
 import type { ConnectionUser, ServerConnection } from '../server/server-connection.ts'
-import type { RedisProtocol } from './redis-protocol.ts'
+import type { RedisPool } from './redis-pool.ts'
 import { needsId, withId } from './servers/connection-id.ts'
 import { Internal, queueInternal, wireRequest } from './servers/wire-request.ts'
-import { type RedisSession, refuseConnection, sessionOf } from './session/session.ts'
+import { type RedisSession, refuseConnection, type SessionWait, sessionOf } from './session/session.ts'
 import { multiKeyRequest, NO_SERVER, serverOfKeys } from './split/multikey.ts'
 
 const NO_OWNERS = new Uint16Array(0)
@@ -57,7 +57,7 @@ function unblockAtServer(waiting: ServerConnection, reason: string): void {
 }
 
 /** The connections of one command under way. */
-export class BlockingWait implements ConnectionUser {
+class BlockingWait implements ConnectionUser, SessionWait {
   readonly listens = false
   readonly stateful: boolean
   readonly session: RedisSession
@@ -111,12 +111,7 @@ export class BlockingWait implements ConnectionUser {
   }
 }
 
-export function blockingRequest(
-  protocol: RedisProtocol,
-  client: Client,
-  parser: RespRequestParser,
-  buf: Uint8Array,
-): void {
+export function blockingRequest(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const { command, start, end } = parser
   if (command.name === 'WAIT' || command.name === 'WAITAOF') {
     waitEverywhere(client, parser, buf)
@@ -128,8 +123,8 @@ export function blockingRequest(
     multiKeyRequest(client, parser, buf)
     return
   }
-  if (!protocol.positions.find(parser, buf)) {
-    protocol.forwardKeyless(client, parser, buf)
+  if (!redis.positions.find(parser, buf)) {
+    redis.forwardKeyless(client, parser, buf)
     return
   }
   const server = serverOfKeys(client, parser, buf, answerStateLoss)

@@ -10,41 +10,35 @@ import { awaitReply, lateReply } from '../client/late-reply.ts'
 import { clientCommand } from './clients/client-command.ts'
 import { commandRequest } from './command-listing.ts'
 import { InfoJoiner, tellsOfProxy } from './join/info.ts'
-import type { RedisProtocol } from './redis-protocol.ts'
+import { type RedisPool, watchOf } from './redis-pool.ts'
 import { resetSession, sessionOf } from './session/session.ts'
 import { knownState } from './session/state.ts'
 import { argumentTexts, broadcast, Reach } from './split/broadcast.ts'
-import { watchOf } from './watch/request-watch.ts'
 
 const DEFAULT_USER = encodeText('$7\r\ndefault\r\n')
 const RESET = encodeText('+RESET\r\n')
 
-export function localRequest(
-  protocol: RedisProtocol,
-  client: Client,
-  parser: RespRequestParser,
-  buf: Uint8Array,
-): void {
+export function localRequest(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   switch (parser.command.name) {
     case 'ACL':
     case 'MODULE':
-      aboutServers(protocol, client, parser, buf)
+      aboutServers(redis, client, parser, buf)
       return
     case 'ASKING':
     case 'CLUSTER':
     case 'READONLY':
     case 'READWRITE':
-      if (isHelp(parser, buf)) protocol.forwardKeyless(client, parser, buf)
-      else protocol.answer(client, replies.NO_CLUSTER)
+      if (isHelp(parser, buf)) redis.forwardKeyless(client, parser, buf)
+      else redis.answer(client, replies.NO_CLUSTER)
       return
     case 'CLIENT':
-      clientCommand(protocol, client, parser, buf)
+      clientCommand(redis, client, parser, buf)
       return
     case 'COMMAND':
-      commandRequest(protocol, client, parser, buf)
+      commandRequest(redis, client, parser, buf)
       return
     case 'ECHO':
-      protocol.answer(client, argumentAsBulk(parser, buf, 1))
+      redis.answer(client, argumentAsBulk(parser, buf, 1))
       return
     case 'INFO':
       broadcast(client, parser, buf, new InfoJoiner(tellsOfProxy(argumentTexts(parser, buf))), Reach.live)
@@ -53,17 +47,17 @@ export function localRequest(
       monitor(client)
       return
     case 'RESET':
-      reset(protocol, client)
+      reset(redis, client)
       return
     case 'ROLE':
       // No replicas, nothing written yet: a server that stands alone.
-      protocol.answer(client, new ReplyWriter(client.resp3).array(3).bulk('master').integer(0).array(0).bytes())
+      redis.answer(client, new ReplyWriter(client.resp3).array(3).bulk('master').integer(0).array(0).bytes())
       return
     case 'TIME':
-      protocol.answer(client, time(client))
+      redis.answer(client, time(client))
       return
     default:
-      protocol.answerRefused(client, replies.unsupportedCommand(parser.command.name))
+      redis.answerRefused(client, replies.unsupportedCommand(parser.command.name))
   }
 }
 
@@ -87,13 +81,13 @@ function isHelp(parser: RespRequestParser, buf: Uint8Array): boolean {
 /** Any server knows these; everything else is about users and modules of servers, and for those who run them. */
 const ANY_SERVER = new Set(['ACL CAT', 'ACL GENPASS', 'ACL HELP', 'MODULE HELP', 'MODULE LIST'])
 
-function aboutServers(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+function aboutServers(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const args = argumentTexts(parser, buf)
   const name = `${parser.command.name} ${args[1].toUpperCase()}`
-  if (ANY_SERVER.has(name)) protocol.forwardKeyless(client, parser, buf)
-  else if (name === 'ACL WHOAMI' && args.length === 2) protocol.answer(client, DEFAULT_USER)
+  if (ANY_SERVER.has(name)) redis.forwardKeyless(client, parser, buf)
+  else if (name === 'ACL WHOAMI' && args.length === 2) redis.answer(client, DEFAULT_USER)
   else
-    protocol.answerRefused(
+    redis.answerRefused(
       client,
       replies.unsupportedCommand(
         name
@@ -114,7 +108,7 @@ function time(client: Client): Uint8Array {
 }
 
 /** As a new connection, but for what Redis keeps: the library's name, CLIENT ID. */
-function reset(protocol: RedisProtocol, client: Client): void {
+function reset(redis: RedisPool, client: Client): void {
   if (client.pending > 0 && (client.connectionKind > 0 || client.session !== null)) {
     // What is in flight was asked in RESP3 or in another database, or is on connections that end here.
     client.postpone(true)
@@ -124,6 +118,6 @@ function reset(protocol: RedisProtocol, client: Client): void {
   client.connectionKind = 0
   resetSession(client)
   knownState(client)?.reset()
-  client.setAuthenticated(protocol.pool.config.redisAuth === '')
-  protocol.answer(client, RESET)
+  client.setAuthenticated(redis.pool.config.redisAuth === '')
+  redis.answer(client, RESET)
 }

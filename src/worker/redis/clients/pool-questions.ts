@@ -8,8 +8,8 @@ import type { Client } from '../../client/client.ts'
 import { awaitReply, lateReply } from '../../client/late-reply.ts'
 import type { PoolClients } from '../../client/pool-clients.ts'
 import { CloseReason } from '../../request/reply-target.ts'
+import { watchOf } from '../redis-pool.ts'
 import { sessionStateOf } from '../session/state.ts'
-import { watchOf } from '../watch/request-watch.ts'
 import { type CurrentRequest, clientLines, clientsThatFit, EVERY_CLIENT } from './client-list.ts'
 
 /** What a question means to this worker's clients. @param current the request that asks, where a client of this worker does. */

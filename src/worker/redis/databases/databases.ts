@@ -12,17 +12,17 @@
 
 import { MINUS, STAR } from '../../../bytes/ascii.ts'
 import { argIs, argText } from '../../../protocol/redis/arguments.ts'
-import { Action } from '../../../protocol/redis/commands.ts'
+import { Action, type Command } from '../../../protocol/redis/commands.ts'
 import * as replies from '../../../protocol/redis/replies.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import type { Client } from '../../client/client.ts'
 import type { Message } from '../../request/message.ts'
 import { CloseReason } from '../../request/reply-target.ts'
 import { connectionKind } from '../../server/connection-kind.ts'
-import type { RedisProtocol } from '../redis-protocol.ts'
+import type { RedisPool } from '../redis-pool.ts'
 import { enterDatabase } from '../servers/greeting.ts'
 import { wireRequest } from '../servers/wire-request.ts'
-import type { RedisSession } from '../session/session.ts'
+import { knownSession } from '../session/session.ts'
 import { knownState, stateOf } from '../session/state.ts'
 import { broadcast, Reach } from '../split/broadcast.ts'
 import { multiKeyRequest } from '../split/multikey.ts'
@@ -49,26 +49,21 @@ function readDatabase(client: Client, parser: RespRequestParser, buf: Uint8Array
 }
 
 /** SELECT, MOVE, COPY, SWAPDB. */
-export function databaseRequest(
-  protocol: RedisProtocol,
-  client: Client,
-  parser: RespRequestParser,
-  buf: Uint8Array,
-): void {
+export function databaseRequest(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const { name } = parser.command
-  if (name === 'SELECT') select(protocol, client, parser, buf)
-  else if (name === 'SWAPDB') swap(protocol, client, parser, buf)
-  else if (refusesDatabase(protocol, client, parser, buf)) return
-  else if (name === 'MOVE') protocol.forward(client, parser, buf, 1)
+  if (name === 'SELECT') select(redis, client, parser, buf)
+  else if (name === 'SWAPDB') swap(redis, client, parser, buf)
+  else if (refusesDatabase(redis, client, parser, buf)) return
+  else if (name === 'MOVE') redis.forward(client, parser, buf, 1)
   else multiKeyRequest(client, parser, buf)
 }
 
-function select(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+function select(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const database = readDatabase(client, parser, buf, 1)
-  if (database < 0 || !protocol.databaseLimit.allows(database)) {
+  if (database < 0 || !redis.databaseLimit.allows(database)) {
     stateOf(client).withoutDatabase = true
     client.updateFastPath()
-    protocol.answer(client, database === BadDatabase.notInteger ? replies.NOT_AN_INTEGER : replies.DB_OUT_OF_RANGE)
+    redis.answer(client, database === BadDatabase.notInteger ? replies.NOT_AN_INTEGER : replies.DB_OUT_OF_RANGE)
     return
   }
   // With CLIENT REPLY OFF and SKIP there is a place in the queue already that waits for this answer.
@@ -78,7 +73,7 @@ function select(protocol: RedisProtocol, client: Client, parser: RespRequestPars
     return
   }
   useDatabase(client, database)
-  protocol.answer(client, replies.OK)
+  redis.answer(client, replies.OK)
 }
 
 /** The client's requests go to this database from now on, and so does its transaction. */
@@ -87,7 +82,7 @@ function useDatabase(client: Client, database: number): void {
   const state = knownState(client)
   if (state !== null) state.withoutDatabase = false
   client.updateFastPath()
-  const watching = (client.session as RedisSession | null)?.transaction?.connection ?? null
+  const watching = knownSession(client)?.transaction?.connection ?? null
   if (watching !== null) enterDatabase(watching, database)
 }
 
@@ -129,35 +124,22 @@ export function leaveLostDatabase(client: Client): void {
   client.closeAfterReplies(CloseReason.error)
 }
 
-/** Handles a request of a client whose `RedisState` does not allow the fast path, and which is to be answered. */
-export function requestInState(
-  protocol: RedisProtocol,
-  client: Client,
-  parser: RespRequestParser,
-  buf: Uint8Array,
-): void {
-  const { action, name } = parser.command
-  const lacksDatabase = client.authenticated && stateOf(client).withoutDatabase
-  if (!lacksDatabase || WITHOUT_DATABASE.has(action) || NAMED_WITHOUT_DATABASE.has(name)) {
-    protocol.answeredRequest(client, parser, buf)
-  } else {
-    protocol.answer(client, NO_DATABASE)
-  }
+/** Refuses a request of a client that has no database, unless it is about the connection only. @returns true when it is refused. */
+export function refusesWithoutDatabase(redis: RedisPool, client: Client, command: Command): boolean {
+  if (!client.authenticated || !stateOf(client).withoutDatabase) return false
+  if (WITHOUT_DATABASE.has(command.action) || NAMED_WITHOUT_DATABASE.has(command.name)) return false
+  redis.answer(client, NO_DATABASE)
+  return true
 }
 
 /**
  * Refuses MOVE, and COPY with DB, to a database that the servers may have and the pool does not show. A pool of one database passes all on.
  * @returns true when the client has had its error.
  */
-export function refusesDatabase(
-  protocol: RedisProtocol,
-  client: Client,
-  parser: RespRequestParser,
-  buf: Uint8Array,
-): boolean {
+export function refusesDatabase(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): boolean {
   const argument = client.pool.config.databases === 1 ? 0 : databaseArgument(parser, buf)
   if (argument === 0 || readDatabase(client, parser, buf, argument) !== BadDatabase.outOfRange) return false
-  protocol.answer(client, replies.DB_OUT_OF_RANGE)
+  redis.answer(client, replies.DB_OUT_OF_RANGE)
   return true
 }
 
@@ -172,14 +154,14 @@ function databaseArgument(parser: RespRequestParser, buf: Uint8Array): number {
 }
 
 /** At every server, each at its own moment. */
-function swap(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+function swap(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const first = readDatabase(client, parser, buf, 1)
   const second = readDatabase(client, parser, buf, 2)
-  if (first === BadDatabase.notInteger) protocol.answer(client, BAD_FIRST)
-  else if (second === BadDatabase.notInteger) protocol.answer(client, BAD_SECOND)
-  else if (first < 0 || second < 0) protocol.answer(client, replies.DB_OUT_OF_RANGE)
-  else if (first === second) protocol.answer(client, replies.OK)
+  if (first === BadDatabase.notInteger) redis.answer(client, BAD_FIRST)
+  else if (second === BadDatabase.notInteger) redis.answer(client, BAD_SECOND)
+  else if (first < 0 || second < 0) redis.answer(client, replies.DB_OUT_OF_RANGE)
+  else if (first === second) redis.answer(client, replies.OK)
   // Swapped at some servers only, keys of one database would mix with those of the other.
-  else if (client.pool.servers.some(server => server.ejected)) protocol.answer(client, SERVER_EJECTED)
+  else if (client.pool.servers.some(server => server.ejected)) redis.answer(client, SERVER_EJECTED)
   else broadcast(client, parser, buf, statusJoiner, Reach.all)
 }

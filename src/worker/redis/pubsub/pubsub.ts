@@ -13,11 +13,11 @@ import type { ReplyWriter } from '../../../protocol/redis/reply-writer.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import type { Client } from '../../client/client.ts'
 import type { Joiner } from '../../request/split-request.ts'
-import type { RedisProtocol } from '../redis-protocol.ts'
+import type { RedisPool } from '../redis-pool.ts'
 import { sessionOf } from '../session/session.ts'
 import { Topic } from '../session/state.ts'
 import { broadcast, CollectingJoiner, Reach } from '../split/broadcast.ts'
-import { Subscriptions } from './subscriptions.ts'
+import { subscriptionsOf } from './subscriptions.ts'
 
 /** What a RESP2 client may say while it is subscribed. */
 const ALLOWED = new Set([
@@ -32,19 +32,14 @@ const ALLOWED = new Set([
   'UNSUBSCRIBE',
 ])
 
-export function pubsubRequest(
-  protocol: RedisProtocol,
-  client: Client,
-  parser: RespRequestParser,
-  buf: Uint8Array,
-): void {
+export function pubsubRequest(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   switch (parser.command.name) {
     case 'PUBLISH':
     case 'SPUBLISH':
-      if (!protocol.publishOrder.holdsBack(client)) protocol.forward(client, parser, buf, 1)
+      if (!redis.publishOrder.holdsBack(client)) redis.forward(client, parser, buf, 1)
       return
     case 'PUBSUB':
-      askAll(protocol, client, parser, buf)
+      askAll(redis, client, parser, buf)
       return
     case 'SUBSCRIBE':
       change(client, parser, buf, Topic.channel, true)
@@ -71,7 +66,7 @@ export function pubsubRequest(
  * @returns false when it is one of those that are handled as always.
  */
 export function subscriberRequest(
-  protocol: RedisProtocol,
+  redis: RedisPool,
   client: Client,
   parser: RespRequestParser,
   buf: Uint8Array,
@@ -79,7 +74,7 @@ export function subscriberRequest(
   const { command, argCount } = parser
   if (!fitsArity(command, argCount) || command.name === '') return false
   if (!ALLOWED.has(command.name)) {
-    protocol.answer(
+    redis.answer(
       client,
       errorLine(
         `Can't execute '${command.name.toLowerCase()}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`,
@@ -89,15 +84,14 @@ export function subscriberRequest(
   }
   if (command.name !== 'PING' || argCount > 2) return false
   const echo = argCount === 2 ? argText(parser, buf, 1) : ''
-  protocol.answer(client, encodeText(`*2\r\n$4\r\npong\r\n$${echo.length}\r\n${echo}\r\n`))
+  redis.answer(client, encodeText(`*2\r\n$4\r\npong\r\n$${echo.length}\r\n${echo}\r\n`))
   return true
 }
 
 /** (Un)subscribes to each name in turn, one confirmation each. */
 function change(client: Client, parser: RespRequestParser, buf: Uint8Array, topic: number, subscribes: boolean): void {
   const session = sessionOf(client)
-  session.subscriptions ??= new Subscriptions(session)
-  const { subscriptions } = session
+  const subscriptions = subscriptionsOf(session)
   const postponed = client.pending > 0
   if (subscribes) subscriptions.arrived(postponed)
   if (postponed) {
@@ -122,10 +116,10 @@ function change(client: Client, parser: RespRequestParser, buf: Uint8Array, topi
 }
 
 /** PUBSUB: each server tells of its own channels. Help, and what is no subcommand, any server can answer. */
-function askAll(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+function askAll(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const joiner = joinerOf(parser, buf)
   if (joiner === null || client.pool.servers.length === 1) {
-    protocol.forwardKeyless(client, parser, buf)
+    redis.forwardKeyless(client, parser, buf)
     return
   }
   broadcast(client, parser, buf, joiner, Reach.live)

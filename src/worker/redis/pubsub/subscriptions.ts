@@ -20,9 +20,9 @@ import { CloseReason, type ReplyTarget } from '../../request/reply-target.ts'
 import { type Joiner, SplitRequest } from '../../request/split-request.ts'
 import type { Server } from '../../server/server.ts'
 import type { ConnectionUser, ServerConnection } from '../../server/server-connection.ts'
-import type { RedisProtocol } from '../redis-protocol.ts'
+import { redisOf } from '../redis-pool.ts'
 import { Internal, queueInternal, wireRequest } from '../servers/wire-request.ts'
-import { type RedisSession, refuseConnection } from '../session/session.ts'
+import { type RedisSession, refuseConnection, type SessionSubscriptions } from '../session/session.ts'
 import { Topic } from '../session/state.ts'
 import { AbsentServers } from './absent-servers.ts'
 import type { PublishOrder } from './publish-order.ts'
@@ -37,7 +37,7 @@ const NO_OWNERS = new Uint16Array(0)
 /** `*3\r\n$7\r\nmessage\r\n` */
 const LEAST_MESSAGE_BYTES = 17
 
-export class Subscriptions implements ConnectionUser {
+class Subscriptions implements ConnectionUser, SessionSubscriptions {
   readonly listens = true
   readonly stateful = true
   readonly session: RedisSession
@@ -63,7 +63,7 @@ export class Subscriptions implements ConnectionUser {
   }
 
   private get order(): PublishOrder {
-    return (this.session.client.pool.protocol as RedisProtocol).publishOrder
+    return redisOf(this.session.client.pool).publishOrder
   }
 
   /** A request to subscribe has come. @param postponed it comes again. */
@@ -296,6 +296,12 @@ export class Subscriptions implements ConnectionUser {
     this.absent.clear()
     for (const connection of [...this.connections.values()]) connection.close(Failure.closed)
   }
+}
+
+/** The client's subscriptions, made when it first needs them. */
+export function subscriptionsOf(session: RedisSession): Subscriptions {
+  session.subscriptions ??= new Subscriptions(session)
+  return session.subscriptions as Subscriptions
 }
 
 /** `[verb, name, count]`, as a push in RESP3. */

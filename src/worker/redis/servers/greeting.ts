@@ -13,8 +13,8 @@ import type { DatabaseLimit } from '../databases/database-limit.ts'
 import { noteId } from './connection-id.ts'
 import { enqueueInternal, Internal, queueInternal, wireRequest } from './wire-request.ts'
 
-/** What learns from the replies: the pool's protocol. */
-interface Learner {
+/** What learns from the replies: the `RedisPool`. */
+export interface Learner {
   refusesResp3: boolean
   readonly databaseLimit: DatabaseLimit
   /** Scripts and libraries that a server has missed. */
@@ -66,6 +66,7 @@ export function probe(connection: ServerConnection): void {
 
 /** Looks at the reply [start, end) to one of them. @returns one of `Verdict`. */
 export function inspectInternal(
+  learner: Learner,
   connection: ServerConnection,
   message: Message,
   buf: Uint8Array,
@@ -73,7 +74,7 @@ export function inspectInternal(
   end: number,
 ): number {
   if (message.tag === Internal.load) {
-    ;(connection.server.pool.protocol as unknown as Learner).loading.answered(connection, buf, start, end)
+    learner.loading.answered(connection, buf, start, end)
     return Verdict.drop
   }
   if (message.tag === Internal.id) noteId(connection, buf, start, end)
@@ -86,9 +87,9 @@ export function inspectInternal(
     return Verdict.handled
   }
   const text = latin1(buf, start + 1, end - 2)
-  if (message.tag === Internal.database) return databaseRefused(connection, text)
+  if (message.tag === Internal.database) return databaseRefused(learner, connection, text)
   const { server } = connection
-  const { config, limitedLog, protocol } = server.pool
+  const { config, limitedLog } = server.pool
   const what =
     message.tag === Internal.select ? `SELECT ${config.redisDb}` : message.tag === Internal.hello ? 'HELLO 3' : 'AUTH'
   limitedLog.warn('greeting failed', () => `${what} failed on ${config.name} | ${server.config.name}: ${text}`)
@@ -97,20 +98,20 @@ export function inspectInternal(
     connection.close(Failure.selectRefused)
     return Verdict.handled
   }
-  if (message.tag !== Internal.hello || !/^(?:ERR unknown command|NOPROTO)/.test(text))
+  if (message.tag !== Internal.hello || !/^(?:ERR unknown command|NOPROTO)/.test(text)) {
     return Verdict.drop
-    // A server before Redis 6. Replies of the older protocol would not be what clients of the newer one expect; the server is in order, though.
-  ;(protocol as unknown as Learner).refusesResp3 = true
+  }
+  // A server before Redis 6: it works, but its replies would not be what clients of RESP3 expect.
+  learner.refusesResp3 = true
   connection.close(Failure.invalid)
   return Verdict.broken
 }
 
 /** The connection's requests must not be executed in another database than their clients'. None of them has been sent. */
-function databaseRefused(connection: ServerConnection, text: string): number {
+function databaseRefused(learner: Learner, connection: ServerConnection, text: string): number {
   const { server, database } = connection
-  const protocol = server.pool.protocol as unknown as Learner
   const outOfRange = text.includes('out of range')
-  protocol.databaseLimit.refused(database, server.config.name, text, outOfRange)
+  learner.databaseLimit.refused(database, server.config.name, text, outOfRange)
   connection.close(outOfRange ? Failure.noDatabase : Failure.selectRefused)
   return Verdict.handled
 }

@@ -9,7 +9,7 @@ import { ReplyWriter } from '../../../protocol/redis/reply-writer.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import type { Client } from '../../client/client.ts'
 import { connectionKind } from '../../server/connection-kind.ts'
-import type { RedisProtocol } from '../redis-protocol.ts'
+import type { RedisPool } from '../redis-pool.ts'
 import { withVersion } from '../servers/server-version.ts'
 import { argumentTexts } from '../split/broadcast.ts'
 import { isUser } from './auth.ts'
@@ -34,38 +34,33 @@ interface Hello {
   readonly name: string | null
 }
 
-export function helloRequest(
-  protocol: RedisProtocol,
-  client: Client,
-  parser: RespRequestParser,
-  buf: Uint8Array,
-): void {
+export function helloRequest(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const hello = readHello(argumentTexts(parser, buf))
   if (hello instanceof Uint8Array) {
-    protocol.answer(client, hello)
+    redis.answer(client, hello)
     return
   }
   const resp3 = hello.version === 0 ? client.resp3 : hello.version === 3
   const changes = resp3 !== client.resp3
   // What is under way was asked in the other protocol, and on other server connections.
-  if (client.pending > 0 && (changes || protocol.serverVersion === '')) {
+  if (client.pending > 0 && (changes || redis.serverVersion === '')) {
     client.postpone(true)
     return
   }
   if (hello.auth > 0) {
     if (!isUser(client, parser, buf, hello.auth)) {
-      protocol.answer(client, WRONG_PASS)
+      redis.answer(client, WRONG_PASS)
       return
     }
     client.setAuthenticated(true)
   }
   if (!client.authenticated) {
-    protocol.answer(client, NOT_AUTHENTICATED)
+    redis.answer(client, NOT_AUTHENTICATED)
   } else if (changes && isBusy(client)) {
-    protocol.answer(client, BUSY)
+    redis.answer(client, BUSY)
   } else {
-    withVersion(protocol, client, version => {
-      protocol.answer(client, greeting(protocol, client, resp3, hello.name, version))
+    withVersion(redis, client, version => {
+      redis.answer(client, greeting(redis, client, resp3, hello.name, version))
     })
   }
 }
@@ -97,14 +92,8 @@ function readHello(args: readonly string[]): Hello | Uint8Array {
 }
 
 /** Takes on the protocol and the name. @returns the reply. */
-function greeting(
-  protocol: RedisProtocol,
-  client: Client,
-  resp3: boolean,
-  name: string | null,
-  version: string,
-): Uint8Array {
-  if (resp3 && (protocol.refusesResp3 || Number.parseInt(version, 10) < RESP3_VERSION)) return NOPROTO
+function greeting(redis: RedisPool, client: Client, resp3: boolean, name: string | null, version: string): Uint8Array {
+  if (resp3 && (redis.refusesResp3 || Number.parseInt(version, 10) < RESP3_VERSION)) return NOPROTO
   client.resp3 = resp3
   client.connectionKind = connectionKind(client.database, resp3)
   client.updateFastPath()

@@ -12,16 +12,19 @@ import type { Client } from '../../client/client.ts'
 import { dropBehind } from '../../client/lost-server.ts'
 import { MessageKind } from '../../request/message.ts'
 import { CloseReason } from '../../request/reply-target.ts'
-import { requestInState } from '../databases/databases.ts'
-import type { RedisProtocol } from '../redis-protocol.ts'
+import type { StatedRequest } from '../watch/request-watch.ts'
 import { knownState, ReplyMode, sessionStateOf } from './state.ts'
 
-/** Handles a request of a client that CLIENT REPLY has told to go without replies. @returns false when it is to be answered as always. */
+/**
+ * Handles a request of a client that wants no replies (CLIENT REPLY).
+ * @param handle handles the request; its reply is dropped.
+ * @returns false when the request is to be answered all the same: the caller handles it.
+ */
 export function unansweredRequest(
-  protocol: RedisProtocol,
   client: Client,
   parser: RespRequestParser,
   buf: Uint8Array,
+  handle: StatedRequest,
 ): boolean {
   const { command } = parser
   // CLIENT REPLY ON, and RESET, are answered.
@@ -33,7 +36,7 @@ export function unansweredRequest(
   }
   const session = sessionStateOf(client)
   if (needsReplies(command.action) || session?.transaction != null || session?.blocking != null) {
-    protocol.pool.limitedLog.notice(
+    client.pool.limitedLog.notice(
       'closed by CLIENT REPLY',
       () => `c ${client.address} closed: ${command.name} needs a reply, which CLIENT REPLY suppresses`,
     )
@@ -47,7 +50,7 @@ export function unansweredRequest(
   }
   const before = client.last
   client.push(client.messages.acquire(client, MessageKind.local))
-  requestInState(protocol, client, parser, buf)
+  handle(client, parser, buf)
   endSkip(client)
   if (!client.closed) {
     dropBehind(client, before)

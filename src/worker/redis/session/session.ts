@@ -10,7 +10,6 @@
  */
 
 import { errorLine } from '../../../protocol/redis/replies.ts'
-import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import { ServerStat } from '../../../shared/stat-fields.ts'
 import type { Client } from '../../client/client.ts'
 import type { ClientSession } from '../../client/client-protocol.ts'
@@ -19,16 +18,9 @@ import { Failure } from '../../request/failure.ts'
 import type { ConnectionWaiter, ExclusiveConnections } from '../../server/exclusive-connections.ts'
 import type { Server } from '../../server/server.ts'
 import type { ConnectionUser, ServerConnection } from '../../server/server-connection.ts'
-import type { BlockingWait } from '../blocking.ts'
-import { subscriberRequest } from '../pubsub/pubsub.ts'
-import type { Subscriptions } from '../pubsub/subscriptions.ts'
-import type { RedisProtocol } from '../redis-protocol.ts'
 import { enterDatabase } from '../servers/greeting.ts'
-import { queueRequest } from '../transactions/transaction-queue.ts'
-import type { Transaction } from '../transactions/transaction-state.ts'
-import { isRefusedToMonitor, type SessionState } from './state.ts'
+import type { SessionState } from './state.ts'
 
-const NO_KEYS_HERE = errorLine("Replica can't interact with the keyspace")
 const NO_CONNECTION = errorLine('too many exclusive connections to this server are in use')
 
 /** Holds a connection that has only its last reply to come, after which it is, but for its database, as it was when it was new. */
@@ -46,13 +38,52 @@ export const CLOSING: ConnectionUser = {
   connectionIdle: connection => connection.close(Failure.closed),
 }
 
+/** A transaction, as its client's session sees it. */
+export interface SessionTransaction {
+  /** MULTI was said. */
+  readonly open: boolean
+  /** Requests queued so far. */
+  readonly requests: number
+  readonly watchedKeys: number
+  /** Bytes of requests that the proxy keeps until the first key. */
+  readonly keptBytes: number
+  /** True when a queued request may write. */
+  readonly mayWrite: boolean
+  /** The connection from WATCH or the first key on; null before. */
+  readonly connection: ServerConnection | null
+  /** Ends it: the client is gone, or has said RESET. */
+  leave(): void
+}
+
+/** A blocking command, as its client's session sees it. */
+export interface SessionWait {
+  /** The command's name, lower case. */
+  readonly command: string
+  /** Ends the wait, as CLIENT UNBLOCK does. */
+  unblock(withError: boolean): void
+  /** Ends it: the client is gone, or has said RESET. */
+  leave(): void
+}
+
+/** Subscriptions, as their client's session sees them. */
+export interface SessionSubscriptions {
+  /** Names of all kinds. */
+  readonly count: number
+  /** By `Topic`. */
+  readonly topics: readonly { readonly size: number }[]
+  /** Keys or channels may belong to other servers from now on. */
+  ringChanged(): void
+  /** Ends them: the client is gone, or has said RESET. */
+  leave(): void
+}
+
 export class RedisSession implements ClientSession, SessionState, ConnectionWaiter {
   readonly client: Client
   readonly listens = false
   readonly stateful = false
-  transaction: Transaction | null = null
-  blocking: BlockingWait | null = null
-  subscriptions: Subscriptions | null = null
+  transaction: SessionTransaction | null = null
+  blocking: SessionWait | null = null
+  subscriptions: SessionSubscriptions | null = null
   monitoring: { leave(): void } | null = null
   /** Where it waits for a connection; a connection that it waited for; it waited in vain. */
   private waitsAt: ExclusiveConnections | null = null
@@ -191,30 +222,15 @@ export function refuseConnection(client: Client, server: Server): void {
   answerLocally(client, NO_CONNECTION)
 }
 
+/** The client's session, or null while it has none. */
+export function knownSession(client: Client): RedisSession | null {
+  return client.session as RedisSession | null
+}
+
 /** The client's session, made when it first has one. */
 export function sessionOf(client: Client): RedisSession {
   client.session ??= new RedisSession(client)
-  return client.session as RedisSession
-}
-
-/**
- * A request of a client with a session, before its command is looked at.
- * @returns false when it is handled as always.
- */
-export function sessionRequest(
-  protocol: RedisProtocol,
-  client: Client,
-  parser: RespRequestParser,
-  buf: Uint8Array,
-): boolean {
-  const session = client.session as RedisSession
-  if (isRefusedToMonitor(client, parser.command)) {
-    protocol.answer(client, NO_KEYS_HERE)
-    return true
-  }
-  if (session.subscribed && !client.resp3) return subscriberRequest(protocol, client, parser, buf)
-  const { transaction } = session
-  return transaction?.open === true && queueRequest(protocol, client, transaction, parser, buf)
+  return knownSession(client)!
 }
 
 /** Ends transaction and subscriptions, as RESET does. */
@@ -225,5 +241,5 @@ export function resetSession(client: Client): void {
 
 /** Whether the client can change its protocol version now: nothing of the older one is under way or to come. */
 export function isBusy(client: Client): boolean {
-  return (client.session as RedisSession | null)?.busy === true
+  return knownSession(client)?.busy === true
 }

@@ -18,20 +18,20 @@ import type { Client } from '../../client/client.ts'
 import type { Message } from '../../request/message.ts'
 import type { SplitRequest } from '../../request/split-request.ts'
 import { readScoredOptions, ScoresJoiner } from '../join/scores.ts'
-import type { RedisProtocol } from '../redis-protocol.ts'
+import { type RedisPool, redisOf } from '../redis-pool.ts'
 import { wireRequest } from '../servers/wire-request.ts'
 import { argumentTexts, CollectingJoiner, refuseReply, sendFragments } from './broadcast.ts'
 import { refuseCrossServer, shownKey } from './cross-server.ts'
 
-/** Gathers the request at hand. @param servers of each key in `protocol.positions`. */
+/** Gathers the request at hand. @param servers of each key in `redis.positions`. */
 export function gatherRequest(
   client: Client,
   parser: RespRequestParser,
   buf: Uint8Array,
   servers: readonly number[],
 ): void {
-  const protocol = client.pool.protocol as RedisProtocol
-  const { positions } = protocol
+  const redis = redisOf(client.pool)
+  const { positions } = redis
   const args = argumentTexts(parser, buf)
   const keys = Array.from(positions.args.subarray(0, positions.count), arg => args[arg])
   const options = args.slice(positions.args[positions.count - 1] + 1)
@@ -52,7 +52,7 @@ export function gatherRequest(
       readSets(client, 'SDIFF', keys, servers, new DiffJoiner())
       return
     default:
-      scored(client, parser.command.name, protocol, keys, servers, options)
+      scored(client, parser.command.name, redis, keys, servers, options)
   }
 }
 
@@ -111,7 +111,7 @@ function readLimit(options: readonly string[]): number {
 function scored(
   client: Client,
   command: string,
-  protocol: RedisProtocol,
+  redis: RedisPool,
   keys: readonly string[],
   servers: readonly number[],
   options: readonly string[],
@@ -122,7 +122,7 @@ function scored(
     refuseKeys(client, command, keys, servers)
     return
   }
-  const joiner = new ScoresJoiner(command, read, limit, protocol.serverVersion)
+  const joiner = new ScoresJoiner(command, read, limit, redis.serverVersion)
   // Of one key; sets are sorted sets with every score 1.
   readEach(client, keys, servers, key => wireRequest('ZUNION', '1', key, 'WITHSCORES'), joiner)
 }

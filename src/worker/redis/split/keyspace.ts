@@ -19,13 +19,13 @@ import {
   TextsJoiner,
 } from '../join/reports.ts'
 import { ScriptExistsJoiner } from '../join/script-exists.ts'
-import type { RedisProtocol } from '../redis-protocol.ts'
+import type { RedisPool } from '../redis-pool.ts'
 import { AnyJoiner, argumentTexts, broadcast, LeastJoiner, Reach, SameJoiner } from './broadcast.ts'
 import { configSetRefusal } from './config-set.ts'
 import { KeysJoiner, RandomKeyJoiner, scanRequest } from './scan.ts'
 import { partialSumJoiner, statusJoiner, sumJoiner } from './split.ts'
 
-type Handler = (protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array) => void
+type Handler = (redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array) => void
 
 /** Asks the servers whose keys the pool shows. The joiner says whether all of them have to answer. */
 function live(joinerOf: () => Joiner): Handler {
@@ -38,12 +38,12 @@ function all(joinerOf: () => Joiner): Handler {
 }
 
 /** Any server knows. */
-const anyServer: Handler = (protocol, client, parser, buf) => protocol.forwardKeyless(client, parser, buf)
+const anyServer: Handler = (redis, client, parser, buf) => redis.forwardKeyless(client, parser, buf)
 
 /** CONFIG SET and its like: only where the pool allows it. */
-const changesServers: Handler = (protocol, client, parser, buf) => {
+const changesServers: Handler = (redis, client, parser, buf) => {
   const refusal = changeRefusal(client, parser, buf)
-  if (refusal !== null) protocol.answerRefused(client, refusal)
+  if (refusal !== null) redis.answerRefused(client, refusal)
   else broadcast(client, parser, buf, statusJoiner, Reach.all)
 }
 
@@ -53,14 +53,14 @@ function changeRefusal(client: Client, parser: RespRequestParser, buf: Uint8Arra
 }
 
 function flushes(kind: LoadedKind): Handler {
-  return (protocol, client, parser, buf) => {
-    protocol.loading.drop(kind, null)
+  return (redis, client, parser, buf) => {
+    redis.loading.drop(kind, null)
     broadcast(client, parser, buf, statusJoiner, Reach.all)
   }
 }
 
-const functionDelete: Handler = (protocol, client, parser, buf) => {
-  protocol.loading.drop('function', argumentTexts(parser, buf)[2] ?? '')
+const functionDelete: Handler = (redis, client, parser, buf) => {
+  redis.loading.drop('function', argumentTexts(parser, buf)[2] ?? '')
   broadcast(client, parser, buf, new SameJoiner(), Reach.all)
 }
 
@@ -130,64 +130,59 @@ function nameOf(parser: RespRequestParser, buf: Uint8Array): string {
   return `${command.name} ${argText(parser, buf, 1).toUpperCase()}`
 }
 
-export function keyspaceRequest(
-  protocol: RedisProtocol,
-  client: Client,
-  parser: RespRequestParser,
-  buf: Uint8Array,
-): void {
+export function keyspaceRequest(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const { command } = parser
   const name = nameOf(parser, buf)
   const handler = HANDLERS.get(name)
   if (ALWAYS_REFUSED.has(name)) {
-    protocol.answerRefused(client, replies.unsupportedCommand(name.replace(' ', '|')))
+    redis.answerRefused(client, replies.unsupportedCommand(name.replace(' ', '|')))
   } else if (client.pool.servers.length === 1 && !NEVER_FORWARDED.has(handler) && (handler ?? ONE_SERVER.has(name))) {
-    protocol.forwardTo(client, parser, buf, protocol.keylessServer)
+    redis.forwardTo(client, parser, buf, redis.keylessServer)
   } else if (handler !== undefined) {
-    handler(protocol, client, parser, buf)
+    handler(redis, client, parser, buf)
   } else if (ONE_SERVER.has(name)) {
-    protocol.answerRefused(client, replies.unsupportedCommand(name.replace(' ', '|')))
+    redis.answerRefused(client, replies.unsupportedCommand(name.replace(' ', '|')))
   } else {
-    protocol.answerRefused(client, replies.unknownSubcommand(command.name, argText(parser, buf, 1)))
+    redis.answerRefused(client, replies.unknownSubcommand(command.name, argText(parser, buf, 1)))
   }
 }
 
-function memoryUsage(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
-  if (parser.argCount > 2) protocol.forward(client, parser, buf, 2)
-  else protocol.forwardKeyless(client, parser, buf)
+function memoryUsage(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  if (parser.argCount > 2) redis.forward(client, parser, buf, 2)
+  else redis.forwardKeyless(client, parser, buf)
 }
 
-function slowlogGet(_protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+function slowlogGet(_redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   broadcast(client, parser, buf, new SlowlogJoiner(slowlogCount(parser, buf)), Reach.live)
 }
 
-function scriptLoad(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+function scriptLoad(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const { argCount } = parser
-  const refusal = argCount === 3 ? protocol.scripts.loading(buf, argStart(parser, 2), argEnd(parser, 2)) : null
-  if (refusal !== null) protocol.answer(client, refusal)
-  else protocol.loading.load(client, parser, buf, 'script')
+  const refusal = argCount === 3 ? redis.scripts.loading(buf, argStart(parser, 2), argEnd(parser, 2)) : null
+  if (refusal !== null) redis.answer(client, refusal)
+  else redis.loading.load(client, parser, buf, 'script')
 }
 
-function scriptExists(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+function scriptExists(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const digests = argumentTexts(parser, buf).slice(2)
-  const onOneServer = digests.map(digest => protocol.scripts.ranWithoutKeys(digest))
-  broadcast(client, parser, buf, new ScriptExistsJoiner(onOneServer, protocol.keylessServer), Reach.live)
+  const onOneServer = digests.map(digest => redis.scripts.ranWithoutKeys(digest))
+  broadcast(client, parser, buf, new ScriptExistsJoiner(onOneServer, redis.keylessServer), Reach.live)
 }
 
 /** FUNCTION LOAD [REPLACE] text. */
-function functionLoad(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+function functionLoad(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const { argCount } = parser
-  if (argCount > 2) protocol.scripts.loadingLibrary(buf, argStart(parser, argCount - 1), argEnd(parser, argCount - 1))
-  protocol.loading.load(client, parser, buf, 'function')
+  if (argCount > 2) redis.scripts.loadingLibrary(buf, argStart(parser, argCount - 1), argEnd(parser, argCount - 1))
+  redis.loading.load(client, parser, buf, 'function')
 }
 
-function functionRestore(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
-  protocol.scripts.restoringFunctions()
+function functionRestore(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+  redis.scripts.restoringFunctions()
   broadcast(client, parser, buf, statusJoiner, Reach.all)
 }
 
 /** A server whose script runs reads no connection on which something waits behind a script: kills go by connections of their own. */
-function kill(_protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+function kill(_redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const kind = client.connectionKind
   client.connectionKind = forKills(client.resp3)
   broadcast(client, parser, buf, new AnyJoiner(), Reach.live)

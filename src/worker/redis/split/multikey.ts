@@ -14,7 +14,7 @@ import type { Client } from '../../client/client.ts'
 import { answerFailure, answerLocally } from '../../request/delivery.ts'
 import { Failure } from '../../request/failure.ts'
 import { forScripts, isForScripts } from '../../server/connection-kind.ts'
-import type { RedisProtocol } from '../redis-protocol.ts'
+import { redisOf } from '../redis-pool.ts'
 import { knownState } from '../session/state.ts'
 import { refuseCrossServer, shownKey } from './cross-server.ts'
 import { gatherRequest } from './gather.ts'
@@ -24,10 +24,10 @@ export const NO_SERVER = -1
 
 /** Forwards the request to the server of all its keys, or says why it cannot. */
 export function multiKeyRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
-  const protocol = client.pool.protocol as RedisProtocol
+  const redis = redisOf(client.pool)
   const { command } = parser
-  if (!protocol.positions.find(parser, buf)) {
-    protocol.forwardKeyless(client, parser, buf)
+  if (!redis.positions.find(parser, buf)) {
+    redis.forwardKeyless(client, parser, buf)
     return
   }
   if (command.action === Action.gatherSets && client.pool.config.crossServer === 'gather') {
@@ -39,19 +39,19 @@ export function multiKeyRequest(client: Client, parser: RespRequestParser, buf: 
   }
   const server = serverOfKeys(client, parser, buf)
   if (server === NO_SERVER) return
-  if (!deniedOnOneServer(client, parser, buf, server)) protocol.forwardTo(client, parser, buf, server)
+  if (!deniedOnOneServer(client, parser, buf, server)) redis.forwardTo(client, parser, buf, server)
 }
 
 /**
  * Refuses what may use keys of other servers beside the one that it goes to: SORT with patterns, scripts. The keys are in
- * `protocol.positions`.
+ * `redis.positions`.
  * @param server where it goes; NO_SERVER = any. @returns true when the client has had its error.
  */
 export function deniedOnOneServer(client: Client, parser: RespRequestParser, buf: Uint8Array, server: number): boolean {
   if (client.pool.servers.length === 1) return false
   const { command } = parser
   if (command.action === Action.forwardScript) {
-    const { scripts, positions } = client.pool.protocol as RedisProtocol
+    const { scripts, positions } = redisOf(client.pool)
     const refusal = scripts.refusal(parser, buf, positions)
     if (refusal !== null) answerLocally(client, refusal)
     return refusal !== null
@@ -64,7 +64,7 @@ export function deniedOnOneServer(client: Client, parser: RespRequestParser, buf
 }
 
 /**
- * The server that has all keys in `protocol.positions`; the key `placeholder`'s where there are none.
+ * The server that has all keys in `redis.positions`; the key `placeholder`'s where there are none.
  * @param tell what the client has when no server is live.
  * @returns its index, or NO_SERVER when there is none or several: then the client has had its error.
  */
@@ -75,14 +75,14 @@ export function serverOfKeys(
   tell: typeof answerFailure = answerFailure,
 ): number {
   const { router } = client.pool
-  const protocol = client.pool.protocol as RedisProtocol
-  const { positions } = protocol
+  const redis = redisOf(client.pool)
+  const { positions } = redis
   let server = NO_SERVER
   for (let i = 0; i < positions.count; i++) {
     const keyStart = argStart(parser, positions.args[i])
     const keyEnd = argEnd(parser, positions.args[i])
-    if (keyEnd - keyStart > protocol.longestKey) {
-      protocol.refuseKey(client, keyEnd - keyStart)
+    if (keyEnd - keyStart > redis.longestKey) {
+      redis.refuseKey(client, keyEnd - keyStart)
       return NO_SERVER
     }
     const owner = router.route(buf, keyStart, keyEnd)
@@ -97,14 +97,14 @@ export function serverOfKeys(
     }
     server = owner
   }
-  if (positions.count === 0) server = protocol.keylessServer
+  if (positions.count === 0) server = redis.keylessServer
   if (server < 0) tell(client, Failure.refused)
   return server
 }
 
-/** The server of each key in `protocol.positions`; null where they are on one, or where one of them is refused or has no server. */
+/** The server of each key in `redis.positions`; null where they are on one, or where one of them is refused or has no server. */
 function severalServers(client: Client, parser: RespRequestParser, buf: Uint8Array): number[] | null {
-  const { positions, longestKey } = client.pool.protocol as RedisProtocol
+  const { positions, longestKey } = redisOf(client.pool)
   const servers: number[] = []
   for (let i = 0; i < positions.count; i++) {
     const keyStart = argStart(parser, positions.args[i])
@@ -153,14 +153,14 @@ function staysOn(client: Client, buf: Uint8Array, from: number, to: number, serv
 
 /** EVAL, EVALSHA, FCALL: by their keys; what a pool of several servers asks of them: `scripts.ts`. */
 export function scriptRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
-  const protocol = client.pool.protocol as RedisProtocol
-  if (!protocol.positions.find(parser, buf)) {
-    protocol.forwardKeyless(client, parser, buf)
+  const redis = redisOf(client.pool)
+  if (!redis.positions.find(parser, buf)) {
+    redis.forwardKeyless(client, parser, buf)
     return
   }
   if (deniedOnOneServer(client, parser, buf, NO_SERVER) || !runsScripts(client)) return
   const server = serverOfKeys(client, parser, buf)
-  if (server !== NO_SERVER) protocol.forwardTo(client, parser, buf, server)
+  if (server !== NO_SERVER) redis.forwardTo(client, parser, buf, server)
 }
 
 /**

@@ -16,7 +16,7 @@ import { Failure } from '../../request/failure.ts'
 import { type Message, MessageKind } from '../../request/message.ts'
 import type { Joiner, SplitRequest } from '../../request/split-request.ts'
 import type { Pool } from '../../server/pool.ts'
-import type { RedisProtocol } from '../redis-protocol.ts'
+import type { RedisPool } from '../redis-pool.ts'
 import { wireRequest } from '../servers/wire-request.ts'
 import { argumentTexts, noteAnswer, refuseReply, sendFragments } from './broadcast.ts'
 
@@ -32,11 +32,11 @@ const PAIR_HEAD = encodeText('*2\r\n$')
 const BAD_CURSOR = encodeText('-ERR invalid cursor\r\n')
 const MOST_BYTES = 0x7fff_ffff
 
-export function scanRequest(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
+export function scanRequest(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const { pool } = client
   const args = argumentTexts(parser, buf)
   if (!/^\d{1,20}$/.test(args[1]) || BigInt(args[1]) >= CURSOR_LIMIT) {
-    protocol.answer(client, BAD_CURSOR)
+    redis.answer(client, BAD_CURSOR)
     return
   }
   const cursor = BigInt(args[1])
@@ -45,7 +45,7 @@ export function scanRequest(protocol: RedisProtocol, client: Client, parser: Res
   if (server < 0) {
     // A cursor of a configuration that had more servers: nothing is left of it to walk.
     if (cursor === 0n) answerFailure(client, Failure.refused)
-    else protocol.answer(client, NOTHING_LEFT)
+    else redis.answer(client, NOTHING_LEFT)
     return
   }
   const joiner = new ScanJoiner(client, args)

@@ -19,7 +19,7 @@ import { type Message, MessageKind } from '../../request/message.ts'
 import type { ReplyTarget } from '../../request/reply-target.ts'
 import { type Joiner, SplitRequest } from '../../request/split-request.ts'
 import type { Pool } from '../../server/pool.ts'
-import type { RedisProtocol } from '../redis-protocol.ts'
+import { redisOf } from '../redis-pool.ts'
 
 /** `*` or `:`, a sign, ten digits, CR LF. */
 const HEAD_BYTES = 14
@@ -56,14 +56,14 @@ export function splitKeys(
 ): void {
   const pool = client.pool
   const keys = (parser.argCount - 1) / stride
-  const longestKey = (pool.protocol as RedisProtocol).longestKey
+  const longestKey = redisOf(pool).longestKey
   const keySplit = pool.keySplit
   keySplit.clear(keys)
   for (let i = 0; i < keys; i++) {
     const keyStart = argStart(parser, 1 + i * stride)
     const keyEnd = argEnd(parser, 1 + i * stride)
     if (keyEnd - keyStart > longestKey) {
-      ;(pool.protocol as RedisProtocol).refuseKey(client, keyEnd - keyStart)
+      redisOf(pool).refuseKey(client, keyEnd - keyStart)
       return
     }
     const server = pool.router.route(buf, keyStart, keyEnd)

@@ -15,7 +15,7 @@ import { MessageKind } from '../../request/message.ts'
 import { isFull } from '../../server/pool.ts'
 import type { ServerConnection } from '../../server/server-connection.ts'
 import { queuedSelect, refusesDatabase } from '../databases/databases.ts'
-import type { RedisProtocol } from '../redis-protocol.ts'
+import type { RedisPool } from '../redis-pool.ts'
 import { withVersion } from '../servers/server-version.ts'
 import { Internal, queueInternal, wireRequest } from '../servers/wire-request.ts'
 import { argumentTexts } from '../split/broadcast.ts'
@@ -56,7 +56,7 @@ export function forwardOn(client: Client, connection: ServerConnection, request:
  * @returns false when it is not the transaction's: it ends it, or is refused as always.
  */
 export function queueRequest(
-  protocol: RedisProtocol,
+  redis: RedisPool,
   client: Client,
   transaction: Transaction,
   parser: RespRequestParser,
@@ -70,21 +70,21 @@ export function queueRequest(
   if (command.action === Action.quit || command.name === 'RESET') return false
   if (command.action === Action.transaction && command.name !== 'UNWATCH') return false
   if (transaction.refusal !== null) {
-    protocol.answer(client, transaction.refusal)
+    redis.answer(client, transaction.refusal)
     return true
   }
   if (command.name === 'CLIENT') {
-    queueClientCommand(protocol, client, transaction, parser, buf)
+    queueClientCommand(redis, client, transaction, parser, buf)
     return true
   }
   if (command.name === 'SELECT') {
-    queueSelect(protocol, client, transaction, parser, buf)
+    queueSelect(redis, client, transaction, parser, buf)
     return true
   }
   if (mayWrite(command)) transaction.mayWrite = true
-  const server = serverOf(protocol, client, parser, buf)
+  const server = serverOf(redis, client, parser, buf)
   if (server === NO_SERVER) refuseTransaction(transaction)
-  else queue(protocol, client, transaction, server, parser, buf)
+  else queue(redis, client, transaction, server, parser, buf)
   return true
 }
 
@@ -96,7 +96,7 @@ function refuseTransaction(transaction: Transaction, refusal: Uint8Array = REFUS
 
 /** The proxy answers CLIENT itself, when EXEC is. */
 function queueClientCommand(
-  protocol: RedisProtocol,
+  redis: RedisPool,
   client: Client,
   transaction: Transaction,
   parser: RespRequestParser,
@@ -108,15 +108,15 @@ function queueClientCommand(
   if (refusal !== null) {
     transaction.aborted = true
     if (refusal === notPossible) transaction.refusal = REFUSED
-    protocol.answerRefused(client, refusal)
+    redis.answerRefused(client, refusal)
     return
   }
-  const queued = new QueuedClientCommand(protocol, client, args)
+  const queued = new QueuedClientCommand(redis, client, args)
   const add = (): void => {
     if (!transaction.aborted) transaction.addRequest(queued)
-    protocol.answer(client, QUEUED)
+    redis.answer(client, QUEUED)
   }
-  if (queued.needsVersion) withVersion(protocol, client, add)
+  if (queued.needsVersion) withVersion(redis, client, add)
   else add()
 }
 
@@ -126,22 +126,22 @@ function notInTransaction(name: string): Uint8Array {
 
 /** SELECT goes to one server: a transaction with parts at several has one database. */
 function queueSelect(
-  protocol: RedisProtocol,
+  redis: RedisPool,
   client: Client,
   transaction: Transaction,
   parser: RespRequestParser,
   buf: Uint8Array,
 ): void {
   if (transaction.others.length > 0) {
-    protocol.answerRefused(client, notInTransaction('select'))
+    redis.answerRefused(client, notInTransaction('select'))
     refuseTransaction(transaction)
     return
   }
-  queue(protocol, client, transaction, ANY_SERVER, parser, buf, queuedSelect(client, transaction, parser, buf))
+  queue(redis, client, transaction, ANY_SERVER, parser, buf, queuedSelect(client, transaction, parser, buf))
 }
 
 /** @returns the index of the request's server, ANY_SERVER, or NO_SERVER when the client has had an error. */
-function serverOf(protocol: RedisProtocol, client: Client, parser: RespRequestParser, buf: Uint8Array): number {
+function serverOf(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): number {
   const { command } = parser
   const { action, name } = command
   if (name === 'PUBLISH' || name === 'SPUBLISH') {
@@ -150,16 +150,16 @@ function serverOf(protocol: RedisProtocol, client: Client, parser: RespRequestPa
     return owner
   }
   if (!isTransactional(client, action, name)) {
-    protocol.answerRefused(client, notInTransaction(name.toLowerCase()))
+    redis.answerRefused(client, notInTransaction(name.toLowerCase()))
     return NO_SERVER
   }
   const refusal = action === Action.keyspace ? refusedOnOneServer(client, parser, buf) : null
   if (refusal !== null) {
-    protocol.answerRefused(client, refusal)
+    redis.answerRefused(client, refusal)
     return NO_SERVER
   }
-  if (refusesDatabase(protocol, client, parser, buf)) return NO_SERVER
-  const { positions } = protocol
+  if (refusesDatabase(redis, client, parser, buf)) return NO_SERVER
+  const { positions } = redis
   if (!positions.find(parser, buf) || positions.count === 0) {
     if (!deniedOnOneServer(client, parser, buf, NO_SERVER)) return ANY_SERVER
     return NO_SERVER
@@ -202,7 +202,7 @@ function isTransactional(client: Client, action: number, name: string): boolean 
 }
 
 function queue(
-  protocol: RedisProtocol,
+  redis: RedisPool,
   client: Client,
   transaction: Transaction,
   server: number,
@@ -212,13 +212,13 @@ function queue(
 ): void {
   if (transaction.aborted) {
     // Redis says so too, once the transaction is lost.
-    protocol.answer(client, QUEUED)
+    redis.answer(client, QUEUED)
   } else if (transaction.connection === null && server === ANY_SERVER) {
-    keep(protocol, client, transaction, request)
+    keep(redis, client, transaction, request)
   } else if (isForeign(client, transaction, server)) {
-    queueElsewhere(protocol, client, transaction, server, parser, buf)
+    queueElsewhere(redis, client, transaction, server, parser, buf)
   } else if (begin(client, transaction, server)) {
-    if (transaction.firstKey === '' && server !== ANY_SERVER) transaction.firstKey = keyOf(protocol, parser, buf)
+    if (transaction.firstKey === '' && server !== ANY_SERVER) transaction.firstKey = keyOf(redis, parser, buf)
     transaction.addRequest(0)
     send(client, transaction, transaction.connection!, request)
   }
@@ -231,7 +231,7 @@ function isForeign(client: Client, { connection }: Transaction, server: number):
 
 /** A request for another server: begins a part of the transaction there, or is refused. */
 function queueElsewhere(
-  protocol: RedisProtocol,
+  redis: RedisPool,
   client: Client,
   transaction: Transaction,
   server: number,
@@ -240,7 +240,7 @@ function queueElsewhere(
 ): void {
   const isSplit = client.pool.config.multi === 'split' && transaction.watchedKeys === 0 && transaction.selected < 0
   if (!isSplit) {
-    refuseCrossServer(client, 'a transaction', transaction.firstKey, keyOf(protocol, parser, buf))
+    refuseCrossServer(client, 'a transaction', transaction.firstKey, keyOf(redis, parser, buf))
     refuseTransaction(transaction, REFUSED_KEYS)
     return
   }
@@ -264,23 +264,23 @@ function partAt(client: Client, transaction: Transaction, server: number): numbe
   return transaction.others.length
 }
 
-/** The first key in `protocol.positions`, or the channel of PUBLISH, as a refusal shows it. */
-export function keyOf(protocol: RedisProtocol, parser: RespRequestParser, buf: Uint8Array): string {
+/** The first key in `redis.positions`, or the channel of PUBLISH, as a refusal shows it. */
+export function keyOf(redis: RedisPool, parser: RespRequestParser, buf: Uint8Array): string {
   const { command } = parser
-  const argument = command.action === Action.pubsub ? 1 : protocol.positions.args[0]
+  const argument = command.action === Action.pubsub ? 1 : redis.positions.args[0]
   return shownKey(buf, argStart(parser, argument), argEnd(parser, argument))
 }
 
-function keep(protocol: RedisProtocol, client: Client, transaction: Transaction, request: Uint8Array): void {
+function keep(redis: RedisPool, client: Client, transaction: Transaction, request: Uint8Array): void {
   transaction.keptBytes += request.length
   if (transaction.keptBytes > MAX_KEPT_BYTES) {
-    protocol.answer(client, LONG_BEFORE_KEY)
+    redis.answer(client, LONG_BEFORE_KEY)
     refuseTransaction(transaction)
     return
   }
   transaction.kept.push(Uint8Array.prototype.slice.call(request))
   transaction.addRequest(0)
-  protocol.answer(client, QUEUED)
+  redis.answer(client, QUEUED)
 }
 
 /** Tells the server of the transaction. @returns false when there is no connection: the request is postponed, or has its error. */

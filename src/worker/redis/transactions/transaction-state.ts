@@ -5,6 +5,7 @@ import { answerStateLoss } from '../../request/delivery.ts'
 import { Failure } from '../../request/failure.ts'
 import type { ConnectionUser, ServerConnection } from '../../server/server-connection.ts'
 import type { ExecPlace } from '../join/exec.ts'
+import { knownSession, type RedisSession, type SessionTransaction } from '../session/session.ts'
 
 export const NONE: ServerConnection[] = []
 
@@ -15,7 +16,7 @@ export interface ConnectionTaker {
   take(serverIndex: number, holder: ConnectionUser, overtakes?: boolean): ServerConnection | null
 }
 
-export class Transaction implements ConnectionUser {
+export class Transaction implements ConnectionUser, SessionTransaction {
   readonly listens = false
   readonly stateful = true
   readonly session: ConnectionTaker
@@ -84,4 +85,15 @@ export class Transaction implements ConnectionUser {
     this.places?.push(place)
     this.requests++
   }
+}
+
+/** The transaction in which the client has said MULTI; null = there is none. */
+export function openTransactionOf(client: Client): Transaction | null {
+  const transaction = transactionOf(knownSession(client))
+  return transaction?.open === true ? transaction : null
+}
+
+/** The transaction of a session, by its class. */
+export function transactionOf(session: RedisSession | null): Transaction | null {
+  return (session?.transaction ?? null) as Transaction | null
 }

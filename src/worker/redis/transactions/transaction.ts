@@ -17,14 +17,14 @@ import type { Client } from '../../client/client.ts'
 import { answerStateLoss } from '../../request/delivery.ts'
 import { executedTag } from '../databases/databases.ts'
 import type { ExecPlace } from '../join/exec.ts'
-import type { RedisProtocol } from '../redis-protocol.ts'
+import type { RedisPool } from '../redis-pool.ts'
 import { Internal, queueInternal, wireRequest } from '../servers/wire-request.ts'
 import { CLOSING, RETURNING, type RedisSession, sessionOf } from '../session/session.ts'
 import { refuseCrossServer } from '../split/cross-server.ts'
 import { NO_SERVER, serverOfKeys } from '../split/multikey.ts'
 import { ownReply, sendExec } from './exec-request.ts'
 import { begin, forwardOn, keyOf } from './transaction-queue.ts'
-import { NONE, Transaction } from './transaction-state.ts'
+import { NONE, Transaction, transactionOf } from './transaction-state.ts'
 
 const EMPTY = encodeText('*0\r\n')
 const NESTED = errorLine('MULTI calls can not be nested')
@@ -37,56 +37,52 @@ const DISCARD = wireRequest('DISCARD')
 const UNWATCH = wireRequest('UNWATCH')
 
 /** MULTI, EXEC, DISCARD, WATCH, UNWATCH, and within a transaction nothing else comes here. */
-export function transactionRequest(
-  protocol: RedisProtocol,
-  client: Client,
-  parser: RespRequestParser,
-  buf: Uint8Array,
-): void {
+export function transactionRequest(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const session = sessionOf(client)
-  const { transaction } = session
+  const transaction = transactionOf(session)
   const open = transaction?.open === true
   switch (parser.command.name) {
     case 'MULTI':
       if (open) {
-        protocol.answer(client, NESTED)
+        redis.answer(client, NESTED)
         return
       }
-      transactionOf(session).open = true
+      ;(transaction ?? newTransaction(session)).open = true
       client.updateFastPath()
-      protocol.answer(client, OK)
+      redis.answer(client, OK)
       return
     case 'EXEC':
-      if (open) execute(protocol, client, transaction!, parser, buf)
-      else protocol.answer(client, NO_EXEC)
+      if (open) execute(redis, client, transaction!, parser, buf)
+      else redis.answer(client, NO_EXEC)
       return
     case 'DISCARD':
-      if (open) discard(protocol, client, transaction!, OK)
-      else protocol.answer(client, NO_DISCARD)
+      if (open) discard(redis, client, transaction!, OK)
+      else redis.answer(client, NO_DISCARD)
       return
     case 'WATCH':
-      if (open) protocol.answer(client, WATCH_INSIDE)
-      else watch(protocol, client, session, parser, buf)
+      if (open) redis.answer(client, WATCH_INSIDE)
+      else watch(redis, client, session, parser, buf)
       return
     default:
-      unwatch(protocol, client, session)
+      unwatch(redis, client, session)
   }
 }
 
-function transactionOf(session: RedisSession): Transaction {
-  session.transaction ??= new Transaction(session)
-  return session.transaction
+function newTransaction(session: RedisSession): Transaction {
+  const transaction = new Transaction(session)
+  session.transaction = transaction
+  return transaction
 }
 
 function execute(
-  protocol: RedisProtocol,
+  redis: RedisPool,
   client: Client,
   transaction: Transaction,
   parser: RespRequestParser,
   buf: Uint8Array,
 ): void {
   if (transaction.aborted) {
-    discard(protocol, client, transaction, ABORTED)
+    discard(redis, client, transaction, ABORTED)
     return
   }
   if (transaction.places !== null && !isPrepared(transaction.places)) {
@@ -94,18 +90,18 @@ function execute(
     return
   }
   if (transaction.connection === null && transaction.kept.length === 0) {
-    protocol.answer(client, transaction.places === null ? EMPTY : ownReply(transaction.places))
+    redis.answer(client, transaction.places === null ? EMPTY : ownReply(transaction.places))
     end(client)
     return
   }
-  if (!begin(client, transaction, protocol.keylessServer)) {
+  if (!begin(client, transaction, redis.keylessServer)) {
     if (!client.isPostponed) end(client)
     return
   }
   if (transaction.places === null) {
     const tag = executedTag(transaction.selected)
     forwardOn(client, transaction.connection!, buf.subarray(parser.start, parser.end), tag)
-  } else if (!executeParts(protocol, client, transaction, transaction.places)) {
+  } else if (!executeParts(redis, client, transaction, transaction.places)) {
     return
   }
   giveBack(transaction)
@@ -122,7 +118,7 @@ function isPrepared(places: readonly ExecPlace[]): boolean {
 
 /** @returns false when EXEC is postponed, or the transaction is discarded. */
 function executeParts(
-  protocol: RedisProtocol,
+  redis: RedisPool,
   client: Client,
   transaction: Transaction,
   places: readonly ExecPlace[],
@@ -134,7 +130,7 @@ function executeParts(
       return false
     }
     if (transaction.refusedByServer) {
-      discard(protocol, client, transaction, ABORTED)
+      discard(redis, client, transaction, ABORTED)
       return false
     }
   }
@@ -143,14 +139,14 @@ function executeParts(
 }
 
 /** Runs nothing. */
-function discard(protocol: RedisProtocol, client: Client, transaction: Transaction, reply: Uint8Array): void {
+function discard(redis: RedisPool, client: Client, transaction: Transaction, reply: Uint8Array): void {
   const { connection, others } = transaction
   if (connection !== null) {
     queueInternal(connection, Internal.vital, transaction.begun ? DISCARD : UNWATCH)
     for (const other of others) queueInternal(other, Internal.vital, DISCARD)
     giveBack(transaction)
   }
-  protocol.answer(client, reply)
+  redis.answer(client, reply)
   end(client)
 }
 
@@ -169,7 +165,7 @@ function end(client: Client): void {
 }
 
 function watch(
-  protocol: RedisProtocol,
+  redis: RedisPool,
   client: Client,
   session: RedisSession,
   parser: RespRequestParser,
@@ -181,10 +177,10 @@ function watch(
     client.postpone(true)
     return
   }
-  protocol.positions.find(parser, buf)
+  redis.positions.find(parser, buf)
   const server = serverOfKeys(client, parser, buf, answerStateLoss)
   if (server === NO_SERVER) return
-  const transaction = transactionOf(session)
+  const transaction = transactionOf(session) ?? newTransaction(session)
   if (transaction.connection === null) {
     transaction.connection = session.take(server, transaction)
     if (transaction.connection === null) {
@@ -192,25 +188,25 @@ function watch(
       return
     }
   } else if (transaction.connection.server !== client.pool.servers[server]) {
-    refuseCrossServer(client, 'WATCH', transaction.firstKey, keyOf(protocol, parser, buf))
+    refuseCrossServer(client, 'WATCH', transaction.firstKey, keyOf(redis, parser, buf))
     return
   }
-  if (transaction.firstKey === '') transaction.firstKey = keyOf(protocol, parser, buf)
-  transaction.watchedKeys += protocol.positions.count
+  if (transaction.firstKey === '') transaction.firstKey = keyOf(redis, parser, buf)
+  transaction.watchedKeys += redis.positions.count
   forwardOn(client, transaction.connection, buf.subarray(start, requestEnd))
   client.waitForReplies()
 }
 
-function unwatch(protocol: RedisProtocol, client: Client, session: RedisSession): void {
-  const { transaction } = session
+function unwatch(redis: RedisPool, client: Client, session: RedisSession): void {
+  const transaction = transactionOf(session)
   if (transaction === null) {
-    protocol.answer(client, OK)
+    redis.answer(client, OK)
     return
   }
   const { connection } = transaction
   session.transaction = null
   if (connection === null) {
-    protocol.answer(client, OK)
+    redis.answer(client, OK)
     return
   }
   forwardOn(client, connection, UNWATCH)

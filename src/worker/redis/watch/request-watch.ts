@@ -14,12 +14,8 @@ import { MonitorFeed, nowUs } from './monitor-feed.ts'
 import { isShown, monitorLine, shownArguments } from './monitor-line.ts'
 import { Pause } from './pause.ts'
 
-/** Has the pool's watch: its protocol. */
-export interface WatchOwner {
-  watch: RequestWatch | null
-  /** Handles a request that nothing holds back. */
-  statedRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void
-}
+/** Handles a request that the watch has let pass. */
+export type StatedRequest = (client: Client, parser: RespRequestParser, buf: Uint8Array) => void
 
 export class RequestWatch {
   readonly pause: Pause
@@ -100,22 +96,20 @@ export class RequestWatch {
   }
 }
 
-/** The pool's watch, made when it is first needed. */
-export function watchOf(clients: PoolClients): RequestWatch {
-  const owner = clients.protocol as unknown as WatchOwner
-  owner.watch ??= new RequestWatch(clients)
-  return owner.watch
-}
-
 /** A request of a pool that is watched. A pause may hold it back; MONITOR shows it, unless it is put off and comes again. */
-export function watchedRequest(owner: WatchOwner, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
-  const watch = owner.watch!
+export function watchedRequest(
+  watch: RequestWatch,
+  client: Client,
+  parser: RespRequestParser,
+  buf: Uint8Array,
+  handle: StatedRequest,
+): void {
   const { command } = parser
   const known = command.action !== Action.refuse && command !== PASSED_UNKNOWN
   const isKnown = known && fitsArity(command, parser.argCount)
   if (isKnown && watch.pause.holdsBack(client, command)) return
   const maySay = client.authenticated || command.action === Action.auth || command.action === Action.hello
   const line = isKnown && maySay ? watch.lineOf(client, parser, buf) : ''
-  owner.statedRequest(client, parser, buf)
+  handle(client, parser, buf)
   if (line !== '' && !client.isPostponed) watch.feed.add(line)
 }
