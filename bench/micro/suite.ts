@@ -1,20 +1,20 @@
 /**
- * The shape of a file in this folder: `export const suite: Suite`. One file a hot function of `src`, named after its
- * module.
+ * The shape of a bench file: `export const suite: Suite`. The folders are those of `src`; a file is named after the
+ * module or the path that it measures.
  */
 
 export interface Task {
   readonly name: string
   /**
-   * Calls of what is measured in one call of `fn`: at least 1,000 below a microsecond, so that the clock's own 50 ns
-   * vanish.
+   * Calls of the measured function in one call of `fn`. At least 1,000 when a call takes less than a microsecond:
+   * reading the clock costs 50 ns.
    */
   readonly batch: number
   readonly fn: () => void
 }
 
 export interface Suite {
-  /** The module under `src`, for instance `protocol/resp/request-parser`. */
+  /** The module under `src`, for instance `protocol/redis/request-parser`. */
   readonly name: string
   readonly tasks: readonly Task[]
 }
@@ -22,5 +22,5 @@ export interface Suite {
 /** Usual number of calls in one `fn`. */
 export const BATCH = 1_000
 
-/** What a task computes goes here, so that the compiler cannot leave the work out. */
+/** Tasks add their results here, so that the compiler cannot remove the work. */
 export const sink = { value: 0 }

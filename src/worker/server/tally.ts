@@ -3,7 +3,7 @@
  *
  * Counted here with each request, and published in the worker's row of shared memory once a turn, before its output is written: a row's
  * fields are floating-point numbers behind a bounds check, and eight of them changed with each request (20 ns of 510 with pipeline 100,
- * `bench/micro/request-path.bench.ts`).
+ * `bench/micro/worker/request-path.bench.ts`).
  */
 
 import { ServerStat } from '../../shared/stat-fields.ts'

@@ -1,11 +1,11 @@
 /** What the memcached path does beside finding messages: meta commands, cutting `noreply`, walking values, binary keys. Run by `run.ts`. */
 
-import { decodeBase64 } from '../../src/protocol/memcache/base64.ts'
-import { COMMANDS, lookupCommand } from '../../src/protocol/memcache/commands.ts'
-import { MemcacheRequestParser } from '../../src/protocol/memcache/request-parser.ts'
-import { isValueOf, valueEnd } from '../../src/protocol/memcache/values.ts'
-import { Parsed } from '../../src/protocol/parser.ts'
-import { BATCH, type Suite, sink } from './suite.ts'
+import { decodeBase64 } from '../../../../src/protocol/memcache/base64.ts'
+import { COMMANDS, lookupCommand } from '../../../../src/protocol/memcache/commands.ts'
+import { MemcacheRequestParser } from '../../../../src/protocol/memcache/request-parser.ts'
+import { isValueOf, valueEnd } from '../../../../src/protocol/memcache/values.ts'
+import { Parsed } from '../../../../src/protocol/parser.ts'
+import { BATCH, type Suite, sink } from '../../suite.ts'
 
 const parser = new MemcacheRequestParser()
 const key = Buffer.from('key:000000000001')

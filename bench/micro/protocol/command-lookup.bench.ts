@@ -1,8 +1,8 @@
 /** How long it takes to find a command by the bytes of its name, in both protocols. Run by `run.ts`. */
 
-import { lookupCommand as lookupMemcache } from '../../src/protocol/memcache/commands.ts'
-import { lookupCommand as lookupRedis } from '../../src/protocol/redis/commands.ts'
-import { BATCH, type Suite, sink } from './suite.ts'
+import { lookupCommand as lookupMemcache } from '../../../src/protocol/memcache/commands.ts'
+import { lookupCommand as lookupRedis } from '../../../src/protocol/redis/commands.ts'
+import { BATCH, type Suite, sink } from '../suite.ts'
 
 type Lookup = (buf: Uint8Array, start: number, end: number) => { readonly bytes: Uint8Array }
 

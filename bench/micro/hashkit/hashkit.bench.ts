@@ -1,9 +1,9 @@
 /** Every key hash over keys of 17 bytes (a session key) and of 64; MD5 also through node:crypto, which is why we have our own. */
 
 import { hash as cryptoHash } from 'node:crypto'
-import { HASH_FUNCTIONS } from '../../src/hashkit/by-name.ts'
-import type { HashFunction } from '../../src/hashkit/hash-function.ts'
-import { HASH_NAMES } from '../../src/shared/config.ts'
+import { HASH_FUNCTIONS } from '../../../src/hashkit/by-name.ts'
+import type { HashFunction } from '../../../src/hashkit/hash-function.ts'
+import { HASH_NAMES } from '../../../src/shared/config.ts'
 
 const BATCH = 1024
 const SHORT_KEYS = Array.from({ length: BATCH }, (_, i) => Buffer.from(`user:session:${1000 + i}`))

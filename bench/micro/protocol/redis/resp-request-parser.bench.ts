@@ -1,9 +1,9 @@
 /** How long it takes to find one RESP request in a read buffer, by shape. Run by `run.ts`. */
 
-import { withWords } from '../../src/bytes/word-buffer.ts'
-import { Parsed } from '../../src/protocol/parser.ts'
-import { RespRequestParser } from '../../src/protocol/redis/request-parser.ts'
-import { BATCH, type Suite, sink } from './suite.ts'
+import { withWords } from '../../../../src/bytes/word-buffer.ts'
+import { Parsed } from '../../../../src/protocol/parser.ts'
+import { RespRequestParser } from '../../../../src/protocol/redis/request-parser.ts'
+import { BATCH, type Suite, sink } from '../../suite.ts'
 
 const KEYS = 20
 const LARGE_BYTES = 16_384
@@ -37,7 +37,7 @@ function splitTask(): () => void {
 const keys = Array.from({ length: KEYS }, (_, i) => `key:${String(i).padStart(12, '0')}`)
 
 export const suite: Suite = {
-  name: 'protocol/resp/request-parser',
+  name: 'protocol/redis/request-parser',
   tasks: [
     { name: 'GET, 16-byte key', batch: BATCH, fn: pipelineTask(['GET', keys[0]!]) },
     { name: 'SET, 32-byte value', batch: BATCH, fn: pipelineTask(['SET', keys[0]!, 'v'.repeat(32)]) },

@@ -1,9 +1,9 @@
 /** How long it takes to find one memcached request and one reply in a read buffer, by shape. Run by `run.ts`. */
 
-import { MemcacheReplyParser } from '../../src/protocol/memcache/reply-parser.ts'
-import { MemcacheRequestParser } from '../../src/protocol/memcache/request-parser.ts'
-import { Parsed, type ParsedCode } from '../../src/protocol/parser.ts'
-import { BATCH, type Suite, sink } from './suite.ts'
+import { MemcacheReplyParser } from '../../../../src/protocol/memcache/reply-parser.ts'
+import { MemcacheRequestParser } from '../../../../src/protocol/memcache/request-parser.ts'
+import { Parsed, type ParsedCode } from '../../../../src/protocol/parser.ts'
+import { BATCH, type Suite, sink } from '../../suite.ts'
 
 interface Parser {
   end: number

@@ -3,13 +3,13 @@
  * replies come in order, and when they come in the opposite order and all but one must be held. Run by `run.ts`.
  */
 
-import { Client } from '../../src/worker/client/client.ts'
-import type { PoolClients } from '../../src/worker/client/pool-clients.ts'
-import { WorkerMemory } from '../../src/worker/memory/worker-memory.ts'
-import { deliver } from '../../src/worker/request/delivery.ts'
-import { type Message, MessageKind, MessagePool } from '../../src/worker/request/message.ts'
-import { poolOf } from '../../test/support/generation.ts'
-import { BATCH, type Suite, sink } from './suite.ts'
+import { Client } from '../../../../src/worker/client/client.ts'
+import type { PoolClients } from '../../../../src/worker/client/pool-clients.ts'
+import { WorkerMemory } from '../../../../src/worker/memory/worker-memory.ts'
+import { deliver } from '../../../../src/worker/request/delivery.ts'
+import { type Message, MessageKind, MessagePool } from '../../../../src/worker/request/message.ts'
+import { poolOf } from '../../../../test/support/generation.ts'
+import { BATCH, type Suite, sink } from '../../suite.ts'
 
 const REPLY = Buffer.from(`$32\r\n${'v'.repeat(32)}\r\n`, 'latin1')
 
@@ -46,7 +46,7 @@ function orderTask(depth: number, reversed: boolean): () => void {
 }
 
 export const suite: Suite = {
-  name: 'worker/delivery and worker/message',
+  name: 'worker/request/delivery and worker/request/message',
   tasks: [
     { name: '1 under way', batch: BATCH, fn: orderTask(1, false) },
     { name: '100 under way, replies in order', batch: BATCH, fn: orderTask(100, false) },

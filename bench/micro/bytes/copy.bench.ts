@@ -1,7 +1,7 @@
 /** Copies of a request or reply into an output slab, by length: where words end and `Buffer.copy` begins. Run by `run.ts`. */
 
-import { copyBytes, newWordBuffer } from '../../src/bytes/word-buffer.ts'
-import { BATCH, type Suite, sink } from './suite.ts'
+import { copyBytes, newWordBuffer } from '../../../src/bytes/word-buffer.ts'
+import { BATCH, type Suite, sink } from '../suite.ts'
 
 const LENGTHS = [5, 8, 16, 32, 38, 64, 256, 512, 4096, 16_384]
 
@@ -16,6 +16,6 @@ function copyTask(bytes: number): () => void {
 }
 
 export const suite: Suite = {
-  name: 'worker/copy',
+  name: 'bytes/word-buffer',
   tasks: LENGTHS.map(bytes => ({ name: `copy ${bytes} bytes`, batch: BATCH, fn: copyTask(bytes) })),
 }

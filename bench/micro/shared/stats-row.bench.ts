@@ -1,8 +1,8 @@
 /** What the request path pays for its statistics: plain additions to the thread's own row, beside the atomic ones it does without. */
 
-import { SharedLayout } from '../../src/shared/memory-layout.ts'
-import { ServerStat } from '../../src/shared/stat-fields.ts'
-import { BATCH, type Suite, sink } from './suite.ts'
+import { SharedLayout } from '../../../src/shared/memory-layout.ts'
+import { ServerStat } from '../../../src/shared/stat-fields.ts'
+import { BATCH, type Suite, sink } from '../suite.ts'
 
 const layout = new SharedLayout(1, [{ servers: 4, points: 8, bucketBits: 1 }])
 const shared = layout.allocate()

@@ -3,11 +3,11 @@
  * pays to follow the epoch, what a worker pays for a new table, and what the table thread pays to make it.
  */
 
-import { RingRouter } from '../../src/routing/ring-router.ts'
-import { fillTable, shapeOf, tableInput } from '../../src/routing/ring-table.ts'
-import type { PoolConfig } from '../../src/shared/config.ts'
-import { SharedLayout } from '../../src/shared/memory-layout.ts'
-import { poolOf, serverAt } from '../../test/support/generation.ts'
+import { RingRouter } from '../../../src/routing/ring-router.ts'
+import { fillTable, shapeOf, tableInput } from '../../../src/routing/ring-table.ts'
+import type { PoolConfig } from '../../../src/shared/config.ts'
+import { SharedLayout } from '../../../src/shared/memory-layout.ts'
+import { poolOf, serverAt } from '../../../test/support/generation.ts'
 
 const BATCH = 1024
 const KEYS = Array.from({ length: BATCH }, (_, i) => Buffer.from(`user:session:${1000 + i}`))

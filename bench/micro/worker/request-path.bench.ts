@@ -5,16 +5,16 @@
  *     batch ─▶ onread of a client ─▶ … ─▶ writes to servers ═ replies ═▶ onread of a server ─▶ … ─▶ writes to clients
  */
 
-import type { ConnectRequest, RawHandle, WriteRequest } from '../../src/net/handle-types.ts'
-import { bindings } from '../../src/net/raw-handle.ts'
-import { fillTable, shapeOf, tableInput } from '../../src/routing/ring-table.ts'
-import type { PoolConfig } from '../../src/shared/config.ts'
-import { PoolHead, SharedLayout, WorkerBlock } from '../../src/shared/memory-layout.ts'
-import { acceptHandedOver } from '../../src/worker/client/acceptor.ts'
-import { Context } from '../../src/worker/context.ts'
-import { poolOf, serverAt } from '../../test/support/generation.ts'
-import { recordingLog } from '../../test/support/recording-log.ts'
-import { type Suite, sink } from './suite.ts'
+import type { ConnectRequest, RawHandle, WriteRequest } from '../../../src/net/handle-types.ts'
+import { bindings } from '../../../src/net/raw-handle.ts'
+import { fillTable, shapeOf, tableInput } from '../../../src/routing/ring-table.ts'
+import type { PoolConfig } from '../../../src/shared/config.ts'
+import { PoolHead, SharedLayout, WorkerBlock } from '../../../src/shared/memory-layout.ts'
+import { acceptHandedOver } from '../../../src/worker/client/acceptor.ts'
+import { Context } from '../../../src/worker/context.ts'
+import { poolOf, serverAt } from '../../../test/support/generation.ts'
+import { recordingLog } from '../../../test/support/recording-log.ts'
+import { type Suite, sink } from '../suite.ts'
 
 const CLIENTS = 50
 const SERVERS = 4

@@ -1,8 +1,8 @@
 /** How long it takes to find the end of one RESP reply in a read buffer, by shape. Run by `run.ts`. */
 
-import { Parsed } from '../../src/protocol/parser.ts'
-import { RespReplyParser } from '../../src/protocol/redis/reply-parser.ts'
-import { BATCH, type Suite, sink } from './suite.ts'
+import { Parsed } from '../../../../src/protocol/parser.ts'
+import { RespReplyParser } from '../../../../src/protocol/redis/reply-parser.ts'
+import { BATCH, type Suite, sink } from '../../suite.ts'
 
 const parser = new RespReplyParser()
 
@@ -21,7 +21,7 @@ function bulk(bytes: number): string {
 }
 
 export const suite: Suite = {
-  name: 'protocol/resp/reply-parser',
+  name: 'protocol/redis/reply-parser',
   tasks: [
     { name: '+OK', batch: BATCH, fn: pipelineTask('+OK\r\n') },
     { name: 'integer', batch: BATCH, fn: pipelineTask(':1000\r\n') },
