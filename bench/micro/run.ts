@@ -1,7 +1,8 @@
 /**
- * `npm run bench:micro`: runs every `*.bench.ts` below this folder by tinybench and prints nanoseconds a call.
- * Each suite runs in its own process, because a function that has seen another suite's shapes is compiled for both.
- * PATTERN is matched against the path below this folder: `request-path`, `protocol/`.
+ * `npm run bench:micro`: runs every `*.bench.ts` below this folder by tinybench and prints
+ * nanoseconds a call. Each suite runs in its own process, because a function that has seen another
+ * suite's shapes is compiled for both. PATTERN is matched against the path below this folder:
+ * `request-path`, `protocol/`.
  *
  *     npm run bench:micro -- [PATTERN] [--time MS] [--json FILE]
  */

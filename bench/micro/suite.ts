@@ -1,13 +1,13 @@
 /**
- * The shape of a bench file: `export const suite: Suite`. The folders are those of `src`; a file is named after the
- * module or the path that it measures.
+ * The shape of a bench file: `export const suite: Suite`. The folders are those of `src`; a file is
+ * named after the module or the path that it measures.
  */
 
 export interface Task {
   readonly name: string
   /**
-   * Calls of the measured function in one call of `fn`. At least 1,000 when a call takes less than a microsecond:
-   * reading the clock costs 50 ns.
+   * Calls of the measured function in one call of `fn`. At least 1,000 when a call takes less than
+   * a microsecond: reading the clock costs 50 ns.
    */
   readonly batch: number
   readonly fn: () => void

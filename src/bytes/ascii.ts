@@ -1,4 +1,7 @@
-/** ASCII codes and decimals in place, shared by the parsers of both protocols. Data plane; pure functions. */
+/**
+ * ASCII codes and decimals in place, shared by the parsers of both protocols. Data plane; pure
+ * functions.
+ */
 
 export const LF = 10
 export const CR = 13
@@ -53,7 +56,10 @@ export function readDecimal(buf: Uint8Array, start: number, end: number, max: nu
   return value
 }
 
-/** First `byte` in [start, end), or `end`. `indexOf` has no upper bound, hence the loop; long stretches go through a view. */
+/**
+ * First `byte` in [start, end), or `end`. `indexOf` has no upper bound, hence the loop; long
+ * stretches go through a view.
+ */
 export function findByte(buf: Uint8Array, start: number, end: number, byte: number): number {
   const loopEnd = end - start > 256 ? start + 64 : end
   let p = start

@@ -1,4 +1,7 @@
-/** Words among a request's arguments: compared in place, or taken out as text where a request is rare. Data plane. */
+/**
+ * Words among a request's arguments: compared in place, or taken out as text where a request is
+ * rare. Data plane.
+ */
 
 /** Whether bytes [start, end) are this word, ASCII letters in any case. @param word upper case. */
 export function isWord(buf: Uint8Array, start: number, end: number, word: string): boolean {

@@ -1,6 +1,7 @@
 /**
- * What a reload changes: two checked configurations → plain data that says which pools, listeners and servers come,
- * go or change, and which connections and tables must be made again. Called on the primary thread.
+ * What a reload changes: two checked configurations → plain data that says which pools, listeners
+ * and servers come, go or change, and which connections and tables must be made again. Called on
+ * the primary thread.
  */
 
 import type { Config, PoolConfig, ServerConfig } from '../shared/config.ts'
@@ -50,7 +51,8 @@ function comparePools(before: PoolConfig, after: PoolConfig, oldIndex: number, n
     listenChanged,
     servers,
     protocolChanged: before.redis !== after.redis,
-    // Without a name of its own a server that moves has another name, so a move alone leaves the ring as it is.
+    // Without a name of its own a server that moves has another name, so a move alone leaves the
+    // ring as it is.
     ringChanged:
       includesAny(settings, RING_SETTINGS) ||
       added.length + removed.length + reweighted.length > 0 ||

@@ -1,4 +1,6 @@
-/** What a directive of nutcracker.yml is: the type of the rows of `directives.ts`. Primary thread. */
+/**
+ * What a directive of nutcracker.yml is: the type of the rows of `directives.ts`. Primary thread.
+ */
 
 import type { PoolConfig } from '../shared/config.ts'
 

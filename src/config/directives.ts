@@ -1,7 +1,8 @@
 /**
- * Every directive of nutcracker.yml in one table: what it accepts, its default, the field of `PoolConfig` that it
- * sets, its help text. `validate.ts` checks and fills pools from it on the primary thread; the tables of the README
- * are written from it (`test/unit/config/directive-table.ts`).
+ * Every directive of nutcracker.yml in one table: what it accepts, its default, the field of
+ * `PoolConfig` that it sets, its help text. `validate.ts` checks and fills pools from it on the
+ * primary thread; the tables of the README are written from it
+ * (`test/unit/config/directive-table.ts`).
  */
 
 import {
@@ -301,7 +302,8 @@ const ours = [
     field: 'databases',
     unit: 'databases',
     min: 1,
-    // Far more than any server is set to have; the kinds of connections, two for each, stay small integers.
+    // Far more than any server is set to have; the kinds of connections, two for each, stay small
+    // integers.
     max: 65536,
     default: 16,
     own: true,

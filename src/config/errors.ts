@@ -1,7 +1,7 @@
 /**
- * The errors of this directory: what is wrong with a configuration file, in nutcracker's words and in ours. Thrown by
- * the passes (`source.ts`, `parse.ts`, `structure.ts`, `validate.ts`) on the primary thread and caught once, in
- * `load.ts`; the first error stops everything.
+ * The errors of this directory: what is wrong with a configuration file, in nutcracker's words and
+ * in ours. Thrown by the passes (`source.ts`, `parse.ts`, `structure.ts`, `validate.ts`) on the
+ * primary thread and caught once, in `load.ts`; the first error stops everything.
  */
 
 /** libyaml's error numbers that this directory reports. */
@@ -19,7 +19,9 @@ export class ConfigError extends Error {
   /** Where, or null when the whole file is meant. */
   readonly position: Position | null
 
-  /** @param reason ours: what is wrong, the bad value, the remedy; without file name and full stop. */
+  /**
+   * @param reason ours: what is wrong, the bad value, the remedy; without file name and full stop.
+   */
   constructor(lines: readonly string[], position: Position | null, reason: string) {
     super(reason)
     this.name = 'ConfigError'
@@ -28,7 +30,10 @@ export class ConfigError extends Error {
   }
 }
 
-/** A value that its directive does not accept. `validate.ts` adds the directive's name and the position. */
+/**
+ * A value that its directive does not accept. `validate.ts` adds the directive's name and the
+ * position.
+ */
 export class BadValue extends Error {
   /** How to write it instead. */
   readonly remedy: string

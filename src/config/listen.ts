@@ -1,6 +1,6 @@
 /**
- * The value of `listen:` → where to listen; the only value that needs the resolver. Called by `validate.ts` on the
- * primary thread.
+ * The value of `listen:` → where to listen; the only value that needs the resolver. Called by
+ * `validate.ts` on the primary thread.
  */
 
 import { lookup } from 'node:dns/promises'
@@ -10,7 +10,10 @@ import { strerror } from '../shared/strerror.ts'
 import { BadValue, showValue } from './errors.ts'
 import { parsePort } from './number.ts'
 
-/** Finds the first address of a host. @throws an error whose `code` is Node's resolver code, such as `ENOTFOUND`. */
+/**
+ * Finds the first address of a host.
+ * @throws an error whose `code` is Node's resolver code, such as `ENOTFOUND`.
+ */
 export type Resolve = (host: string) => Promise<string>
 
 /** Most bytes of a unix socket's path: sun_path less its final NUL. */
@@ -23,8 +26,8 @@ const TCP_REMEDY = 'write host:port, for instance 127.0.0.1:22121'
 const UNIX_REMEDY = 'write /path/of.sock, or /path/of.sock 0666 with an octal permission up to 0777'
 
 /**
- * The system's resolver (getaddrinfo): hosts file, short forms such as `127.1`, both address families, in the
- * system's order.
+ * The system's resolver (getaddrinfo): hosts file, short forms such as `127.1`, both address
+ * families, in the system's order.
  */
 export async function resolveBySystem(host: string): Promise<string> {
   if (host === '*') return loopbackAddress()
@@ -35,8 +38,8 @@ export async function resolveBySystem(host: string): Promise<string> {
 }
 
 /**
- * What glibc takes `*` for when it is given a port as well, which Node does not: the loopback address, IPv6 where
- * there is one.
+ * What glibc takes `*` for when it is given a port as well, which Node does not: the loopback
+ * address, IPv6 where there is one.
  */
 function loopbackAddress(): string {
   const all = Object.values(networkInterfaces()).flat()
@@ -66,8 +69,8 @@ function parseUnixListen(value: string): ListenAddress {
 }
 
 /**
- * C's strtol with base 8, then a 32-bit mode_t: leading blanks, a sign, octal digits, and whatever follows is
- * ignored.
+ * C's strtol with base 8, then a 32-bit mode_t: leading blanks, a sign, octal digits, and whatever
+ * follows is ignored.
  * @returns -1 when invalid.
  */
 function parsePermission(text: string): number {

@@ -1,7 +1,7 @@
 /**
- * nutcracker.yml from disk to a frozen `Config`, and the report of `-t`. Called on the primary thread: at start, by
- * `--test-conf`, and by a reload. Nothing here logs or exits; the caller decides what becomes of `lines` and
- * `reason`.
+ * nutcracker.yml from disk to a frozen `Config`, and the report of `-t`. Called on the primary
+ * thread: at start, by `--test-conf`, and by a reload. Nothing here logs or exits; the caller
+ * decides what becomes of `lines` and `reason`.
  *
  *     bytes ─ source.ts ─▶ text ─ parse.ts ─▶ nodes (passes 1, 2) ─ structure.ts ─▶ entries (3) ─ validate.ts ─▶ Config (4, 5)
  */
@@ -21,8 +21,8 @@ export interface ConfigProblem {
   /** nutcracker's log lines, exactly; none for an empty value. */
   readonly lines: readonly string[]
   /**
-   * `FILE:LINE:COLUMN: what is wrong, the bad value; the remedy`, without line and column where the whole file is
-   * meant.
+   * `FILE:LINE:COLUMN: what is wrong, the bad value; the remedy`, without line and column where the
+   * whole file is meant.
    */
   readonly reason: string
   /** false: the file could not be opened. */
@@ -37,8 +37,8 @@ export interface ConfigDependencies {
 }
 
 /**
- * Reads and checks a configuration file. Rejects for nothing that the file holds, nor for a file that cannot be
- * opened or read.
+ * Reads and checks a configuration file. Rejects for nothing that the file holds, nor for a file
+ * that cannot be opened or read.
  */
 export async function loadConfig(file: string, dependencies: ConfigDependencies = {}): Promise<ConfigResult> {
   let handle: FileHandle
@@ -84,7 +84,10 @@ export async function parseConfig(
   }
 }
 
-/** What `-t` prints and how it exits: our reason, then exactly nutcracker's lines. `stderr` ends with a line break. */
+/**
+ * What `-t` prints and how it exits: our reason, then exactly nutcracker's lines. `stderr` ends
+ * with a line break.
+ */
 export function testConfigReport(result: ConfigResult, file: string): { stderr: string; exitCode: number } {
   if (result.ok) return { stderr: `${syntaxLine(file, true)}\n`, exitCode: 0 }
   const summary = syntaxLine(file, false)

@@ -4,7 +4,8 @@ import { DIRECTIVES } from './directives.ts'
 
 /**
  * Letter case and `-` for `_` cost nothing.
- * @returns the known key that an unknown one was most likely meant to be, or null when none is near.
+ * @returns the known key that an unknown one was most likely meant to be, or null when none is
+ * near.
  */
 export function nearestKey(key: string): string | null {
   const wanted = key.toLowerCase().replaceAll('-', '_')
@@ -21,7 +22,10 @@ export function nearestKey(key: string): string | null {
   return nearest
 }
 
-/** @returns letters to insert, delete or replace to make one word the other; `limit` or more is given as `limit`. */
+/**
+ * @returns letters to insert, delete or replace to make one word the other; `limit` or more is
+ * given as `limit`.
+ */
 function editDistance(from: string, to: string, limit: number): number {
   if (Math.abs(from.length - to.length) >= limit) return limit
   let row = Array.from({ length: to.length + 1 }, (_, column) => column)

@@ -1,10 +1,15 @@
-/** Decimal numbers as nutcracker reads them in a configuration file (nc_util.c, nc_atoi). Primary thread. */
+/**
+ * Decimal numbers as nutcracker reads them in a configuration file (nc_util.c, nc_atoi). Primary
+ * thread.
+ */
 
 const DIGITS = /^[0-9]+$/
 
 /**
- * ASCII digits only, added up in a signed 32-bit integer without looking for overflow: 4294967297 is 1.
- * @returns the number, or -1 where nutcracker sees none (other characters, nothing at all, a sum that ends negative).
+ * ASCII digits only, added up in a signed 32-bit integer without looking for overflow: 4294967297
+ * is 1.
+ * @returns the number, or -1 where nutcracker sees none (other characters, nothing at all, a sum
+ * that ends negative).
  */
 export function parseNumber(text: string): number {
   if (!DIGITS.test(text)) return -1

@@ -1,10 +1,12 @@
 /**
- * Text → one YAML document as libyaml sees it: passes 1 (it loads, and there is exactly one document) and 2 (plain
- * block YAML only). The yaml package parses; this module holds it to what libyaml accepts and turns its errors into
- * libyaml's numbers. Called by `load.ts` on the primary thread.
+ * Text → one YAML document as libyaml sees it: passes 1 (it loads, and there is exactly one
+ * document) and 2 (plain block YAML only). The yaml package parses; this module holds it to what
+ * libyaml accepts and turns its errors into libyaml's numbers. Called by `load.ts` on the primary
+ * thread.
  *
  * Where the two differ, and what is done about it:
- * - every scalar is text, keys may repeat, `<<` is an ordinary key (failsafe schema, no checks of the package's own);
+ * - every scalar is text, keys may repeat, `<<` is an ordinary key (failsafe schema, no checks of
+ *   the package's own);
  * - a comment needs no blank before it after a quoted scalar (accepted here as well);
  * - tabs, `:` without a key, text after `...`, names of anchors (refused in `tokens.ts`);
  * - quoted text whose next lines are not indented is legal for libyaml alone (refused here).
@@ -18,10 +20,16 @@ import { explainYaml } from './yaml-words.ts'
 
 export interface ScalarNode {
   readonly kind: 'scalar'
-  /** Latin-1 text, one char a byte of its UTF-8 form, quotes and escapes resolved. '' also where nothing is written. */
+  /**
+   * Latin-1 text, one char a byte of its UTF-8 form, quotes and escapes resolved. '' also where
+   * nothing is written.
+   */
   readonly value: string
   readonly at: Position
-  /** Where its second line begins, which is read as part of it because it is indented further; null for one of one line. */
+  /**
+   * Where its second line begins, which is read as part of it because it is indented further; null
+   * for one of one line.
+   */
   readonly continuedAt: Position | null
 }
 
@@ -40,8 +48,8 @@ export interface SequenceNode {
 export type YamlNode = ScalarNode | MappingNode | SequenceNode
 
 /**
- * The package's messages whose cause libyaml's parser reports; its scanner reports all others. Found by comparing
- * both over mutated files: they agree on the number in 98 of 100.
+ * The package's messages whose cause libyaml's parser reports; its scanner reports all others.
+ * Found by comparing both over mutated files: they agree on the number in 98 of 100.
  */
 const PARSER_MESSAGES = new RegExp(
   `^(?:${[
@@ -98,7 +106,10 @@ function load(text: string): Loaded {
   return { documents, errors }
 }
 
-/** A fault, and where its writer is sent: the package may find it on another line than the one that must be changed. */
+/**
+ * A fault, and where its writer is sent: the package may find it on another line than the one that
+ * must be changed.
+ */
 interface ShownFault extends Fault {
   readonly shownAt: number
 }

@@ -1,6 +1,6 @@
 /**
- * One entry of `servers:` → a server. Called by `validate.ts` on the primary thread. Host names are not resolved
- * here.
+ * One entry of `servers:` → a server. Called by `validate.ts` on the primary thread. Host names are
+ * not resolved here.
  */
 
 import type { ServerConfig } from '../shared/config.ts'
@@ -8,7 +8,8 @@ import { BadValue } from './errors.ts'
 import { parseNumber, parsePort } from './number.ts'
 
 /**
- * Without a name of its own, a server on memcached's port is called by its host alone, as libmemcached's ketama does.
+ * Without a name of its own, a server on memcached's port is called by its host alone, as
+ * libmemcached's ketama does.
  */
 const KETAMA_PORT = 11211
 
@@ -17,8 +18,9 @@ const FORMAT_REMEDY =
   'write host:port:weight or /path/of.sock:weight, for instance 127.0.0.1:6379:1, then, if wanted, one space and a name'
 
 /**
- * Takes the entry apart from its right end: name behind the last space, weight behind the last colon, port behind the
- * colon before; so a host may hold colons (IPv6). Field count, weight and port are checked in this order.
+ * Takes the entry apart from its right end: name behind the last space, weight behind the last
+ * colon, port behind the colon before; so a host may hold colons (IPv6). Field count, weight and
+ * port are checked in this order.
  * @param value Latin-1 text, one char a byte, not empty. @throws BadValue
  */
 export function parseServer(value: string): ServerConfig {

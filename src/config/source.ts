@@ -1,6 +1,6 @@
 /**
- * Bytes of a configuration file → text as libyaml reads it: its encodings, its refusals (reader error 2) and its line
- * breaks. First step of `load.ts`; primary thread.
+ * Bytes of a configuration file → text as libyaml reads it: its encodings, its refusals (reader
+ * error 2) and its line breaks. First step of `load.ts`; primary thread.
  */
 
 import { ConfigError, LibyamlError, type Position, yamlFailure } from './errors.ts'
@@ -14,8 +14,8 @@ const REFUSED = /[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\u{10000}-\u{10fff
 /** All of YAML 1.1's line breaks; the yaml package knows only LF and CR LF. */
 const LINE_BREAKS = /\r\n|[\r\x85\u2028\u2029]/g
 /**
- * libyaml takes a byte order mark at the start of a further line for one column of blank (files put together with cat
- * have them).
+ * libyaml takes a byte order mark at the start of a further line for one column of blank (files put
+ * together with cat have them).
  */
 const MARKS_AT_LINE_START = /^\ufeff/gm
 
@@ -79,7 +79,8 @@ function decodeAs(encoding: string, bytes: Uint8Array): string {
   try {
     return new TextDecoder(encoding, { fatal: true, ignoreBOM: true }).decode(bytes)
   } catch {
-    // The first replacement character is where decoding failed, unless the file holds one itself before that.
+    // The first replacement character is where decoding failed, unless the file holds one itself
+    // before that.
     const text = new TextDecoder(encoding, { ignoreBOM: true }).decode(bytes)
     const name = encoding.slice(0, 6).toUpperCase()
     throw unreadable(text, text.indexOf('\ufffd'), `bytes that are not valid ${name}; save the file as UTF-8`)

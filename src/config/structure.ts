@@ -1,6 +1,7 @@
 /**
- * Pass 3: the shape of the file. Walks the document as nutcracker walks libyaml's events, with its counters and so
- * with its verdicts, and returns pools → entries. Called by `load.ts` on the primary thread.
+ * Pass 3: the shape of the file. Walks the document as nutcracker walks libyaml's events, with its
+ * counters and so with its verdicts, and returns pools → entries. Called by `load.ts` on the
+ * primary thread.
  */
 
 import { ConfigError, type Position } from './errors.ts'
@@ -45,7 +46,10 @@ function serversOf(pool: MappingNode): YamlNode | undefined {
   return pool.pairs.find(([key]) => key.kind === 'scalar' && key.value === 'servers')?.[1]
 }
 
-/** nutcracker's conf_validate_structure: one scalar counter a depth, and whether the pool has had its list. */
+/**
+ * nutcracker's conf_validate_structure: one scalar counter a depth, and whether the pool has had
+ * its list.
+ */
 class ShapeCheck {
   readonly #file: string
   #depth = 0

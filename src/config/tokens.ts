@@ -1,8 +1,8 @@
 /**
- * One walk over the flat tokens of a file, for what libyaml's scanner and nutcracker's token check refuse while the
- * yaml package's parser accepts it: tabs where a key could start, a `:` without a key, malformed directives and
- * anchors (all part of pass 1), and every token beyond plain block YAML (pass 2). Called by `parse.ts` on the primary
- * thread.
+ * One walk over the flat tokens of a file, for what libyaml's scanner and nutcracker's token check
+ * refuse while the yaml package's parser accepts it: tabs where a key could start, a `:` without a
+ * key, malformed directives and anchors (all part of pass 1), and every token beyond plain block
+ * YAML (pass 2). Called by `parse.ts` on the primary thread.
  */
 
 import { CST, Lexer } from 'yaml'
@@ -22,7 +22,10 @@ export interface DisallowedToken {
   /** libyaml's token name and number, as nutcracker logs them. */
   readonly name: string
   readonly number: number
-  /** The indicator as written, without the name that may follow it: that could be a password in need of quotes. */
+  /**
+   * The indicator as written, without the name that may follow it: that could be a password in need
+   * of quotes.
+   */
   readonly shown: string
 }
 
@@ -81,7 +84,8 @@ class TokenWalk {
   /** libyaml's simple_key_allowed: a key may start here, so a tab may not. */
   #keyAllowed = true
   /**
-   * Behind a plain scalar, which swallows blanks and line breaks: tabs are legal there from column `#indent + 1` on.
+   * Behind a plain scalar, which swallows blanks and line breaks: tabs are legal there from column
+   * `#indent + 1` on.
    */
   #afterPlain = false
   /** The next scalar is the text of a `|` or `>` block. */
@@ -215,8 +219,8 @@ function endOfSingleQuoted(source: string): number {
 }
 
 /**
- * @returns the index behind the closing quote, or that of an escape which libyaml refuses, or -1 when the quote is
- * not closed.
+ * @returns the index behind the closing quote, or that of an escape which libyaml refuses, or -1
+ * when the quote is not closed.
  */
 function endOfDoubleQuoted(source: string): number {
   for (let at = 1; at < source.length; at++) {

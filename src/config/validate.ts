@@ -1,6 +1,6 @@
 /**
- * Passes 4 (each directive, in file order) and 5 (each pool, then all pools) in nutcracker's order, and the frozen
- * `Config` that results. Called by `load.ts` on the primary thread.
+ * Passes 4 (each directive, in file order) and 5 (each pool, then all pools) in nutcracker's order,
+ * and the frozen `Config` that results. Called by `load.ts` on the primary thread.
  */
 
 import { type Config, type ListenAddress, MAX_SERVERS, type PoolConfig, type ServerConfig } from '../shared/config.ts'
@@ -25,7 +25,10 @@ interface PoolDraft {
   listen: ListenAddress | null
 }
 
-/** @param file name of the file, for nutcracker's messages. @throws ConfigError for the first thing that is wrong. */
+/**
+ * @param file name of the file, for nutcracker's messages.
+ * @throws ConfigError for the first thing that is wrong.
+ */
 export async function validate(pools: readonly PoolEntries[], file: string, resolve: Resolve): Promise<Config> {
   const drafts: PoolDraft[] = []
   for (const pool of pools) drafts.push(await readPool(pool, resolve))
@@ -108,7 +111,10 @@ function wrongDirective(key: string, value: ScalarNode, error: BadValue): Config
   )
 }
 
-/** Two lines that were meant to be two values are one to YAML, if the second one is indented further. */
+/**
+ * Two lines that were meant to be two values are one to YAML, if the second one is indented
+ * further.
+ */
 function continued({ continuedAt }: ScalarNode): string {
   if (continuedAt === null) return ''
   const { line, column } = continuedAt
@@ -184,7 +190,10 @@ function finishPool(draft: PoolDraft): PoolConfig {
   })
 }
 
-/** A `strict` pool has no SELECT, and a pool with `redis_db` shows clients that one as its database 0. */
+/**
+ * A `strict` pool has no SELECT, and a pool with `redis_db` shows clients that one as its database
+ * 0.
+ */
 function finishDatabases(draft: PoolDraft, { databases, strict, redisDb, redis }: PoolSettings): number {
   const at = draft.seen.get('databases')
   if (!redis || databases === 1 || (!strict && redisDb === 0)) return databases

@@ -1,6 +1,7 @@
 /**
- * What is wrong with a file that is not YAML, in words for its writer, and the place where the mistake is: the yaml package speaks of
- * "implicit keys" and "compact mappings", and points at the line before the one at fault. Called by `parse.ts` on the primary thread.
+ * What is wrong with a file that is not YAML, in words for its writer, and the place where the
+ * mistake is: the yaml package speaks of "implicit keys" and "compact mappings", and points at the
+ * line before the one at fault. Called by `parse.ts` on the primary thread.
  *
  * No value of the file is shown: it could be a password in need of quotes.
  */
@@ -71,7 +72,10 @@ function missingColon(text: string, offset: number): Explanation {
   return { offset: start, message: `${what}; ${KEY_VALUE}` }
 }
 
-/** A value that goes on: with a second `key:` on its line, or on the line below, which is indented further. */
+/**
+ * A value that goes on: with a second `key:` on its line, or on the line below, which is indented
+ * further.
+ */
 function valueAndMore(text: string, offset: number): Explanation {
   const { rest } = lineAt(text, offset)
   const below = nextLine(text, offset)

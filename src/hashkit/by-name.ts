@@ -1,4 +1,7 @@
-/** The hash functions by their names in the configuration. Used when a pool's router is made, on any thread; not per request. */
+/**
+ * The hash functions by their names in the configuration. Used when a pool's router is made, on any
+ * thread; not per request.
+ */
 
 import type { HashName } from '../shared/config.ts'
 import { crc16 } from './crc16.ts'

@@ -4,7 +4,8 @@
 const TABLE = crc16Table()
 
 /**
- * Not a CRC of 16 bits: the register is never masked, so what was shifted out stays in the high half (the low half is the true CRC).
+ * Not a CRC of 16 bits: the register is never masked, so what was shifted out stays in the high
+ * half (the low half is the true CRC).
  * @returns int32 hash of `[start, end)`.
  */
 export function crc16(bytes: Uint8Array, start: number, end: number): number {

@@ -5,7 +5,8 @@ import { reflectedCrcTable } from './reflected-crc-table.ts'
 const TABLE = reflectedCrcTable(0xedb88320)
 
 /**
- * `crc32`: only bits 16 to 30, as libmemcached does it. With ketama that puts all keys below 32768, practically on one server.
+ * `crc32`: only bits 16 to 30, as libmemcached does it. With ketama that puts all keys below 32768,
+ * practically on one server.
  * @returns hash of `[start, end)`, 0..32767.
  */
 export function crc32(bytes: Uint8Array, start: number, end: number): number {

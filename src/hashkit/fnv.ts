@@ -1,6 +1,7 @@
 /**
- * The four FNV hashes of twemproxy's `nc_fnv.c`. Keys are read as signed bytes, and what is called 64 keeps only the low 32 bits, so
- * 32-bit arithmetic gives the same results. `fnv1a_64` is the default of a pool. Data plane.
+ * The four FNV hashes of twemproxy's `nc_fnv.c`. Keys are read as signed bytes, and what is called
+ * 64 keeps only the low 32 bits, so 32-bit arithmetic gives the same results. `fnv1a_64` is the
+ * default of a pool. Data plane.
  */
 
 const BASIS_32 = 0x811c9dc5 | 0

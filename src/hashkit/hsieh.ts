@@ -1,6 +1,6 @@
 /**
- * Paul Hsieh's SuperFastHash with the peculiarities of twemproxy's `nc_hsieh.c`: it starts from 0, and of the tail bytes the last of three
- * is signed, a single one is not. Data plane.
+ * Paul Hsieh's SuperFastHash with the peculiarities of twemproxy's `nc_hsieh.c`: it starts from 0,
+ * and of the tail bytes the last of three is signed, a single one is not. Data plane.
  */
 
 /** @returns int32 hash of `[start, end)`; 0 for an empty range. */

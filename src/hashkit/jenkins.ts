@@ -1,4 +1,7 @@
-/** Bob Jenkins's lookup3 (`hashlittle`) with the initial value 13, as in twemproxy's `nc_jenkins.c`. Data plane. */
+/**
+ * Bob Jenkins's lookup3 (`hashlittle`) with the initial value 13, as in twemproxy's `nc_jenkins.c`.
+ * Data plane.
+ */
 
 const INITIAL = 0xdeadbeef + 13
 

@@ -1,4 +1,6 @@
-/** MurmurHash2 with a seed that depends on the length, as in twemproxy's `nc_murmur.c`. Data plane. */
+/**
+ * MurmurHash2 with a seed that depends on the length, as in twemproxy's `nc_murmur.c`. Data plane.
+ */
 
 const SEED_FACTOR = 0xdeadbeef | 0
 const MULTIPLIER = 0x5bd1e995

@@ -1,4 +1,7 @@
-/** Bob Jenkins's one-at-a-time hash, over signed bytes as twemproxy's `nc_one_at_a_time.c` reads them. Data plane. */
+/**
+ * Bob Jenkins's one-at-a-time hash, over signed bytes as twemproxy's `nc_one_at_a_time.c` reads
+ * them. Data plane.
+ */
 
 /** @returns int32 hash of `[start, end)`. */
 export function oneAtATime(bytes: Uint8Array, start: number, end: number): number {

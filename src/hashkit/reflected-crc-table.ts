@@ -1,4 +1,7 @@
-/** Tables for the CRCs that take the least significant bit first: IEEE (`crc32.ts`) and Castagnoli (`crc32c.ts`). Built at module load. */
+/**
+ * Tables for the CRCs that take the least significant bit first: IEEE (`crc32.ts`) and Castagnoli
+ * (`crc32c.ts`). Built at module load.
+ */
 
 /** @param polynomial reversed bit order. @returns 256 register updates, as int32. */
 export function reflectedCrcTable(polynomial: number): Int32Array {

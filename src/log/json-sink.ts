@@ -10,7 +10,10 @@ import type { Sink } from './sink.ts'
 /** Numbers as pino's tools expect them; alarms go by level, so `banner` is plain information. */
 const PINO_LEVELS = { debug: 20, info: 30, banner: 31, notice: 35, warn: 40, error: 50, alert: 60 }
 
-/** `{"level":"warn","time":"2026-…Z","pid":1,"component":"listener","msg":"…"}`, with `err` (type, message, stack) where there is one. */
+/**
+ * `{"level":"warn","time":"2026-…Z","pid":1,"component":"listener","msg":"…"}`, with `err` (type,
+ * message, stack) where there is one.
+ */
 export class JsonSink implements Sink {
   readonly #pino: Logger<Severity, true>
 

@@ -1,6 +1,7 @@
 /**
- * Log lines that a peer can cause at will. Any thread; one instance for each pool and worker. A kind of line is written a few times in an
- * interval, then only counted; when the interval ends, one line gives the count. So 50,000 bad requests make eleven lines.
+ * Log lines that a peer can cause at will. Any thread; one instance for each pool and worker. A
+ * kind of line is written a few times in an interval, then only counted; when the interval ends,
+ * one line gives the count. So 50,000 bad requests make eleven lines.
  */
 
 // Not the global ones: a test that replaces those must not see a timer that only a count waits for.

@@ -1,6 +1,7 @@
 /**
- * nutcracker's log line: `[2026-11-22 14:41:39.476] listener: text`. Where nutcracker has `file.c:line` there is the component, so that a
- * script that cuts the first fields still finds the message. Pure functions, called by `sink.ts` on every thread.
+ * nutcracker's log line: `[2026-11-22 14:41:39.476] listener: text`. Where nutcracker has
+ * `file.c:line` there is the component, so that a script that cuts the first fields still finds the
+ * message. Pure functions, called by `sink.ts` on every thread.
  */
 
 /**
@@ -12,7 +13,10 @@ export const MESSAGE_LIMIT = 4000
 /** Where nutcracker's signal handler could not ask for the time. */
 const SIGNAL_STAMP = '[.......................]'
 
-/** Control characters of ASCII and C1, and the two line separators of Unicode: what could forge a line or speak to a terminal. */
+/**
+ * Control characters of ASCII and C1, and the two line separators of Unicode: what could forge a
+ * line or speak to a terminal.
+ */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g
 
@@ -21,7 +25,8 @@ export function cutMessage(message: string): string {
 }
 
 /**
- * Makes any text safe for one line of a log: `\n`, `\r`, `\t`, `\x1b`, `\u2028`. Text that needs nothing is returned as it is.
+ * Makes any text safe for one line of a log: `\n`, `\r`, `\t`, `\x1b`, `\u2028`. Text that needs
+ * nothing is returned as it is.
  * @testOnly
  */
 export function escapeText(text: string): string {

@@ -1,7 +1,8 @@
 /**
- * The log of one thread. `createLogger` is called once a thread at its start (primary: `main/index.ts`, workers: `worker/index.ts`); parts
- * of the program get a child with their own component name. The level lies in the shared control block, so a signal to the primary changes
- * it for all threads at once.
+ * The log of one thread. `createLogger` is called once a thread at its start (primary:
+ * `main/index.ts`, workers: `worker/index.ts`); parts of the program get a child with their own
+ * component name. The level lies in the shared control block, so a signal to the primary changes it
+ * for all threads at once.
  */
 
 import { Control } from '../shared/memory-layout.ts'
@@ -26,8 +27,9 @@ interface ThreadLog {
 }
 
 /**
- * Opens the log. Throws Node's system error (`code` is the errno name) when the file cannot be opened.
- * Messages may hold bytes from peers (latin1 text): control characters are escaped, and very long messages cut.
+ * Opens the log. Throws Node's system error (`code` is the errno name) when the file cannot be
+ * opened. Messages may hold bytes from peers (latin1 text): control characters are escaped, and
+ * very long messages cut.
  */
 export function createLogger(options: LoggerOptions): Logger {
   const file = new LogFile(options.path)
@@ -99,7 +101,10 @@ export class Logger {
     return Atomics.load(this.#thread.control, Control.logLevel)
   }
 
-  /** Changes the level of all threads by one step within 0..11. @returns the new level, or -1 when the limit was reached before. */
+  /**
+   * Changes the level of all threads by one step within 0..11.
+   * @returns the new level, or -1 when the limit was reached before.
+   */
   shiftLevel(step: 1 | -1): number {
     const level = this.level + step
     if (level < LOG_LEVEL_MIN || level > LOG_LEVEL_MAX) return -1
@@ -107,12 +112,18 @@ export class Logger {
     return level
   }
 
-  /** Takes the level from another control block from now on (a reload made a new generation). The caller has copied the level into it. */
+  /**
+   * Takes the level from another control block from now on (a reload made a new generation). The
+   * caller has copied the level into it.
+   */
   follow(control: Int32Array): void {
     this.#thread.control = control
   }
 
-  /** Opens the file again, after a log rotation; does nothing on stderr. Throws Node's system error; the old file then stays in use. */
+  /**
+   * Opens the file again, after a log rotation; does nothing on stderr. Throws Node's system error;
+   * the old file then stays in use.
+   */
   reopen(): void {
     this.#thread.file.reopen()
   }

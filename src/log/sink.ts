@@ -1,6 +1,6 @@
 /**
- * The form of log lines. `log.ts` makes one sink a thread and hands it every line that the level lets through. Here: nutcracker's text;
- * pino's JSON is in `json-sink.ts`.
+ * The form of log lines. `log.ts` makes one sink a thread and hands it every line that the level
+ * lets through. Here: nutcracker's text; pino's JSON is in `json-sink.ts`.
  */
 
 import type { Severity } from './level.ts'

@@ -1,10 +1,11 @@
 /**
- * Entry of the process, on the primary thread: from the command line to the exit code, in nutcracker's order.
+ * Entry of the process, on the primary thread: from the command line to the exit code, in
+ * nutcracker's order.
  *
  *     options ─▶ log ─▶ daemonize ─▶ signals ─▶ banner ─▶ configuration ─▶ proxy (tables, workers, listeners, stats port) ─▶ pid file
  *
- * The pid file comes last: it names a process that serves.
- * Exit codes: 0 after a graceful shutdown, `-h -V -D`, and `-t` with a good file; 1 for everything else.
+ * The pid file comes last: it names a process that serves. Exit codes: 0 after a graceful shutdown,
+ * `-h -V -D`, and `-t` with a good file; 1 for everything else.
  */
 
 import { machine, release, type as systemName } from 'node:os'

@@ -1,6 +1,7 @@
 /**
- * The running proxy as the primary thread sees it: which configuration is in force, and what a start, a reload and a graceful shutdown do, step
- * by step. Made by `index.ts`; everything it works with has a file of its own.
+ * The running proxy as the primary thread sees it: which configuration is in force, and what a
+ * start, a reload and a graceful shutdown do, step by step. Made by `index.ts`; everything it works
+ * with has a file of its own.
  *
  *     listener-set ─ accepted client ─▶ hand-over ─▶ supervisor ─▶ worker threads
  *                                          │ census      │ 'ejected'
@@ -20,6 +21,7 @@ import { StatsReader } from '../stats/reader.ts'
 import { ClientCensus } from './clients/client-census.ts'
 import { HandOver } from './clients/hand-over.ts'
 import { ListenerSet, type PreparedListeners } from './clients/listener-set.ts'
+import { Adoptions } from './generation/adoptions.ts'
 import {
   carryHealth,
   findServer,
@@ -75,11 +77,7 @@ export class Primary {
   readonly #descriptors: DescriptorLimit
   #budget: DescriptorBudget | null = null
   #current: LocalGeneration | null = null
-  /** Generations that some worker still works with, by number; the current one included. */
-  readonly #generations = new Map<number, LocalGeneration>()
-  /** By worker: the generation that its messages speak of. */
-  readonly #adopted: number[]
-  #onAdopted: (() => void) | null = null
+  readonly #adoptions: Adoptions
   /** The graceful shutdown has begun: servers are still looked after, reloads are not. */
   #draining = false
   #ending = false
@@ -88,7 +86,7 @@ export class Primary {
     const { workers, log, tableTaskEntry } = options
     this.#options = options
     this.#log = log
-    this.#adopted = new Array<number>(workers).fill(0)
+    this.#adoptions = new Adoptions(workers)
     const onTableError = (error: Error): void => log.error('the thread that builds routing tables died', error)
     this.#settings = { workers, newTableThread: staysWarm => new TableThread(tableTaskEntry, staysWarm, onTableError) }
     this.#census = new ClientCensus(workers)
@@ -132,16 +130,21 @@ export class Primary {
     })
   }
 
-  /** Lets the worker threads load their program while the configuration is read. Anything may come of it: `start`, or the end. */
+  /**
+   * Lets the worker threads load their program while the configuration is read. Anything may come
+   * of it: `start`, or the end.
+   */
   prepare(): void {
     if (this.#descriptors.canStart()) this.#supervisor.prepare()
   }
 
   /**
-   * Resolves when all listeners are open; the stats port, which scripts take for a sign of that, is the last one. What another process can
-   * see of this one before (paths of unix sockets) changes only once nothing can fail any more. Rejects with the line for the log when
-   * something cannot be had; `abort` cleans up then.
-   * @param onServing called once everything listens, before the log says so. What it throws fails the start.
+   * Resolves when all listeners are open; the stats port, which scripts take for a sign of that, is
+   * the last one. What another process can see of this one before (paths of unix sockets) changes
+   * only once nothing can fail any more. Rejects with the line for the log when something cannot be
+   * had; `abort` cleans up then.
+   * @param onServing called once everything listens, before the log says so. What it throws fails
+   * the start.
    */
   async start(config: Config, onServing: () => void): Promise<void> {
     if (!this.#descriptors.canStart()) throw this.#descriptors.tooFew()
@@ -166,7 +169,10 @@ export class Primary {
     return { eventLoops: this.#supervisor.eventLoops(), clients: this.#census.totalClients(), maxClients }
   }
 
-  /** Replaces the configuration. Rejects with the reason when an address or a table cannot be had: nothing has changed then. */
+  /**
+   * Replaces the configuration. Rejects with the reason when an address or a table cannot be had:
+   * nothing has changed then.
+   */
   async reload(config: Config): Promise<void> {
     const previous = this.#current!
     const diff = diffConfigs(previous.config, config)
@@ -188,7 +194,7 @@ export class Primary {
       return
     }
     this.#switch(previous, next, diff, prepared, budget)
-    await this.#allAdopted()
+    await this.#adoptions.all()
     await this.#ports.useConfig(config)
     for (const line of describeDiff(diff, previous.config, config)) this.#log.notice(`reload: ${line}`)
   }
@@ -199,8 +205,10 @@ export class Primary {
   }
 
   /**
-   * Tells health checks, stops accepting, lets the workers finish, ends. Resolves within the timeout and a little; at once when it is 0.
-   * @param delayMs time to serve as before once health checks were told, ms; counts towards the timeout.
+   * Tells health checks, stops accepting, lets the workers finish, ends. Resolves within the
+   * timeout and a little; at once when it is 0.
+   * @param delayMs time to serve as before once health checks were told, ms; counts towards the
+   * timeout.
    */
   async drain(timeoutMs: number, delayMs: number): Promise<void> {
     this.#draining = true
@@ -218,7 +226,10 @@ export class Primary {
     await this.#supervisor.terminate()
   }
 
-  /** Gives up what other processes see: addresses and files. For an end at once, and after a start that failed. */
+  /**
+   * Gives up what other processes see: addresses and files. For an end at once, and after a start
+   * that failed.
+   */
   abort(): void {
     this.#ending = true
     this.#health.close()
@@ -227,7 +238,10 @@ export class Primary {
     this.#ports.close()
   }
 
-  /** From the old memory to the new in one step, as far as the primary is concerned: nothing is awaited here. */
+  /**
+   * From the old memory to the new in one step, as far as the primary is concerned: nothing is
+   * awaited here.
+   */
   #switch(
     previous: LocalGeneration,
     next: LocalGeneration,
@@ -252,7 +266,7 @@ export class Primary {
     const { workers } = this.#options
     const { layout, shared } = generation
     this.#current = generation
-    this.#generations.set(generation.id, generation)
+    this.#adoptions.add(generation)
     this.#stats.addGeneration(generation, workers)
     this.#census.addGeneration(generation)
     this.#log.follow(layout.control(shared))
@@ -277,7 +291,10 @@ export class Primary {
     }
   }
 
-  /** nutcracker counts a listener as a connection. One a pool, however many threads listen. @param opened how many are new. */
+  /**
+   * nutcracker counts a listener as a connection. One a pool, however many threads listen.
+   * @param opened how many are new.
+   */
   #countListeners(opened: number): void {
     const { config, layout, shared } = this.#current!
     const row = layout.row(shared, 0)
@@ -322,21 +339,9 @@ export class Primary {
   }
 
   #workerAdopted(worker: number, generationId: number): void {
-    this.#adopted[worker] = generationId
+    this.#adoptions.workerAdopted(worker, generationId)
     this.#stats.workerAdopted(worker, generationId)
     this.#census.workerAdopted(worker, generationId)
-    const oldest = Math.min(...this.#adopted)
-    for (const id of this.#generations.keys()) if (id < oldest) this.#generations.delete(id)
-    if (oldest === this.#current!.id) this.#onAdopted?.()
-  }
-
-  async #allAdopted(): Promise<void> {
-    if (Math.min(...this.#adopted) < this.#current!.id) {
-      await new Promise<void>(resolve => {
-        this.#onAdopted = resolve
-      })
-      this.#onAdopted = null
-    }
   }
 
   #onMessage(worker: number, message: FromWorker): void {
@@ -351,7 +356,7 @@ export class Primary {
   /** The worker may speak of an older generation; the server may have left since. */
   #onEjected(worker: number, message: FromWorker & { readonly type: 'ejected' }): void {
     if (this.#ending) return
-    const pool = this.#generations.get(this.#adopted[worker])!.config.pools[message.pool]
+    const pool = this.#adoptions.of(worker).config.pools[message.pool]
     const { config } = this.#current!
     const at = findServer(config, pool, pool.servers[message.server])
     if (at !== null && config.pools[at.pool].autoEjectHosts) this.#health.ejected(at, message.reason)

@@ -1,6 +1,7 @@
 /**
- * Which server owns a key, and why: for the control plane (answers to operators, simulations, checks of a planned configuration). It asks
- * the same router over the same kind of table as the workers do, so that it cannot tell anything else. Not for the request path.
+ * Which server owns a key, and why: for the control plane (answers to operators, simulations,
+ * checks of a planned configuration). It asks the same router over the same kind of table as the
+ * workers do, so that it cannot tell anything else. Not for the request path.
  */
 
 import type { PoolConfig, ServerConfig } from '../shared/config.ts'
@@ -13,13 +14,19 @@ export interface KeyOwner {
   readonly index: number
   /** null when `index` is -1. */
   readonly server: ServerConfig | null
-  /** Hash of the key or of its tag, uint32; 0 for an empty key. nutcracker does not look at it for one server or `random`. */
+  /**
+   * Hash of the key or of its tag, uint32; 0 for an empty key. nutcracker does not look at it for
+   * one server or `random`.
+   */
   readonly hash: number
   /** How the server is found. */
   readonly by: 'only-server' | 'hash' | 'draw' | 'no-live-server'
 }
 
-/** Explains keys of one pool with one set of live servers; making one fills a table (0.2 ms for 4 servers, 20 ms for 500). */
+/**
+ * Explains keys of one pool with one set of live servers; making one fills a table (0.2 ms for 4
+ * servers, 20 ms for 500).
+ */
 export class KeyExplainer {
   readonly #pool: PoolConfig
   readonly #router: RingRouter

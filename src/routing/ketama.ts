@@ -1,6 +1,6 @@
 /**
- * The ketama continuum, point for point as twemproxy's `nc_ketama.c` makes it. Runs where tables are built: the table task, or the
- * primary at start; not per request.
+ * The ketama continuum, point for point as twemproxy's `nc_ketama.c` makes it. Runs where tables
+ * are built: the table task, or the primary at start; not per request.
  */
 
 import { md5Words } from '../hashkit/md5.ts'
@@ -12,13 +12,18 @@ export const KETAMA_POINTS_PER_SERVER = 160
 const POINTS_PER_DIGEST = 4
 /** nc_ketama.c KETAMA_MAX_HOSTLEN: what is hashed is cut here. */
 const MAX_HASHED_BYTES = 272
-/** More than any 16-bit server index: value and owner together fit the 53 bits of an integer in a double. */
+/**
+ * More than any 16-bit server index: value and owner together fit the 53 bits of an integer in a
+ * double.
+ */
 const OWNER_STEP = 65_536
 
 /**
- * Number of points of a server, a multiple of 4; can be 0 for a very small share. Every step is rounded to single precision, as in the
- * original, so that 25 equal servers get 156 points each instead of 160.
- * @param liveServers number of servers that share the ring. @param totalWeight sum of their weights.
+ * Number of points of a server, a multiple of 4; can be 0 for a very small share. Every step is
+ * rounded to single precision, as in the original, so that 25 equal servers get 156 points each
+ * instead of 160.
+ * @param liveServers number of servers that share the ring. @param totalWeight sum of their
+ * weights.
  * @testOnly
  */
 export function ketamaPointCount(weight: number, totalWeight: number, liveServers: number): number {
@@ -37,7 +42,8 @@ export function fillKetama(servers: readonly LiveServer[], points: Uint32Array, 
   for (const server of servers) totalWeight += server.weight
   const counts = servers.map(server => ketamaPointCount(server.weight, totalWeight, servers.length))
   const total = counts.reduce((sum, count) => sum + count, 0)
-  // A plain numeric sort of doubles is far faster than one with a comparator, and settles ties by server index.
+  // A plain numeric sort of doubles is far faster than one with a comparator, and settles ties by
+  // server index.
   const ring = new Float64Array(total)
   let at = 0
   servers.forEach((server, i) => {

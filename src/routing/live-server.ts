@@ -1,4 +1,7 @@
-/** A live server as the builder of a routing table sees it. Plain data, so that it can go to another thread. */
+/**
+ * A live server as the builder of a routing table sees it. Plain data, so that it can go to another
+ * thread.
+ */
 export interface LiveServer {
   /** Position in the pool. */
   readonly index: number

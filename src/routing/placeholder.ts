@@ -2,5 +2,8 @@
 
 import { encodeText } from '../bytes/ascii.ts'
 
-/** nutcracker routes every command that has no key by this one, so both proxies choose the same server. */
+/**
+ * nutcracker routes every command that has no key by this one, so both proxies choose the same
+ * server.
+ */
 export const PLACEHOLDER = encodeText('placeholder')

@@ -1,9 +1,12 @@
 /**
- * The random distribution: a uniform draw among the live servers, whatever their weights. The table is one of modula with equal weights;
- * the draw takes the place of the hash. Data plane, once a request.
+ * The random distribution: a uniform draw among the live servers, whatever their weights. The table
+ * is one of modula with equal weights; the draw takes the place of the hash. Data plane, once a
+ * request.
  */
 
-/** Marsaglia's xorshift of 32 bits: a few nanoseconds and no allocation. One per pool and worker. */
+/**
+ * Marsaglia's xorshift of 32 bits: a few nanoseconds and no allocation. One per pool and worker.
+ */
 export class RandomDraw {
   /** Never 0. */
   state: number

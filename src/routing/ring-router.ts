@@ -1,7 +1,8 @@
 /**
- * Key → server index over the tables in shared memory. One for each pool and worker, on the worker's thread (data plane); the primary
- * makes one where it explains keys. How a table is published without locks, and why each router keeps a private copy: `shared/memory-layout.ts`.
- * The copy of a pool with 4 servers is 12 KB and takes 0.5 µs; with 500 servers 0.7 MB and 25 µs.
+ * Key → server index over the tables in shared memory. One for each pool and worker, on the
+ * worker's thread (data plane); the primary makes one where it explains keys. How a table is
+ * published without locks, and why each router keeps a private copy: `shared/memory-layout.ts`. The
+ * copy of a pool with 4 servers is 12 KB and takes 0.5 µs; with 500 servers 0.7 MB and 25 µs.
  */
 
 import { HASH_FUNCTIONS } from '../hashkit/by-name.ts'
@@ -43,7 +44,10 @@ export class RingRouter {
   readonly half0: TableHalf
   readonly half1: TableHalf
 
-  /** Usable at once: the table of the current epoch is taken here. @param poolIndex position of `pool` in the configuration. */
+  /**
+   * Usable at once: the table of the current epoch is taken here.
+   * @param poolIndex position of `pool` in the configuration.
+   */
   constructor(pool: PoolConfig, layout: SharedLayout, shared: SharedArrayBuffer, poolIndex: number) {
     const shape = layout.pools[poolIndex]
     this.table = tableHalf(shape, new ArrayBuffer(tableHalfBytes(shape)), 0)
@@ -67,13 +71,17 @@ export class RingRouter {
     if (Atomics.load(this.poolHead, PoolHead.epoch) !== this.epoch) this.copyTable()
   }
 
-  /** Server index of the key [start, end) of bytes, hash tag applied, or -1 when no server is live. Called once a key. */
+  /**
+   * Server index of the key [start, end) of bytes, hash tag applied, or -1 when no server is live.
+   * Called once a key.
+   */
   route(bytes: Uint8Array, start: number, end: number): number {
     if (this.pointCount === 0) return -1
     if (this.oneServer) return 0
     const hash = (this.draws ? this.draw.next() : this.hashOf(bytes, start, end)) >>> 0
     const modulus = this.modulus >>> 0
-    // The outer `>>> 0` lets V8 divide integers instead of doubles: 19 ns for a modula key, 33 without.
+    // The outer `>>> 0` lets V8 divide integers instead of doubles: 19 ns for a modula key, 33
+    // without.
     const value = modulus === 0 ? hash : (hash % modulus) >>> 0
     const points = this.points
     let at = this.buckets[value >>> this.shift]
@@ -91,7 +99,10 @@ export class RingRouter {
     return start < end ? this.hash(bytes, start, end) : 0
   }
 
-  /** Goes round again only if the primary began to write the half during the copy, that is, published twice within microseconds. */
+  /**
+   * Goes round again only if the primary began to write the half during the copy, that is,
+   * published twice within microseconds.
+   */
   copyTable(): void {
     let epoch = 0
     do {

@@ -1,6 +1,7 @@
 /**
- * The task that fills a table off the event loops: piscina's thread loads this file, `main/generation/table-builder.ts` sends the work. Every message
- * goes by structured clone; the views keep pointing into the shared memory, so nothing large travels.
+ * The task that fills a table off the event loops: piscina's thread loads this file,
+ * `main/generation/table-builder.ts` sends the work. Every message goes by structured clone; the
+ * views keep pointing into the shared memory, so nothing large travels.
  */
 
 import type { TableHalf } from '../shared/memory-layout.ts'

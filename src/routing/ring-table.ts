@@ -1,14 +1,15 @@
 /**
- * The routing table of a pool: how much room it needs, and how it is filled for a set of live servers. All distributions share one form,
- * so that the data plane has one search:
+ * The routing table of a pool: how much room it needs, and how it is filled for a set of live
+ * servers. All distributions share one form, so that the data plane has one search:
  *
  *     hash ─▶ [mod modulus] ─▶ v ─▶ buckets[v >>> shift] ─▶ step right while points[i] < v ─▶ serverOfPoint[i]
  *
  *     points   10   25   40   77   sentinel 2^32-1       ketama: the ring's values; modula: last list index of each server
  *     serverOfPoint    2    0    2    1   owner of the first    past the end a key wraps to the first point
  *
- * There are 2 to 4 buckets for each point (up to 2^16 buckets), so on average less than one step is taken. `shapeOf` runs on the primary
- * at start and reload, `fillTable` in the table task or, for small tables at start, on the primary.
+ * There are 2 to 4 buckets for each point (up to 2^16 buckets), so on average less than one step is
+ * taken. `shapeOf` runs on the primary at start and reload, `fillTable` in the table task or, for
+ * small tables at start, on the primary.
  */
 
 import { assert } from '../bytes/assert.ts'
@@ -32,8 +33,9 @@ export interface TableInput {
 }
 
 /**
- * Room for the table of any live subset of the pool. Ketama's rounding only loses points: n servers have at most 160 n together (the
- * relative error of its six steps, 3.6e-7, is less than one digest of the 40 n for any n up to `MAX_SERVERS`).
+ * Room for the table of any live subset of the pool. Ketama's rounding only loses points: n servers
+ * have at most 160 n together (the relative error of its six steps, 3.6e-7, is less than one digest
+ * of the 40 n for any n up to `MAX_SERVERS`).
  */
 export function shapeOf(pool: PoolConfig): PoolShape {
   const servers = pool.servers.length
@@ -42,7 +44,8 @@ export function shapeOf(pool: PoolConfig): PoolShape {
     const points = servers * KETAMA_POINTS_PER_SERVER
     return { servers, points: points + 1, bucketBits: bucketBits(points) }
   }
-  // One bucket for each entry of modula's list, as long as that is cheap, spares the steps and their mispredicted branches.
+  // One bucket for each entry of modula's list, as long as that is cheap, spares the steps and
+  // their mispredicted branches.
   const weights =
     pool.distribution === 'modula' ? pool.servers.reduce((sum, server) => sum + server.weight, 0) : servers
   return {

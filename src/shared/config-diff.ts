@@ -1,13 +1,13 @@
 /**
- * What a reload changes, as plain data: computed once by `config/diff.ts` on the primary, acted on by the primary and sent to every worker,
- * so that no thread decides it again.
+ * What a reload changes, as plain data: computed once by `config/diff.ts` on the primary, acted on
+ * by the primary and sent to every worker, so that no thread decides it again.
  */
 
 import type { ListenAddress, PoolConfig, ServerConfig } from './config.ts'
 
 /**
- * Whether two entries mean the same server: it keeps its connections and its ejection then. A server that moves to another address is
- * another server, whatever its name.
+ * Whether two entries mean the same server: it keeps its connections and its ejection then. A
+ * server that moves to another address is another server, whatever its name.
  */
 export function isSameServer(a: ServerConfig, b: ServerConfig): boolean {
   return a.name === b.name && a.host === b.host && a.port === b.port && a.path === b.path
@@ -16,11 +16,14 @@ export function isSameServer(a: ServerConfig, b: ServerConfig): boolean {
 /** Position of a pool or server that does not exist on one of the two sides. */
 export const ABSENT = -1
 
-/** Where a listener of the new or old configuration stands. Listeners are equal when their texts are. */
+/**
+ * Where a listener of the new or old configuration stands. Listeners are equal when their texts
+ * are.
+ */
 export interface ListenerChange {
   /**
-   * `open`: new; `close`: gone; `keep`: goes on as it is, perhaps for another pool; `reopen`: the same address, but
-   * what only a new socket can have (backlog, SO_REUSEPORT) is different.
+   * `open`: new; `close`: gone; `keep`: goes on as it is, perhaps for another pool; `reopen`: the
+   * same address, but what only a new socket can have (backlog, SO_REUSEPORT) is different.
    */
   readonly action: 'open' | 'close' | 'keep' | 'reopen'
   readonly listen: ListenAddress
@@ -36,9 +39,14 @@ export interface ServerChanges {
   readonly removed: readonly ServerConfig[]
   /** New form; only the weight differs. */
   readonly reweighted: readonly ServerConfig[]
-  /** New form; the address differs (and perhaps the weight): open connections lead to the wrong place. */
+  /**
+   * New form; the address differs (and perhaps the weight): open connections lead to the wrong
+   * place.
+   */
   readonly moved: readonly ServerConfig[]
-  /** For each new server index, the index of the same server before (`isSameServer`), or `ABSENT`. */
+  /**
+   * For each new server index, the index of the same server before (`isSameServer`), or `ABSENT`.
+   */
   readonly previous: readonly number[]
 }
 
@@ -48,8 +56,8 @@ export interface PoolChange {
   readonly before: number
   readonly after: number
   /**
-   * Fields that differ, in the order of the type; neither `listen` nor `servers`. Empty for a pool whose settings are
-   * the same.
+   * Fields that differ, in the order of the type; neither `listen` nor `servers`. Empty for a pool
+   * whose settings are the same.
    */
   readonly settings: readonly (keyof PoolConfig)[]
   readonly listenChanged: boolean
@@ -59,7 +67,8 @@ export interface PoolChange {
   /** Keys may map to other servers: the table must be built again. */
   readonly ringChanged: boolean
   /**
-   * What is done once to a server connection (password, database, keepalive) differs: all of them must be made again.
+   * What is done once to a server connection (password, database, keepalive) differs: all of them
+   * must be made again.
    */
   readonly connectionsChanged: boolean
   /** Nothing at all differs. */

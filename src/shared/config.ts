@@ -1,7 +1,8 @@
 /**
- * The validated configuration: what `nutcracker.yml` means after parsing, checking, defaulting and sorting.
- * Built once by `parse.ts`/`validate.ts` on the primary thread, frozen, and cloned to every worker.
- * Field meaning, units, ranges and defaults: `directives.ts` (one table), which also feeds the README.
+ * The validated configuration: what `nutcracker.yml` means after parsing, checking, defaulting and
+ * sorting. Built once by `parse.ts`/`validate.ts` on the primary thread, frozen, and cloned to
+ * every worker. Field meaning, units, ranges and defaults: `directives.ts` (one table), which also
+ * feeds the README.
  */
 
 export const HASH_NAMES = [
@@ -38,7 +39,10 @@ export type UndeclaredKeysName = (typeof UNDECLARED_KEYS_NAMES)[number]
 /** Most servers of a pool: routing tables hold server indexes in 16 bits. */
 export const MAX_SERVERS = 65_536
 
-/** An address to listen on. Exactly one of `path` (unix socket, starts with `/`) and `host` is non-empty. */
+/**
+ * An address to listen on. Exactly one of `path` (unix socket, starts with `/`) and `host` is
+ * non-empty.
+ */
 export interface ListenAddress {
   /** As written in the file; equality of listeners is equality of this text. */
   readonly text: string
@@ -52,8 +56,8 @@ export interface ListenAddress {
 
 export interface ServerConfig {
   /**
-   * Name: ring input, stats key, sort key (see the config documentation for unnamed servers). Latin-1 text, one char
-   * a byte.
+   * Name: ring input, stats key, sort key (see the config documentation for unnamed servers).
+   * Latin-1 text, one char a byte.
    */
   readonly name: string
   /** `host:port:weight` or `/path:weight`, as written: used in log lines. */
@@ -102,8 +106,8 @@ export interface PoolConfig {
   /** A client that sends nothing and awaits nothing for this long is closed, ms; 0 = never. */
   readonly clientIdleTimeoutMs: number
   /**
-   * Keepalive idle time before the first probe, seconds, both for `tcpkeepalive` and `server_tcpkeepalive`; 0 =
-   * system default.
+   * Keepalive idle time before the first probe, seconds, both for `tcpkeepalive` and
+   * `server_tcpkeepalive`; 0 = system default.
    */
   readonly tcpKeepaliveIdleSec: number
   readonly serverTcpKeepalive: boolean
@@ -113,23 +117,37 @@ export interface PoolConfig {
   readonly pingBeforeAuth: boolean
   /** What becomes of reads over several keys (SINTER, ZUNION …) whose keys several servers have. */
   readonly crossServer: CrossServerName
-  /** What becomes of scripts whose text uses keys that it does not declare, in a pool of several servers. */
+  /**
+   * What becomes of scripts whose text uses keys that it does not declare, in a pool of several
+   * servers.
+   */
   readonly undeclaredKeys: UndeclaredKeysName
-  /** Databases of a Redis pool that clients may SELECT, from 0 on. 1 where the pool is strict or has a `redisDb`. */
+  /**
+   * Databases of a Redis pool that clients may SELECT, from 0 on. 1 where the pool is strict or has
+   * a `redisDb`.
+   */
   readonly databases: number
   /** CONFIG SET, RESETSTAT and REWRITE go to all servers. */
   readonly configSet: boolean
   /** true: an ejected server's keys answer an error at once and the ring stays as it is. */
   readonly ejectKeepRing: boolean
-  /** What a client has in place of a reply when its server fails: an error, or the end of its connection. */
+  /**
+   * What a client has in place of a reply when its server fails: an error, or the end of its
+   * connection.
+   */
   readonly serverLoss: ServerLossName
   /** What becomes of a MULTI whose keys several servers have. */
   readonly multi: MultiName
-  /** Requests wait this long for a server that is lost, from its loss on, ms; 0 = they fail at once. */
+  /**
+   * Requests wait this long for a server that is lost, from its loss on, ms; 0 = they fail at once.
+   */
   readonly serverLossWaitMs: number
   /** Most requests of one client without a reply; reading pauses at the mark. */
   readonly clientMaxPending: number
-  /** Reply bytes queued for one client at which its reading pauses; at four times this it is closed. 0 = by the memory limit. */
+  /**
+   * Reply bytes queued for one client at which its reading pauses; at four times this it is closed.
+   * 0 = by the memory limit.
+   */
   readonly clientQueueBytes: number
   /** Request bytes queued for one server in one worker at which requests to it are refused. */
   readonly serverQueueBytes: number

@@ -1,6 +1,7 @@
 /**
- * The one SharedArrayBuffer between the primary and its workers, and where everything in it lies. The primary allocates one for each
- * configuration generation (start, reload); workers attach. Nothing else is shared.
+ * The one SharedArrayBuffer between the primary and its workers, and where everything in it lies.
+ * The primary allocates one for each configuration generation (start, reload); workers attach.
+ * Nothing else is shared.
  *
  *     ┌ control      Int32[32]                       log level, drain, generation           written by the primary
  *     ├ workers      Int32[32] a worker              clients held, turn count, state        written by that worker (clients: Atomics, both)
@@ -11,24 +12,27 @@
  *     ├ subscribes   Int32[16] a pool and worker    subscriptions begun, settled            Atomics; single writer
  *     └ tables       two halves a pool               points, serverOfPoint, buckets                see below
  *
- * A pool's routing table is published in two halves; the current one is half `epoch & 1`. No thread ever waits for another: a reader keeps a
- * private copy and takes a new one when the epoch moved, so a slow, idle or crashed worker cannot hold up an ejection.
+ * A pool's routing table is published in two halves; the current one is half `epoch & 1`. No thread
+ * ever waits for another: a reader keeps a private copy and takes a new one when the epoch moved,
+ * so a slow, idle or crashed worker cannot hold up an ejection.
  *
  *     publisher (the primary, one build of a pool at a time)      reader (`routing/ring-router.ts`, once a turn)
  *       1. exchange building := epoch + 1                           1. e := load epoch; equal to the copy's epoch: done
  *       2. a task fills half (epoch + 1) & 1                        2. copy half e & 1
  *       3. liveServers := …, epoch := epoch + 1                     3. building (by an atomic add of 0) reached e + 2: back to 1
  *
- * Step 1 left and step 3 right are read-modify-writes of one word, hence in one order: either the reader's comes first, then its copying
- * happened before the half was touched; or it sees that the half is being written and throws the copy away.
+ * Step 1 left and step 3 right are read-modify-writes of one word, hence in one order: either the
+ * reader's comes first, then its copying happened before the half was touched; or it sees that the
+ * half is being written and throws the copy away.
  */
 
 import { SCRIPT_MARKS_INTS } from './script-marks.ts'
 import { POOL_FIELDS, PROCESS_FIELDS, SERVER_FIELDS } from './stat-fields.ts'
 
 /**
- * Int32 indexes into the control block. `descriptorLimit`: descriptors of the process, `maxClients`: clients that they leave room for; 0 = no
- * limit. Written by the primary before anybody else sees the generation.
+ * Int32 indexes into the control block. `descriptorLimit`: descriptors of the process,
+ * `maxClients`: clients that they leave room for; 0 = no limit. Written by the primary before
+ * anybody else sees the generation.
  */
 export const Control = {
   logLevel: 0,
@@ -38,39 +42,53 @@ export const Control = {
 } as const
 
 /**
- * Listening sockets of a worker at each TCP address that it listens on itself. libuv accepts one connection a turn and socket; with more of
- * them, new connections share a turn and its writes. CPU of a connection with one request: 98 µs with 1 socket, 87 with 4, 81 with 8, 80 with 16.
+ * Listening sockets of a worker at each TCP address that it listens on itself. libuv accepts one
+ * connection a turn and socket; with more of them, new connections share a turn and its writes. CPU
+ * of a connection with one request: 98 µs with 1 socket, 87 with 4, 81 with 8, 80 with 16.
  */
 export const LISTENERS_A_WORKER = 8
 
 /**
- * Int32 indexes into a worker's block. `clients` = clients held plus those on their way; `turns` grows by one a loop turn with work. `asked`,
- * `answered`: questions of other workers (`worker/io/poll-barrier.ts`), on a cache line of their own; they wrap.
+ * Int32 indexes into a worker's block. `clients` = clients held plus those on their way; `turns`
+ * grows by one a loop turn with work. `asked`,
+ * `answered`: questions of other workers (`worker/io/poll-barrier.ts`), on a cache line of their
+ * own; they wrap.
  */
 export const WorkerBlock = { clients: 0, turns: 1, asked: 16, answered: 17 } as const
 
 /**
- * Int32 indexes into a server's health record. `unloggedLosses`: how often the server was lost since the log last said so; `quietLoss`: 1 =
- * the current loss is one of them.
+ * Int32 indexes into a server's health record. `unloggedLosses`: how often the server was lost
+ * since the log last said so; `quietLoss`: 1 = the current loss is one of them.
  */
 export const Health = { state: 0, failures: 1, unloggedLosses: 2, quietLoss: 3 } as const
-/** `ejected`: out of the ring, in pools with `auto_eject_hosts`. `lost`: connections to it fail, in pools without. */
+/**
+ * `ejected`: out of the ring, in pools with `auto_eject_hosts`. `lost`: connections to it fail, in
+ * pools without.
+ */
 export const HealthState = { up: 0, ejected: 1, lost: 2 } as const
-/** Float64 indexes into a server's health times, all in the scale of Date.now(); 0 = never. `lostAtMs` and `lossLoggedMs`: see `lost`. */
+/**
+ * Float64 indexes into a server's health times, all in the scale of Date.now(); 0 = never.
+ * `lostAtMs` and `lossLoggedMs`: see `lost`.
+ */
 export const HealthTime = { retryAtMs: 0, ejectedAtMs: 1, lostAtMs: 2, lossLoggedMs: 3 } as const
 
 /**
- * Int32 indexes into a pool's head. `liveServers` may be 0: every request fails at once. `building`: epoch of the table that is being
- * written or was written last; only routing looks at it.
+ * Int32 indexes into a pool's head. `liveServers` may be 0: every request fails at once.
+ * `building`: epoch of the table that is being written or was written last; only routing looks at
+ * it.
  */
 export const PoolHead = { epoch: 0, liveServers: 1, building: 2 } as const
 
-/** Int32 indexes into a worker's counters of one pool's subscriptions (`worker/redis/pubsub/publish-order.ts`). They wrap. */
+/**
+ * Int32 indexes into a worker's counters of one pool's subscriptions
+ * (`worker/redis/pubsub/publish-order.ts`). They wrap.
+ */
 export const Subscribes = { begun: 0, settled: 1 } as const
 
 /**
- * Int32 indexes into the head of a table half. `checksum`: CRC-32C of everything in the half behind it. `pointCount` 0: no server is live.
- * `modulus` (unsigned; 0 = none) is applied to the hash before the search; `shift` takes what is left to its bucket.
+ * Int32 indexes into the head of a table half. `checksum`: CRC-32C of everything in the half behind
+ * it. `pointCount` 0: no server is live. `modulus` (unsigned; 0 = none) is applied to the hash
+ * before the search; `shift` takes what is left to its bucket.
  */
 export const TableHead = { checksum: 0, pointCount: 1, shift: 2, modulus: 3 } as const
 const TABLE_HEAD_INTS = 4
@@ -94,8 +112,9 @@ const SUBSCRIBES_INTS = 16
 const ROW_STEP_DOUBLES = 16
 
 /**
- * One half of a pool's routing table, as views. `bytes`: all of it; `points`: ascending values and a sentinel; `serverOfPoint[i]`: server of
- * points[i]; `buckets[b]` = first point whose value is >= b << shift (length 2^bucketBits).
+ * One half of a pool's routing table, as views. `bytes`: all of it; `points`: ascending values and
+ * a sentinel; `serverOfPoint[i]`: server of points[i]; `buckets[b]` = first point whose value is >=
+ * b << shift (length 2^bucketBits).
  */
 export interface TableHalf {
   readonly bytes: Uint8Array

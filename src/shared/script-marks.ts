@@ -1,11 +1,12 @@
 /**
- * What is known of a pool's scripts, by the SHA-1 of their text, over all workers: whether one calls nothing, and whether the log has named
- * it. In shared memory, any thread may write.
+ * What is known of a pool's scripts, by the SHA-1 of their text, over all workers: whether one
+ * calls nothing, and whether the log has named it. In shared memory, any thread may write.
  *
  *     entry    state │ SHA-1, 5 words │ bits │ spare    free ─▶ writing ─▶ ready, and it stays ready
  *
- * Entries are found by open addressing. Two threads that add one script at the same time may make two entries; the first one found counts,
- * and it is the same for all from then on, but for a second line in the log. A full table takes no more scripts: they stay unknown.
+ * Entries are found by open addressing. Two threads that add one script at the same time may make
+ * two entries; the first one found counts, and it is the same for all from then on, but for a
+ * second line in the log. A full table takes no more scripts: they stay unknown.
  * @testOnly
  */
 export const SCRIPT_MARKS = 256
@@ -18,7 +19,10 @@ const State = { free: 0, writing: 1, ready: 2 } as const
 const FIRST_WORD = 1
 const WORDS = 5
 const BITS = 6
-/** The spare words of the first two entries: whether any script has `derivedKeys`, and how often all functions were replaced at once. */
+/**
+ * The spare words of the first two entries: whether any script has `derivedKeys`, and how often all
+ * functions were replaced at once.
+ */
 const ANY_DERIVED = 7
 const FUNCTION_EPOCH: number = ENTRY_INTS + 7
 
@@ -32,7 +36,9 @@ export const ScriptMark = {
   keysLogged: 4,
   /** The log has said that it publishes to channels of other servers. */
   channelsLogged: 8,
-  /** It calls nothing, and was run without keys: one server has it, the one that such runs go to. */
+  /**
+   * It calls nothing, and was run without keys: one server has it, the one that such runs go to.
+   */
   ranWithoutKeys: 16,
 } as const
 

@@ -1,6 +1,7 @@
 /**
- * The name under which a unix listener is bound before it gets its path: its clients come only once it is renamed, in one step, and libuv
- * removes the first name, not a successor's path, when it closes the socket. For the worker that binds and the primary that renames.
+ * The name under which a unix listener is bound before it gets its path: its clients come only once
+ * it is renamed, in one step, and libuv removes the first name, not a successor's path, when it
+ * closes the socket. For the worker that binds and the primary that renames.
  */
 
 /** Longest path of a unix socket: `sun_path` of Linux, less its NUL. */

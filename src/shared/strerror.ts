@@ -1,6 +1,7 @@
 /**
- * The C library's words for an error, which nutcracker's users find in its log lines and error replies; Node's own are lower-case and differ.
- * Any thread; source: glibc 2.36 `strerror`, `gai_strerror`.
+ * The C library's words for an error, which nutcracker's users find in its log lines and error
+ * replies; Node's own are lower-case and differ. Any thread; source: glibc 2.36 `strerror`,
+ * `gai_strerror`.
  */
 
 import { getSystemErrorName } from 'node:util'
@@ -67,7 +68,10 @@ const TEXTS: Readonly<Record<string, string>> = {
   EAI_NODATA: 'No address associated with hostname',
 }
 
-/** @param error an error name (`ECONNREFUSED`) or a negative libuv code. @returns the text, or the name where there is none. */
+/**
+ * @param error an error name (`ECONNREFUSED`) or a negative libuv code.
+ * @returns the text, or the name where there is none.
+ */
 export function strerror(error: string | number): string {
   const name = typeof error === 'number' ? errorName(error) : error
   return TEXTS[name] ?? name

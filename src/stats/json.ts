@@ -1,6 +1,7 @@
 /**
- * nutcracker's stats document: one line, fixed order, fixed spacing. Called by the stats port on the primary thread, once a connection;
- * the values come from `reader.ts`. What nutcracker does not count (`own` fields) stays out, because tools take every object for a pool.
+ * nutcracker's stats document: one line, fixed order, fixed spacing. Called by the stats port on
+ * the primary thread, once a connection; the values come from `reader.ts`. What nutcracker does not
+ * count (`own` fields) stays out, because tools take every object for a pool.
  */
 
 import { POOL_FIELDS, PROCESS_FIELDS, SERVER_FIELDS, type StatField } from '../shared/stat-fields.ts'
@@ -19,7 +20,10 @@ export interface StatsIdentity {
   readonly timestampSec: number
 }
 
-/** The document with its final LF. Latin-1 text, one char a byte: names go out as the bytes that the file has. */
+/**
+ * The document with its final LF. Latin-1 text, one char a byte: names go out as the bytes that the
+ * file has.
+ */
 export function renderStats(snapshot: StatsSnapshot, identity: StatsIdentity): string {
   const members = [
     `"service":"${SERVICE_NAME}"`,

@@ -1,15 +1,16 @@
 /**
- * Sums the statistics rows of all threads at the moment of reading. Control plane, primary thread; read by the stats port and by other
- * views of the figures.
+ * Sums the statistics rows of all threads at the moment of reading. Control plane, primary thread;
+ * read by the stats port and by other views of the figures.
  *
- * A reload gives every thread a new, empty row. The values of the old rows live on, by pool and server name:
+ * A reload gives every thread a new, empty row. The values of the old rows live on, by pool and
+ * server name:
  *
  *     row of a thread, generation g    ─┐  while the thread may still write there: read in place
  *                                       ├▶ sum
  *     base: by pool name, server name  ─┘  once the thread has adopted g + 1: its counters are folded in, the row is forgotten
  *
- * so counters never go backwards, also when a pool or a server leaves the file and comes back. A crashed worker's row keeps its counters and
- * loses its gauges.
+ * so counters never go backwards, also when a pool or a server leaves the file and comes back. A
+ * crashed worker's row keeps its counters and loses its gauges.
  */
 
 import { SharedLayout } from '../shared/memory-layout.ts'
@@ -59,7 +60,10 @@ export class StatsReader {
   /** Oldest first; the last is the one whose pools are shown. */
   #sources: Source[] = []
 
-  /** Shows this generation from now on. The primary writes only to its row 0 from now on. @param workers number of worker rows. */
+  /**
+   * Shows this generation from now on. The primary writes only to its row 0 from now on.
+   * @param workers number of worker rows.
+   */
   addGeneration(generation: Generation, workers: number): void {
     const layout = new SharedLayout(workers, generation.shapes)
     const rows: Float64Array[] = []
@@ -99,7 +103,8 @@ export class StatsReader {
     for (const source of this.#sources) {
       const values = source.rows[row]
       if (source.generation.id >= before || !values) continue
-      // The primary has no gauges to move but its listeners', which it counts again; a worker has moved its own.
+      // The primary has no gauges to move but its listeners', which it counts again; a worker has
+      // moved its own.
       clearGauges(source, values)
       addRow(this.#base, source, values)
       source.rows[row] = null
@@ -130,7 +135,10 @@ function serverOf(pool: PoolSums, name: string): Float64Array {
   return values
 }
 
-/** Counters and gauges add up; of times the latest counts. @param at first double of the fields in `from`. */
+/**
+ * Counters and gauges add up; of times the latest counts.
+ * @param at first double of the fields in `from`.
+ */
 function addFields(fields: readonly StatField[], into: Float64Array, from: Float64Array, at: number): void {
   for (const [index, field] of fields.entries()) {
     const value = from[at + index]

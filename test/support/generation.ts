@@ -1,4 +1,7 @@
-/** Small configurations and generations for tests of the primary thread: every value defaulted as an empty pool's would be. */
+/**
+ * Small configurations and generations for tests of the primary thread: every value defaulted as an
+ * empty pool's would be.
+ */
 
 import type { Config, ListenAddress, PoolConfig, ServerConfig } from '../../src/shared/config.ts'
 import { type PoolShape, SharedLayout } from '../../src/shared/memory-layout.ts'

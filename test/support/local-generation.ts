@@ -1,4 +1,7 @@
-/** Whole generations for tests of the primary, with real tables that are filled on the test's own thread. */
+/**
+ * Whole generations for tests of the primary, with real tables that are filled on the test's own
+ * thread.
+ */
 
 import { firstGeneration, type GenerationSettings, type LocalGeneration } from '../../src/main/generation/generation.ts'
 import type { TableTask } from '../../src/routing/ring-table-task.ts'

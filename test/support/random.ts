@@ -1,11 +1,18 @@
 /**
- * Seeded randomness for tests. Every random test draws from one of these, prints the seed and repeats exactly with `SEED=<n>`.
+ * Seeded randomness for tests. Every random test draws from one of these, prints the seed and
+ * repeats exactly with `SEED=<n>`.
  */
 
-/** Where `CI` is set: a verdict on a change must not hang on a draw. New ground is broken at home and by `npm run fuzz`. */
+/**
+ * Where `CI` is set: a verdict on a change must not hang on a draw. New ground is broken at home
+ * and by `npm run fuzz`.
+ */
 const CI_SEED = 20_261_126
 
-/** The run's seed: `SEED` of the environment, else one that is always the same in CI, else drawn from the clock. Printed once per test file that asks. */
+/**
+ * The run's seed: `SEED` of the environment, else one that is always the same in CI, else drawn
+ * from the clock. Printed once per test file that asks.
+ */
 export function runSeed(): number {
   const given = process.env.SEED
   const drawn = process.env.CI === undefined ? Date.now() % 0x7fffffff : CI_SEED
@@ -69,7 +76,10 @@ export class Random {
     return new Random((Math.imul(this.seed ^ 0x5bd1e995, 0x01000193) + Math.imul(label + 1, 0x9e3779b1)) >>> 0)
   }
 
-  /** Cut points that split `length` bytes in at most `pieces` parts: ascending offsets, ends left out. */
+  /**
+   * Cut points that split `length` bytes in at most `pieces` parts: ascending offsets, ends left
+   * out.
+   */
   cuts(length: number, pieces: number): number[] {
     const cuts = new Set<number>()
     for (let piece = 1; piece < pieces && length > 1; piece++) cuts.add(this.between(1, length - 1))

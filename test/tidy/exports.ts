@@ -7,7 +7,8 @@ const MARKS = ['@testOnly', '@entry']
 
 /**
  * Types may be exported without a user: they name what the exported functions take and give.
- * @param source all files of `src`. A value that is used within its own file only need not be exported.
+ * @param source all files of `src`. A value that is used within its own file only need not be
+ * exported.
  * @returns exports of values that no other file of `src` imports and that are not marked.
  */
 export function deadExports(source: readonly SourceFile[]): string[] {

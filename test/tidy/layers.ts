@@ -1,6 +1,7 @@
 /**
- * The rooms of `src`, and which rooms each one may import. A file belongs to the room with the longest path that it lies in. A row names
- * only rooms above it, so the table is free of circles by construction. Type imports count.
+ * The rooms of `src`, and which rooms each one may import. A file belongs to the room with the
+ * longest path that it lies in. A row names only rooms above it, so the table is free of circles by
+ * construction. Type imports count.
  */
 
 import type { SourceFile } from './source-tree.ts'
@@ -10,7 +11,9 @@ export interface Layer {
   /** Folder below `src`, with all that lies in it but for deeper rooms. */
   readonly room: string
   readonly mayImport: readonly string[]
-  /** Most files of the room that may import one another in a circle. The numbers may only shrink. */
+  /**
+   * Most files of the room that may import one another in a circle. The numbers may only shrink.
+   */
   readonly circle: number
 }
 
@@ -76,7 +79,10 @@ export function rowsOutOfOrder(rows: readonly Layer[]): string[] {
   })
 }
 
-/** @returns imports of one file that its row does not allow, as `from → to`, and the file where no room has it. */
+/**
+ * @returns imports of one file that its row does not allow, as `from → to`, and the file where no
+ * room has it.
+ */
 export function importsAgainstLayers(file: SourceFile): string[] {
   const row = layerOf(file.path)
   if (row === null) return [`${file.path} has no room`]

@@ -45,7 +45,8 @@ export function missingFiles(file: SourceFile, paths: readonly string[]): string
 
 /**
  * @param files every source file.
- * @returns `path.ts:name` in the page whose file does not exist or does not declare the name: no function, method, class or constant.
+ * @returns `path.ts:name` in the page whose file does not exist or does not declare the name: no
+ * function, method, class or constant.
  */
 export function missingFunctions(page: SourceFile, files: readonly SourceFile[]): string[] {
   const named = [...page.text.matchAll(/(?<![\w@./*-])((?:[\w-]+\/)*[\w-]+\.ts):([A-Za-z_]\w*)/g)]

@@ -1,4 +1,7 @@
-/** The project's own source files and what they say about themselves, for the test that keeps the house rules. */
+/**
+ * The project's own source files and what they say about themselves, for the test that keeps the
+ * house rules.
+ */
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize, relative } from 'node:path'
@@ -13,7 +16,10 @@ export interface SourceFile {
   readonly text: string
 }
 
-/** All files under `folders` whose names end in one of `endings`. Folders that do not exist are empty. */
+/**
+ * All files under `folders` whose names end in one of `endings`. Folders that do not exist are
+ * empty.
+ */
 export function sourceFiles(folders: readonly string[], endings: readonly string[]): SourceFile[] {
   return folders.flatMap(folder => {
     const names = list(join(ROOT, folder)).filter(name => endings.some(ending => name.endsWith(ending)))
@@ -89,7 +95,10 @@ function lineAt(text: string, offset: number): number {
   return line
 }
 
-/** What a file imports or re-exports: relative specifiers resolved to paths from the root, others as they stand. */
+/**
+ * What a file imports or re-exports: relative specifiers resolved to paths from the root, others as
+ * they stand.
+ */
 export function importsOf(file: SourceFile): string[] {
   const specifiers: string[] = []
   visit(parseAst(file.text, { lang: 'ts' }, file.path), node => {
@@ -100,7 +109,10 @@ export function importsOf(file: SourceFile): string[] {
   return specifiers
 }
 
-/** Every path to another source file that occurs as a string: imports, worker entries, files read at run time. */
+/**
+ * Every path to another source file that occurs as a string: imports, worker entries, files read at
+ * run time.
+ */
 export function mentionsOf(file: SourceFile): string[] {
   const quoted = [...file.text.matchAll(/['"`]([\w@./-]+?)(?:\.ts['"`]|\$\{extname\()/g)]
   return quoted.map(match => resolve(file.path, `${match[1]!.startsWith('.') ? '' : './'}${match[1]}.ts`))
@@ -168,7 +180,9 @@ export function exportsOf(file: SourceFile): Export[] {
   return found
 }
 
-/** Every name that a file imports from another file; `*` = all of it, or what is not known by name. */
+/**
+ * Every name that a file imports from another file; `*` = all of it, or what is not known by name.
+ */
 export function importedNames(file: SourceFile): { readonly target: string; readonly name: string }[] {
   const found: { target: string; name: string }[] = []
   visit(parse(file), node => {

@@ -36,7 +36,10 @@ function longFunctions(file: SourceFile): string[] {
 /** Files whose exports must not be written again elsewhere. */
 const SHARED_HELPERS = ['src/bytes/ascii.ts', 'src/bytes/text.ts', 'src/routing/placeholder.ts']
 
-/** @param names what the shared helpers export. @returns constants and functions of the file that have one of these names. */
+/**
+ * @param names what the shared helpers export.
+ * @returns constants and functions of the file that have one of these names.
+ */
 function secondDefinitions(file: SourceFile, names: ReadonlySet<string>): string[] {
   if (SHARED_HELPERS.includes(file.path)) return []
   const defined = [...file.text.matchAll(/^(?:export )?(?:const|function) (\w+)\b/gm)].map(match => match[1]!)

@@ -1,4 +1,7 @@
-/** Copies of a request or reply into an output slab, by length: where words end and `Buffer.copy` begins. Run by `run.ts`. */
+/**
+ * Copies of a request or reply into an output slab, by length: where words end and `Buffer.copy`
+ * begins. Run by `run.ts`.
+ */
 
 import { copyBytes, newWordBuffer } from '../../../src/bytes/word-buffer.ts'
 import { BATCH, type Suite, sink } from '../suite.ts'

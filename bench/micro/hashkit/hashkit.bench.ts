@@ -1,4 +1,7 @@
-/** Every key hash over keys of 17 bytes (a session key) and of 64; MD5 also through node:crypto, which is why we have our own. */
+/**
+ * Every key hash over keys of 17 bytes (a session key) and of 64; MD5 also through node:crypto,
+ * which is why we have our own.
+ */
 
 import { hash as cryptoHash } from 'node:crypto'
 import { HASH_FUNCTIONS } from '../../../src/hashkit/by-name.ts'

@@ -1,4 +1,6 @@
-/** How long it takes to find a command by the bytes of its name, in both protocols. Run by `run.ts`. */
+/**
+ * How long it takes to find a command by the bytes of its name, in both protocols. Run by `run.ts`.
+ */
 
 import { lookupCommand as lookupMemcache } from '../../../src/protocol/memcache/commands.ts'
 import { lookupCommand as lookupRedis } from '../../../src/protocol/redis/commands.ts'

@@ -1,6 +1,7 @@
 /**
- * From key to server: the whole decision for each distribution, with and without a tag, over small and large tables; then what a turn
- * pays to follow the epoch, what a worker pays for a new table, and what the table thread pays to make it.
+ * From key to server: the whole decision for each distribution, with and without a tag, over small
+ * and large tables; then what a turn pays to follow the epoch, what a worker pays for a new table,
+ * and what the table thread pays to make it.
  */
 
 import { RingRouter } from '../../../src/routing/ring-router.ts'

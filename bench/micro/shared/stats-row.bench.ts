@@ -1,4 +1,7 @@
-/** What the request path pays for its statistics: plain additions to the thread's own row, beside the atomic ones it does without. */
+/**
+ * What the request path pays for its statistics: plain additions to the thread's own row, beside
+ * the atomic ones it does without.
+ */
 
 import { SharedLayout } from '../../../src/shared/memory-layout.ts'
 import { ServerStat } from '../../../src/shared/stat-fields.ts'

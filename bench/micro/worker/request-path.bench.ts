@@ -1,6 +1,7 @@
 /**
- * The whole way of a request through a worker, without the kernel: 50 clients' pipelines are read, go to four servers, and the replies come
- * back to the clients. What is left out is what Node and the kernel do for a read or a write. Run by `run.ts`.
+ * The whole way of a request through a worker, without the kernel: 50 clients' pipelines are read,
+ * go to four servers, and the replies come back to the clients. What is left out is what Node and
+ * the kernel do for a read or a write. Run by `run.ts`.
  *
  *     batch ─▶ onread of a client ─▶ … ─▶ writes to servers ═ replies ═▶ onread of a server ─▶ … ─▶ writes to clients
  */
@@ -32,7 +33,9 @@ interface Load {
   /** Of one length for all keys, so that the servers need not look at what they get. */
   readonly request: (key: string) => string
   readonly reply: string
-  /** Where a request has several keys: how many, and what a server says to the bytes that it got. */
+  /**
+   * Where a request has several keys: how many, and what a server says to the bytes that it got.
+   */
   readonly keys?: number
   readonly pipelines?: readonly number[]
   readonly answer?: (written: string) => string

@@ -1,19 +1,24 @@
 /**
- * How many clients each worker and each pool has at this moment, those on their way to a worker included. Primary thread; asked by
- * `hand-over.ts` for every accepted connection, so it is a few loads from shared memory.
+ * How many clients each worker and each pool has at this moment, those on their way to a worker
+ * included. Primary thread; asked by `hand-over.ts` for every accepted connection, so it is a few
+ * loads from shared memory.
  *
  *     hand-over: clients += 1 ──(port)──▶ worker takes it: client_connections += 1 ──▶ close: both −= 1
  *                └─────── on the way ────┘
  *
- * The port keeps its order, so when n clients are on the way to a worker they are the last n that were handed to it: this tells their pools.
- * While a worker has not adopted the newest generation its numbers are still in the old memory, and both are added up.
+ * The port keeps its order, so when n clients are on the way to a worker they are the last n that
+ * were handed to it: this tells their pools. While a worker has not adopted the newest generation
+ * its numbers are still in the old memory, and both are added up.
  */
 
 import { SharedLayout, WorkerBlock } from '../../shared/memory-layout.ts'
 import type { Generation } from '../../shared/messages.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
 
-/** Length of the list of hand-overs at which those that have arrived are dropped without being asked for. */
+/**
+ * Length of the list of hand-overs at which those that have arrived are dropped without being asked
+ * for.
+ */
 const TRIM_AT = 1024
 
 /** Where one worker counts in the memory of one generation. */
@@ -21,7 +26,10 @@ interface WorkerMemory {
   readonly generationId: number
   readonly block: Int32Array
   readonly row: Float64Array
-  /** By pool of the newest generation: index of its `client_connections` in `row`; -1 = this generation lacks the pool. */
+  /**
+   * By pool of the newest generation: index of its `client_connections` in `row`; -1 = this
+   * generation lacks the pool.
+   */
   gauges: readonly number[]
   /** The same for every pool of this generation. */
   readonly allGauges: readonly number[]
@@ -32,7 +40,10 @@ export class ClientCensus {
   readonly #workers: number
   /** By worker; oldest generation first. */
   readonly #memories: WorkerMemory[][]
-  /** By worker: names of the pools of the last clients handed to it, oldest first; those that have arrived leave at the next count. */
+  /**
+   * By worker: names of the pools of the last clients handed to it, oldest first; those that have
+   * arrived leave at the next count.
+   */
   readonly #handed: string[][]
   #poolNames: readonly string[] = []
   #limited = false

@@ -1,6 +1,6 @@
 /**
- * What becomes of an accepted connection: it goes to the worker with the fewest clients, or it is told why not and closed. Primary thread;
- * called by the pools' listeners, once a connection.
+ * What becomes of an accepted connection: it goes to the worker with the fewest clients, or it is
+ * told why not and closed. Primary thread; called by the pools' listeners, once a connection.
  *
  *     accept ─▶ descriptors left? ─▶ limit of the pool? ─▶ least loaded worker ─▶ clients += 1 ─▶ post the handle
  *                     └ no ───────────────┴ no ─▶ error line ─▶ counted, logged ─▶ close
@@ -27,7 +27,10 @@ export interface HandOverTarget {
   readonly workers: number
   /** false while the worker is being replaced. */
   isRunning(worker: number): boolean
-  /** Moves the handle to the worker. @returns false when the worker is not there; the handle is still the caller's. */
+  /**
+   * Moves the handle to the worker.
+   * @returns false when the worker is not there; the handle is still the caller's.
+   */
   handClient(worker: number, pool: number, client: AcceptedClient): boolean
 }
 
@@ -110,7 +113,10 @@ export class HandOver {
     return best
   }
 
-  /** @param mayLinger false: descriptors are so short that the line is sent and the connection cut at once. */
+  /**
+   * @param mayLinger false: descriptors are so short that the line is sent and the connection cut
+   * at once.
+   */
   #refuse(pool: number, client: AcceptedClient, reason: string, mayLinger: boolean): void {
     const poolConfig = this.#config.pools[pool]
     this.#countRefused(pool)
@@ -123,7 +129,8 @@ export class HandOver {
       socket.write(line, () => socket.destroy())
       return
     }
-    // Closing while the client's first request lies unread would reset the connection, and the line could be lost.
+    // Closing while the client's first request lies unread would reset the connection, and the line
+    // could be lost.
     this.#lingering++
     const timer = setTimeout(() => socket.destroy(), LINGER_MS)
     socket.on('close', () => {

@@ -1,8 +1,10 @@
 /**
- * Which listeners are open and who owns them: the primary (TCP), one worker (a unix path, which cannot move between threads), or every worker
- * (`reuseport: true`). Primary thread; told by `primary.ts` what a start, a reload and the end ask for.
+ * Which listeners are open and who owns them: the primary (TCP), one worker (a unix path, which
+ * cannot move between threads), or every worker (`reuseport: true`). Primary thread; told by
+ * `primary.ts` what a start, a reload and the end ask for.
  *
- * A reload goes in three steps, so that an address that cannot be had stops it before anything changed:
+ * A reload goes in three steps, so that an address that cannot be had stops it before anything
+ * changed:
  *
  *     prepare   new addresses of the primary are bound (their clients wait), the others tried
  *     release   workers let go of what they no longer own, while they still know the old pools
@@ -28,7 +30,10 @@ const TAKE_OVER_STEP_MS = 10
 
 export interface ListenerSetOptions {
   readonly workers: number
-  /** Sends to a worker; false when it is not there (it hears of its listeners when it is ready again). */
+  /**
+   * Sends to a worker; false when it is not there (it hears of its listeners when it is ready
+   * again).
+   */
   readonly post: (worker: number, message: ToWorker) => boolean
   /** A client of a pool of the current configuration. */
   readonly onClient: (pool: number, client: AcceptedClient) => void
@@ -61,7 +66,10 @@ export class ListenerSet {
   readonly #limitedLog: LimitedLog
   /** By the text of the address. */
   readonly #entries = new Map<string, Entry>()
-  /** By worker: what it was asked to listen on and has not answered. It answers in the order of asking. */
+  /**
+   * By worker: what it was asked to listen on and has not answered. It answers in the order of
+   * asking.
+   */
   readonly #asked: { entry: Entry; answer: (code: string) => void }[][]
 
   constructor(options: ListenerSetOptions) {
@@ -71,8 +79,9 @@ export class ListenerSet {
   }
 
   /**
-   * The start: opens the listeners of all pools, in their order. Unix sockets do not have their paths yet: a start that fails later takes
-   * none from another process. Rejects with nutcracker's line about the first that failed.
+   * The start: opens the listeners of all pools, in their order. Unix sockets do not have their
+   * paths yet: a start that fails later takes none from another process. Rejects with nutcracker's
+   * line about the first that failed.
    */
   async openAll(config: Config): Promise<void> {
     const answers: Promise<void>[] = []
@@ -86,7 +95,10 @@ export class ListenerSet {
     await Promise.all(answers)
   }
 
-  /** Gives the unix sockets of `openAll` their paths. @throws Error with nutcracker's line about the first that failed. */
+  /**
+   * Gives the unix sockets of `openAll` their paths.
+   * @throws Error with nutcracker's line about the first that failed.
+   */
   publish(): void {
     for (const entry of this.#entries.values()) {
       if (!entry.hidden) continue
@@ -101,7 +113,10 @@ export class ListenerSet {
     }
   }
 
-  /** First step of a reload. Rejects with nutcracker's line about the first address that failed; nothing has changed then. */
+  /**
+   * First step of a reload. Rejects with nutcracker's line about the first address that failed;
+   * nothing has changed then.
+   */
   async prepare(changes: readonly ListenerChange[], next: Config): Promise<PreparedListeners> {
     const prepared = new Map<string, Entry>()
     try {
@@ -140,7 +155,10 @@ export class ListenerSet {
     }
   }
 
-  /** Last step of a reload, once the workers were sent the new generation. Failures from here on are logged. */
+  /**
+   * Last step of a reload, once the workers were sent the new generation. Failures from here on are
+   * logged.
+   */
   commit(changes: readonly ListenerChange[], next: Config, prepared: PreparedListeners): void {
     for (const change of changes) {
       const { text } = change.listen
@@ -189,12 +207,17 @@ export class ListenerSet {
     for (const entry of this.#entries.values()) entry.listener?.close()
   }
 
-  /** Closes every listener once the connections that the kernel has completed are accepted: closing earlier would reset them. */
+  /**
+   * Closes every listener once the connections that the kernel has completed are accepted: closing
+   * earlier would reset them.
+   */
   async closeWhenQuiet(): Promise<void> {
     await Promise.all([...this.#entries.values()].map(entry => entry.listener?.closeWhenQuiet()))
   }
 
-  /** Removes the unix sockets that are still ours: a successor may have put its own in their place. */
+  /**
+   * Removes the unix sockets that are still ours: a successor may have put its own in their place.
+   */
   removeFiles(): void {
     for (const entry of this.#entries.values()) removeFile(entry)
   }
@@ -257,7 +280,8 @@ export class ListenerSet {
   #move(entry: Entry): void {
     const wasPrimary = entry.owners.length === 0
     const isPath = entry.pool.listen.path !== ''
-    // A path stays with its worker: closing a unix socket removes the file, and another worker's may be there already.
+    // A path stays with its worker: closing a unix socket removes the file, and another worker's
+    // may be there already.
     const owners = isPath && !wasPrimary ? entry.owners : ownersOf(entry.pool, entry.poolIndex, this.#options.workers)
     entry.owners = owners
     if (owners.length > 0) {
@@ -311,7 +335,9 @@ function ownersOf(pool: PoolConfig, poolIndex: number, workers: number): readonl
   return pool.reuseport ? Array.from({ length: workers }, (_, worker) => worker) : []
 }
 
-/** Whether the listener's socket cannot stay with its owner. The primary changes a backlog in place. */
+/**
+ * Whether the listener's socket cannot stay with its owner. The primary changes a backlog in place.
+ */
 function mustMove(change: ListenerChange, entry: Entry, next: Config): boolean {
   if (change.action === 'open') return false
   if (change.action === 'close') return true

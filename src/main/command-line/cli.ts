@@ -1,6 +1,7 @@
 /**
- * nutcracker's command line: the flags, their defaults, and what is printed for `-h`, `-V`, `-D` and for mistakes. Called once by `index.ts`
- * on the primary thread; nothing is printed here. Grammar: `getopt.ts`. Texts: `usage.ts`.
+ * nutcracker's command line: the flags, their defaults, and what is printed for `-h`, `-V`, `-D`
+ * and for mistakes. Called once by `index.ts` on the primary thread; nothing is printed here.
+ * Grammar: `getopt.ts`. Texts: `usage.ts`.
  */
 
 import { availableParallelism } from 'node:os'
@@ -55,7 +56,9 @@ export interface Options {
 export type CommandLine =
   /** Run, or with `options.testConf` check the configuration file. */
   | { readonly kind: 'run'; readonly options: Options }
-  /** Write `text` to stderr and exit with the code: help, version, statistics (0), or a mistake (1). */
+  /**
+   * Write `text` to stderr and exit with the code: help, version, statistics (0), or a mistake (1).
+   */
   | { readonly kind: 'exit'; readonly text: string; readonly exitCode: 0 | 1 }
 
 const MBUF_MIN_BYTES = 512
@@ -154,7 +157,10 @@ function defaults(): Draft {
   }
 }
 
-/** `-h -D` gives both; our own version is told only where no help and no statistics of nutcracker's follow. */
+/**
+ * `-h -D` gives both; our own version is told only where no help and no statistics of nutcracker's
+ * follow.
+ */
 function informationText(draft: Draft): string {
   const onlyVersion = !draft.showHelp && !draft.describeStats
   const version = versionText(process.platform, onlyVersion ? `pistachio ${pistachioVersion()}` : '')
@@ -162,7 +168,10 @@ function informationText(draft: Draft): string {
   return version + help + (draft.describeStats ? describeStatsText() : '')
 }
 
-/** nutcracker's words for short options. For every mistake with a long one it says `invalid option -- '` and a NUL; here are glibc's own. */
+/**
+ * nutcracker's words for short options. For every mistake with a long one it says `invalid option
+ * -- '` and a NUL; here are glibc's own.
+ */
 function refuseMistake(mistake: Mistake<Option>): CommandLine {
   switch (mistake.kind) {
     case 'unknown':

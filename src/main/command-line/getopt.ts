@@ -1,6 +1,7 @@
 /**
- * glibc's getopt_long, as nutcracker uses it: short options may be bundled, long ones abbreviated while no other fits, arguments may be
- * attached or follow, `--` ends the options, everything else is passed over. Parsing stops at the first mistake. Pure; for `cli.ts`.
+ * glibc's getopt_long, as nutcracker uses it: short options may be bundled, long ones abbreviated
+ * while no other fits, arguments may be attached or follow, `--` ends the options, everything else
+ * is passed over. Parsing stops at the first mistake. Pure; for `cli.ts`.
  */
 
 export interface OptionSpec {
@@ -17,8 +18,10 @@ export interface GivenOption<Spec extends OptionSpec> {
 }
 
 /**
- * `unknown`: a short option, `text` is its character. `unknown-long`: `text` as given, with its dashes and without a value.
- * `ambiguous`: several long names begin so. `unwanted-value`: `--name=value` for an option that takes none.
+ * `unknown`: a short option, `text` is its character. `unknown-long`: `text` as given, with its
+ * dashes and without a value.
+ * `ambiguous`: several long names begin so. `unwanted-value`: `--name=value` for an option that
+ * takes none.
  */
 export type Mistake<Spec extends OptionSpec> =
   | { readonly kind: 'unknown'; readonly text: string }

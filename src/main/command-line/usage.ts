@@ -1,7 +1,8 @@
 /**
- * The texts of `-V`, `-h` and `-D`. nutcracker's are kept byte for byte, its mixture of CR LF and LF included, because scripts compare them.
- * Ours come after: a third line in the version block of `-V`, where a nutcracker built with assertions has one too (who reads the version
- * looks at the first line), and a section of its own in the help. Pure; for `cli.ts`.
+ * The texts of `-V`, `-h` and `-D`. nutcracker's are kept byte for byte, its mixture of CR LF and
+ * LF included, because scripts compare them. Ours come after: a third line in the version block of
+ * `-V`, where a nutcracker built with assertions has one too (who reads the version looks at the
+ * first line), and a section of its own in the help. Pure; for `cli.ts`.
  */
 
 import { POOL_FIELDS, SERVER_FIELDS, type StatField } from '../../shared/stat-fields.ts'

@@ -1,6 +1,7 @@
 /**
- * A configuration with its shared memory and its routing tables: the one the process starts with, and those that reloads make. Primary
- * thread; called by `primary.ts`. Nothing here is seen by a worker until it is sent there.
+ * A configuration with its shared memory and its routing tables: the one the process starts with,
+ * and those that reloads make. Primary thread; called by `primary.ts`. Nothing here is seen by a
+ * worker until it is sent there.
  */
 
 import { shapeOf } from '../../routing/ring-table.ts'
@@ -48,7 +49,10 @@ export async function firstGeneration(
   return first
 }
 
-/** The generation of a reload. Servers that were ejected stay so, as far as it is the same server and the pool still ejects. */
+/**
+ * The generation of a reload. Servers that were ejected stay so, as far as it is the same server
+ * and the pool still ejects.
+ */
 export async function nextGeneration(
   config: Config,
   settings: GenerationSettings,
@@ -66,8 +70,10 @@ export async function nextGeneration(
 }
 
 /**
- * Carries the control words and the health of servers over. Called again at the moment of the switch, because tables take their time.
- * @returns indexes of the pools in which a server's state is another than before the call: their tables are out of date.
+ * Carries the control words and the health of servers over. Called again at the moment of the
+ * switch, because tables take their time.
+ * @returns indexes of the pools in which a server's state is another than before the call: their
+ * tables are out of date.
  */
 export function carryHealth(previous: LocalGeneration, next: LocalGeneration): number[] {
   const from = previous.layout.control(previous.shared)
@@ -97,7 +103,10 @@ export function findServer(config: Config, pool: PoolConfig, server: ServerConfi
   return serverIndex === -1 ? null : { pool: poolIndex, server: serverIndex }
 }
 
-/** Indexes of the servers that the pool's table must have: all, but for those that are ejected and leave the ring. */
+/**
+ * Indexes of the servers that the pool's table must have: all, but for those that are ejected and
+ * leave the ring.
+ */
 export function liveServers({ config, layout, shared }: LocalGeneration, pool: number): number[] {
   const { servers, ejectKeepRing } = config.pools[pool]
   const all = [...servers.keys()]

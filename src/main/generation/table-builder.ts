@@ -1,6 +1,7 @@
 /**
- * Builds and publishes the routing tables of one configuration generation. Primary thread: `main` asks for the first tables at start and
- * reload, and for a new one when a server is ejected or returns. The protocol of publication: `shared/memory-layout.ts`.
+ * Builds and publishes the routing tables of one configuration generation. Primary thread: `main`
+ * asks for the first tables at start and reload, and for a new one when a server is ejected or
+ * returns. The protocol of publication: `shared/memory-layout.ts`.
  */
 
 import { assert } from '../../bytes/assert.ts'
@@ -10,8 +11,9 @@ import type { Config } from '../../shared/config.ts'
 import { PoolHead, type SharedLayout, type TableHalf, TableHead } from '../../shared/memory-layout.ts'
 
 /**
- * First tables of up to this many points in all are filled on the primary before it listens: 640 points take 3 ms in a cold process, 10,000
- * take 12 ms, and a first task takes 70 ms for piscina and its thread.
+ * First tables of up to this many points in all are filled on the primary before it listens: 640
+ * points take 3 ms in a cold process, 10,000 take 12 ms, and a first task takes 70 ms for piscina
+ * and its thread.
  * @testOnly
  */
 export const INLINE_POINTS = 10_000
@@ -21,7 +23,9 @@ export interface TableRunner {
   run(task: TableTask): Promise<void>
 }
 
-/** What is asked for a pool: `wanted` = live servers of the next table, null when none is asked for. */
+/**
+ * What is asked for a pool: `wanted` = live servers of the next table, null when none is asked for.
+ */
 interface PoolBuild {
   wanted: readonly number[] | null
   running: Promise<void> | null
@@ -42,7 +46,10 @@ export class TableBuilder {
     this.#builds = config.pools.map(() => ({ wanted: null, running: null }))
   }
 
-  /** At process start, before workers take clients: publishes the tables of all pools with all servers live. */
+  /**
+   * At process start, before workers take clients: publishes the tables of all pools with all
+   * servers live.
+   */
   async buildFirst(): Promise<void> {
     const pending: Promise<void>[] = []
     let inlinePoints = 0
@@ -60,9 +67,11 @@ export class TableBuilder {
   }
 
   /**
-   * Publishes a table of the live servers, filled off the event loop. Builds of one pool run one after the other; of the sets asked for
-   * meanwhile only the latest is built, and all who asked wait for it.
-   * @param live ascending server indexes; may be empty. Rejects when the latest table could not be built: the one before stays.
+   * Publishes a table of the live servers, filled off the event loop. Builds of one pool run one
+   * after the other; of the sets asked for meanwhile only the latest is built, and all who asked
+   * wait for it.
+   * @param live ascending server indexes; may be empty. Rejects when the latest table could not be
+   * built: the one before stays.
    */
   build(pool: number, live: readonly number[]): Promise<void> {
     const build = this.#builds[pool]
@@ -91,8 +100,8 @@ export class TableBuilder {
   async #buildOnce(pool: number, live: readonly number[]): Promise<void> {
     const half = this.#claimHalf(pool)
     const task = { input: tableInput(this.#config.pools[pool], live), half }
-    // The thread computes the checksum with our own code: the package's says whether all of it arrived where it belongs. Loaded here
-    // because most starts need neither.
+    // The thread computes the checksum with our own code: the package's says whether all of it
+    // arrived where it belongs. Loaded here because most starts need neither.
     const [{ default: fastCrc32c }] = await Promise.all([import('fast-crc32c'), this.#runner.run(task)])
     const checksum = fastCrc32c.calculate(checkedBytes(half)) | 0
     assert(checksum === half.head[TableHead.checksum], `table of pool ${this.#config.pools[pool].name} is whole`)

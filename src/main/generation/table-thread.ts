@@ -1,9 +1,10 @@
 /**
- * The one thread beside the event loops that fills routing tables, run by piscina. Primary thread; one for each configuration generation,
- * closed with it.
+ * The one thread beside the event loops that fills routing tables, run by piscina. Primary thread;
+ * one for each configuration generation, closed with it.
  *
- * Piscina is loaded and its thread started with the first task: 15 ms and 55 ms here, which a start that needs neither does not pay. An
- * idle thread ends, unless it stays warm: then a table of 4 servers is there 1 ms after an ejection.
+ * Piscina is loaded and its thread started with the first task: 15 ms and 55 ms here, which a start
+ * that needs neither does not pay. An idle thread ends, unless it stays warm: then a table of 4
+ * servers is there 1 ms after an ejection.
  */
 
 import type { Piscina } from 'piscina'
@@ -19,7 +20,8 @@ export class TableThread {
 
   /**
    * @param entry what the thread runs: `routing/ring-table-task`.
-   * @param staysWarm whether the thread, once started, stays (10 MB): for configurations with `auto_eject_hosts`.
+   * @param staysWarm whether the thread, once started, stays (10 MB): for configurations with
+   * `auto_eject_hosts`.
    * @param onError is told when the thread dies outside of a task; the next task starts another.
    */
   constructor(entry: URL, staysWarm: boolean, onError: (error: Error) => void) {
@@ -28,7 +30,10 @@ export class TableThread {
     this.#onError = onError
   }
 
-  /** Starts a thread that stays warm before it is needed; to be called when the start of the process is over. */
+  /**
+   * Starts a thread that stays warm before it is needed; to be called when the start of the process
+   * is over.
+   */
   async warmUp(): Promise<void> {
     if (this.#staysWarm) await this.#started()
   }

@@ -1,12 +1,14 @@
 /**
- * What follows when a worker ejects a server, and how the server comes back. Primary thread; one for the process.
+ * What follows when a worker ejects a server, and how the server comes back. Primary thread; one
+ * for the process.
  *
  *     worker: failures reach the limit, state := ejected ─▶ 'ejected' ─▶ count, log, table without it
  *                                                                          │ server_retry_timeout
  *                         up: state := up, table with it ◀── healthy ── probe ── not ──▶ wait again
  *
- * No client ever meets a server that has not answered a probe first. With `eject_keep_ring` the tables stay as they are: the workers
- * themselves answer for ejected servers. Pools without `auto_eject_hosts` never come here.
+ * No client ever meets a server that has not answered a probe first. With `eject_keep_ring` the
+ * tables stay as they are: the workers themselves answer for ejected servers. Pools without
+ * `auto_eject_hosts` never come here.
  */
 
 import type { Logger } from '../../log/log.ts'
@@ -45,7 +47,10 @@ export class HealthMonitor {
     this.#options = options
   }
 
-  /** Looks after this generation's servers from now on; those that it finds ejected are probed at their time. */
+  /**
+   * Looks after this generation's servers from now on; those that it finds ejected are probed at
+   * their time.
+   */
   useGeneration(current: LocalGeneration): void {
     this.close()
     this.#current = current

@@ -1,6 +1,7 @@
 /**
- * Asks one server whether it can serve: connects, authenticates as the pool does, and sends PING or `version`. Primary thread; called by
- * `health.ts` for ejected servers. A server that accepts connections and answers LOADING, MASTERDOWN or an authentication error is down.
+ * Asks one server whether it can serve: connects, authenticates as the pool does, and sends PING or
+ * `version`. Primary thread; called by `health.ts` for ejected servers. A server that accepts
+ * connections and answers LOADING, MASTERDOWN or an authentication error is down.
  */
 
 import { connect } from 'node:net'

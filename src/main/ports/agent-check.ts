@@ -1,17 +1,18 @@
 /**
- * HAProxy's agent check: a port that answers each connection with one line about this process. Primary thread; opened by `primary.ts` with
- * `--agent-check-port`.
+ * HAProxy's agent check: a port that answers each connection with one line about this process.
+ * Primary thread; opened by `primary.ts` with `--agent-check-port`.
  *
  *     up ready         serve clients
  *     up ready 75%     with `--agent-check-weight`: with three quarters of the configured weight (the more there is to do, the less)
  *     drain            send no new connections; those there are may finish
  *     down             no worker runs
  *
- * `ready` is said every time, because it takes back the `drain` of the process that had the port before. Source: HAProxy's configuration
- * manual, `agent-check`.
+ * `ready` is said every time, because it takes back the `drain` of the process that had the port
+ * before. Source: HAProxy's configuration manual, `agent-check`.
  *
- * HAProxy rounds the percentage of a weight down: 95 % of the default weight 1 is 0, which means no new connections at all. So there is a
- * percentage only where the flag says that the configured weight is large enough for it (20 and up: 5 % of 20 is 1).
+ * HAProxy rounds the percentage of a weight down: 95 % of the default weight 1 is 0, which means no
+ * new connections at all. So there is a percentage only where the flag says that the configured
+ * weight is large enough for it (20 and up: 5 % of 20 is 1).
  */
 
 import type { EventLoopUtilization } from 'node:perf_hooks'
@@ -21,7 +22,10 @@ import { ListenFailure } from '../../net/listener.ts'
 import { strerror } from '../../shared/strerror.ts'
 import { AnswerPort } from './answer-port.ts'
 
-/** The weight goes in steps of this many per cent, so that it does not change with every breath. 0 would mean `drain`. */
+/**
+ * The weight goes in steps of this many per cent, so that it does not change with every breath. 0
+ * would mean `drain`.
+ */
 const WEIGHT_STEP = 5
 /** Utilisation is measured over at least this long, ms. */
 const SAMPLE_MS = 1_000
@@ -70,7 +74,10 @@ export class AgentCheck {
     return agent
   }
 
-  /** Opens the port again if it was shared and is not to be, or the other way round. Failures are logged: the port is closed then. */
+  /**
+   * Opens the port again if it was shared and is not to be, or the other way round. Failures are
+   * logged: the port is closed then.
+   */
   async share(shared: boolean): Promise<void> {
     if (shared === this.#shared) return
     try {
@@ -82,8 +89,9 @@ export class AgentCheck {
   }
 
   /**
-   * Says `drain` from now on; or leaves the port to a successor that shares it and has its own answer. Which of the two it is can only be
-   * found out by giving the port up: a process that then gets the port exclusively is alone.
+   * Says `drain` from now on; or leaves the port to a successor that shares it and has its own
+   * answer. Which of the two it is can only be found out by giving the port up: a process that then
+   * gets the port exclusively is alone.
    */
   async drain(): Promise<void> {
     this.#draining = true
@@ -152,8 +160,8 @@ class LoadMeter {
   }
 
   /**
-   * @returns 0..1, the mean over all workers that have run since the last sample: one that has just started was busy with that. Several
-   * askers share a sample; before the first it is 0.
+   * @returns 0..1, the mean over all workers that have run since the last sample: one that has just
+   * started was busy with that. Several askers share a sample; before the first it is 0.
    */
   busyShare(loops: readonly (EventLoopUtilization | null)[]): number {
     const nowMs = this.#nowMs()

@@ -1,10 +1,11 @@
 /**
- * A place where a reader that connects gets one text and the end of the connection. Primary thread; the stats port (`stats-server.ts`) and
- * the agent-check port (`agent-check.ts`) are such places.
+ * A place where a reader that connects gets one text and the end of the connection. Primary thread;
+ * the stats port (`stats-server.ts`) and the agent-check port (`agent-check.ts`) are such places.
  *
- * With `http`, a reader that sends an HTTP GET gets its text in an HTTP response. nutcracker's own tools connect and read without sending
- * anything, and an HTTP client sends after it has connected, so the two look alike at first: the port waits `HTTP_WAIT_MS` for a first line,
- * and no longer than until something else or the reader's FIN has come.
+ * With `http`, a reader that sends an HTTP GET gets its text in an HTTP response. nutcracker's own
+ * tools connect and read without sending anything, and an HTTP client sends after it has connected,
+ * so the two look alike at first: the port waits `HTTP_WAIT_MS` for a first line, and no longer
+ * than until something else or the reader's FIN has come.
  */
 
 import { existsSync } from 'node:fs'
@@ -22,12 +23,16 @@ import { classify, httpResponse } from './http-get.ts'
 
 /** A reader that does not read its text and close in this time is disconnected. */
 const READER_MS = 5_000
-/** Readers at once; those beyond are closed without a text, so that they cannot use up the descriptors. */
+/**
+ * Readers at once; those beyond are closed without a text, so that they cannot use up the
+ * descriptors.
+ */
 const MAX_READERS = 64
 const BACKLOG = 511
 /**
- * From the connection to the first byte of a request: 0.5 ms at most for curl, wget and Python, 9 ms for Node's fetch, and 22 ms on a
- * machine with two cores and seven busy processes (460 requests).
+ * From the connection to the first byte of a request: 0.5 ms at most for curl, wget and Python, 9
+ * ms for Node's fetch, and 22 ms on a machine with two cores and seven busy processes (460
+ * requests).
  */
 const HTTP_WAIT_MS = 50
 
@@ -35,7 +40,10 @@ export interface AnswerPortOptions {
   /** Numeric address, or a path that begins with `/` for a unix socket. */
   readonly address: string
   readonly port: number
-  /** A process that shares too may have the port as well (SO_REUSEPORT); else opening fails while another process has it. */
+  /**
+   * A process that shares too may have the port as well (SO_REUSEPORT); else opening fails while
+   * another process has it.
+   */
   readonly shared: boolean
   /** Whether HTTP GET is answered by HTTP. */
   readonly http: boolean
@@ -63,7 +71,10 @@ export class AnswerPort {
     return port
   }
 
-  /** Finds out whether the address can be had, and keeps it; connections are refused until `listen`. @throws ListenFailure */
+  /**
+   * Finds out whether the address can be had, and keeps it; connections are refused until `listen`.
+   * @throws ListenFailure
+   */
   static reserve(options: AnswerPortOptions): AnswerPort {
     const port = new AnswerPort(options)
     const { address, shared, onError } = options
@@ -136,7 +147,8 @@ export class AnswerPort {
     const { http, answer } = this.#options
     if (http) answerOnceKnown(socket, answer)
     else socket.end(answer(), 'latin1')
-    // What a reader sends is read and ignored: left unread it would turn the end of the connection into a reset.
+    // What a reader sends is read and ignored: left unread it would turn the end of the connection
+    // into a reset.
     socket.resume()
   }
 }

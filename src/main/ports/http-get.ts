@@ -1,6 +1,7 @@
 /**
- * Tells an HTTP GET from everything else that a reader of the stats port may send, and wraps a document for it. Primary thread; for
- * `answer-port.ts`. The rest of HTTP (other methods, HTTP/0.9, kept connections) is not spoken here.
+ * Tells an HTTP GET from everything else that a reader of the stats port may send, and wraps a
+ * document for it. Primary thread; for `answer-port.ts`. The rest of HTTP (other methods, HTTP/0.9,
+ * kept connections) is not spoken here.
  */
 
 /** Longest request line that is waited for. */
@@ -9,7 +10,9 @@ const LONGEST_LINE_CHARS = 8_192
 const METHOD = 'GET '
 const REQUEST_LINE = /^GET \S+ HTTP\/1\.\d$/
 
-/** What a reader has sent: the request line of a GET, something else, or not enough of it to know. */
+/**
+ * What a reader has sent: the request line of a GET, something else, or not enough of it to know.
+ */
 export type Sent = 'get' | 'other' | 'undecided'
 
 /** @param received all that has arrived, one char a byte. */

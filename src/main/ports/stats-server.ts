@@ -1,6 +1,7 @@
 /**
- * nutcracker's stats port: a reader that connects gets one document and the end of the connection; an HTTP GET gets it in an HTTP response.
- * Primary thread. `uptime` counts from the moment the address is reserved.
+ * nutcracker's stats port: a reader that connects gets one document and the end of the connection;
+ * an HTTP GET gets it in an HTTP response. Primary thread. `uptime` counts from the moment the
+ * address is reserved.
  */
 
 import { hostname } from 'node:os'
@@ -17,7 +18,10 @@ export interface StatsServerOptions {
   /** Host, or a path that begins with `/` for a unix socket. */
   readonly address: string
   readonly port: number
-  /** A process that shares too may have the port as well: one of the two that run while one replaces the other. */
+  /**
+   * A process that shares too may have the port as well: one of the two that run while one replaces
+   * the other.
+   */
   readonly shared: boolean
   readonly snapshot: () => StatsSnapshot
   readonly log: Logger
@@ -43,7 +47,10 @@ export class StatsServer {
     this.#limitedLog = new LimitedLog(options.log, 'the stats port')
   }
 
-  /** Finds out whether the port can be had, and keeps it. Rejects with nutcracker's line about why it cannot. */
+  /**
+   * Finds out whether the port can be had, and keeps it. Rejects with nutcracker's line about why
+   * it cannot.
+   */
   static async reserve(options: StatsServerOptions): Promise<StatsServer> {
     const server = new StatsServer(options)
     const { address, port } = options
@@ -61,7 +68,10 @@ export class StatsServer {
     }
   }
 
-  /** Opens the port again if it was shared and is not to be, or the other way round. Failures are logged: the port is closed then. */
+  /**
+   * Opens the port again if it was shared and is not to be, or the other way round. Failures are
+   * logged: the port is closed then.
+   */
   async share(shared: boolean): Promise<void> {
     if (shared === this.#shared || this.#address.startsWith('/')) return
     this.#shared = shared

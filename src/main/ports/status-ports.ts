@@ -1,6 +1,6 @@
 /**
- * The two ports on the stats address, opened and closed together: the stats port, and the agent-check port with `--agent-check-port`. Primary
- * thread; for `primary.ts`.
+ * The two ports on the stats address, opened and closed together: the stats port, and the
+ * agent-check port with `--agent-check-port`. Primary thread; for `primary.ts`.
  */
 
 import { resolveBySystem } from '../../config/listen.ts'
@@ -32,7 +32,9 @@ export class StatusPorts {
     this.#options = options
   }
 
-  /** Finds out whether the stats port can be had, and keeps it. Rejects with the line for the log. */
+  /**
+   * Finds out whether the stats port can be had, and keeps it. Rejects with the line for the log.
+   */
   async reserve(config: Config): Promise<void> {
     const { address, statsPort: port, snapshot, log } = this.#options
     this.#stats = await StatsServer.reserve({
@@ -44,7 +46,9 @@ export class StatusPorts {
     })
   }
 
-  /** Opens both; the stats port, which was reserved, comes last. Rejects with the line for the log. */
+  /**
+   * Opens both; the stats port, which was reserved, comes last. Rejects with the line for the log.
+   */
   async open(config: Config): Promise<void> {
     const { address, agentCheckPort: port, agentCheckWeight: weighted, agentState: state, log } = this.#options
     if (port !== 0) {
@@ -80,8 +84,9 @@ export class StatusPorts {
 }
 
 /**
- * Whether a second process may have the ports too: where pools share theirs, one process replaces another while both run. Else two processes
- * with the same port are a mistake, and a reader would be answered by either.
+ * Whether a second process may have the ports too: where pools share theirs, one process replaces
+ * another while both run. Else two processes with the same port are a mistake, and a reader would
+ * be answered by either.
  */
 function sharesPorts({ pools }: Config): boolean {
   return pools.some(pool => pool.reuseport)

@@ -1,7 +1,8 @@
 /**
- * `-d`. Node cannot fork a running process, so the foreground process starts the program again in a session of its own, with the null device
- * for stdin, stdout and stderr and the same working directory. It waits until the daemon serves or has failed: scripts go on when it ends, and
- * look at its exit code. Called by `index.ts` on the primary thread, once the log file is known to open.
+ * `-d`. Node cannot fork a running process, so the foreground process starts the program again in a
+ * session of its own, with the null device for stdin, stdout and stderr and the same working
+ * directory. It waits until the daemon serves or has failed: scripts go on when it ends, and look
+ * at its exit code. Called by `index.ts` on the primary thread, once the log file is known to open.
  *
  *     foreground ── spawn ──▶ daemon: configuration, listeners, pid file
  *         ◀── "serving", or why not, through a pipe ──┘
@@ -15,7 +16,10 @@ import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { strerror } from '../../shared/strerror.ts'
 
-/** Tells the second process that it is the daemon. Taken out of its environment before anything else starts. */
+/**
+ * Tells the second process that it is the daemon. Taken out of its environment before anything else
+ * starts.
+ */
 const MARK = 'PISTACHIO_DAEMON'
 /** Descriptor of the daemon's end of the pipe; the first one after stderr. */
 const REPORT_FD = 3
@@ -63,7 +67,10 @@ export async function daemonize(): Promise<DaemonRole> {
   return outcomeOf(child)
 }
 
-/** What becomes of the daemon's start. Its own start has no time limit (tables of large rings, a slow resolver), so this has none either. */
+/**
+ * What becomes of the daemon's start. Its own start has no time limit (tables of large rings, a
+ * slow resolver), so this has none either.
+ */
 async function outcomeOf(child: ChildProcess): Promise<DaemonRole> {
   const ended = once(child, 'exit')
   const told = await text(child.stdio[REPORT_FD] as Readable)
@@ -91,7 +98,10 @@ function pipeReport(): StartReport {
   return { serving: () => tell(SERVING), failed: reason => tell(`${reason}\n`) }
 }
 
-/** What starts this program again: `ps` must show the daemon as it was started, and the one-file executable is no script's interpreter. */
+/**
+ * What starts this program again: `ps` must show the daemon as it was started, and the one-file
+ * executable is no script's interpreter.
+ */
 function ownCommandLine(): { readonly args: readonly string[]; readonly argv0: string } {
   if (isSea()) return { args: process.argv.slice(2), argv0: process.argv0 }
   return { args: [...process.execArgv, ...process.argv.slice(1)], argv0: process.execPath }

@@ -1,8 +1,10 @@
 /**
- * How many clients the descriptor limit leaves room for. Asked at start, once the workers run, and at each reload, on the primary thread.
+ * How many clients the descriptor limit leaves room for. Asked at start, once the workers run, and
+ * at each reload, on the primary thread.
  *
- * nutcracker takes the limit less its server connections less 32 and closes what is beyond in silence; when that goes negative it takes no
- * notice of the limit at all. Here what is open is counted, and the clients beyond get an error line, so some descriptors stay in reserve.
+ * nutcracker takes the limit less its server connections less 32 and closes what is beyond in
+ * silence; when that goes negative it takes no notice of the limit at all. Here what is open is
+ * counted, and the clients beyond get an error line, so some descriptors stay in reserve.
  */
 
 import { readdirSync, readFileSync } from 'node:fs'
@@ -10,23 +12,35 @@ import type { Config } from '../../shared/config.ts'
 import { LISTENERS_A_WORKER } from '../../shared/memory-layout.ts'
 
 /**
- * For what comes and goes: four refused clients that read their line, readers of the stats port, and the 6 of a thread that builds tables
- * (a reload; measured on 24.21).
+ * For what comes and goes: four refused clients that read their line, readers of the stats port,
+ * and the 6 of a thread that builds tables (a reload; measured on 24.21).
  */
 const RESERVE = 12
-/** Turns of a worker's loop in which a client that is refused for want of a descriptor still has one. */
+/**
+ * Turns of a worker's loop in which a client that is refused for want of a descriptor still has
+ * one.
+ */
 const REFUSAL_TURNS = 3
-/** Where descriptors are few, the reserve is this part of what clients, servers and the reserve share. */
+/**
+ * Where descriptors are few, the reserve is this part of what clients, servers and the reserve
+ * share.
+ */
 const LARGEST_RESERVE_SHARE = 1 / 3
 
-/** What a process has open at least before it listens: Node's own with the log and the stats port, and those of a worker (24.21). */
+/**
+ * What a process has open at least before it listens: Node's own with the log and the stats port,
+ * and those of a worker (24.21).
+ */
 const LEAST_OWN = 25
 const LEAST_OF_WORKER = 6
 
 export interface DescriptorBudget {
   /** Soft limit of the process; Infinity = none. */
   readonly limit: number
-  /** A client whose descriptor lies within this many of the limit is refused, whatever the count of clients says. */
+  /**
+   * A client whose descriptor lies within this many of the limit is refused, whatever the count of
+   * clients says.
+   */
   readonly reserve: number
   /** Most connections to servers at once, over all workers. */
   readonly maxServerConnections: number
@@ -81,7 +95,10 @@ export class DescriptorLimit {
     return limit >= LEAST_OWN + this.#workers * LEAST_OF_WORKER
   }
 
-  /** Takes what is open now for the process's own: called once, when all workers run and nobody listens for clients. */
+  /**
+   * Takes what is open now for the process's own: called once, when all workers run and nobody
+   * listens for clients.
+   */
   count(): void {
     this.#own = openDescriptors()
   }
@@ -114,7 +131,8 @@ export function openDescriptors(): number {
 }
 
 /**
- * Soft limit of open descriptors, after Node has raised it as far as it may; Infinity when there is none or it is unknown.
+ * Soft limit of open descriptors, after Node has raised it as far as it may; Infinity when there is
+ * none or it is unknown.
  * @testOnly
  */
 export function descriptorLimit(): number {

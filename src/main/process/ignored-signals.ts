@@ -1,7 +1,9 @@
 /**
- * Signals that were ignored when the program was started (`trap '' TERM`, `nohup`). A program inherits that, and nutcracker leaves it so for
- * every signal that it does not handle itself; Node sets all signals to their defaults before any JavaScript runs. So `bin/pistachio` looks
- * first and passes the kernel's mask on. The one-file executable has nobody to look for it. Called by `index.ts` on the primary thread.
+ * Signals that were ignored when the program was started (`trap '' TERM`, `nohup`). A program
+ * inherits that, and nutcracker leaves it so for every signal that it does not handle itself; Node
+ * sets all signals to their defaults before any JavaScript runs. So `bin/pistachio` looks first and
+ * passes the kernel's mask on. The one-file executable has nobody to look for it. Called by
+ * `index.ts` on the primary thread.
  */
 
 import { constants } from 'node:os'

@@ -1,6 +1,7 @@
 /**
- * The file of `-p`, for scripts that signal the proxy. Called by `index.ts` on the primary thread. It is not a lock, and an old file is
- * overwritten; but only by a process that serves, so that a start that fails leaves the file of the running process as it is.
+ * The file of `-p`, for scripts that signal the proxy. Called by `index.ts` on the primary thread.
+ * It is not a lock, and an old file is overwritten; but only by a process that serves, so that a
+ * start that fails leaves the file of the running process as it is.
  */
 
 import {
@@ -20,7 +21,10 @@ import { strerror } from '../../shared/strerror.ts'
 
 const MODE = 0o644
 
-/** Whether the file can be written, found out without touching it. @returns '' or the text for the log. */
+/**
+ * Whether the file can be written, found out without touching it.
+ * @returns '' or the text for the log.
+ */
 export function checkPidFile(path: string): string {
   try {
     const isThere = existsSync(path)
@@ -32,12 +36,16 @@ export function checkPidFile(path: string): string {
   }
 }
 
-/** Writes this process's number, decimal, without a newline. @returns '' or the text for the log when it cannot be written. */
+/**
+ * Writes this process's number, decimal, without a newline.
+ * @returns '' or the text for the log when it cannot be written.
+ */
 export function writePidFile(path: string): string {
   try {
     const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT, MODE)
     try {
-      // Cut afterwards: a script that reads meanwhile finds the old number or the new one, not nothing.
+      // Cut afterwards: a script that reads meanwhile finds the old number or the new one, not
+      // nothing.
       ftruncateSync(fd, writeSync(fd, String(process.pid)))
     } finally {
       closeSync(fd)
@@ -48,7 +56,10 @@ export function writePidFile(path: string): string {
   }
 }
 
-/** Removes the file if it still names this process: a successor that took over with the same file keeps its own. Never fails. */
+/**
+ * Removes the file if it still names this process: a successor that took over with the same file
+ * keeps its own. Never fails.
+ */
 export function removePidFile(path: string): void {
   try {
     if (readFileSync(path, 'latin1') === String(process.pid)) rmSync(path)

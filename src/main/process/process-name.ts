@@ -1,6 +1,6 @@
 /**
- * What `ps`, `pgrep` and `killall` call the process: the name it was started by, as a program of its own would have it, and not `node`.
- * Called once by `index.ts` on the primary thread.
+ * What `ps`, `pgrep` and `killall` call the process: the name it was started by, as a program of
+ * its own would have it, and not `node`. Called once by `index.ts` on the primary thread.
  */
 
 import { writeFileSync } from 'node:fs'
@@ -10,13 +10,18 @@ import { isSea } from 'node:sea'
 /** How `bin/pistachio` passes the name it was started by. */
 const TITLE = '--title='
 
-/** Makes the program's name the command, and in a checkout also `name option option …` the command line. */
+/**
+ * Makes the program's name the command, and in a checkout also `name option option …` the command
+ * line.
+ */
 export function nameProcess(): void {
   const name = isSea() ? basename(process.argv0) : titleOption()
-  // The one-file executable has the command line that it was started with, and setting the title would overwrite it.
+  // The one-file executable has the command line that it was started with, and setting the title
+  // would overwrite it.
   if (!isSea()) process.title = [name, ...process.argv.slice(2)].join(' ')
   try {
-    // Until now the command is Node's name for its main thread, or the first 15 bytes of the title, options and all.
+    // Until now the command is Node's name for its main thread, or the first 15 bytes of the title,
+    // options and all.
     writeFileSync('/proc/self/comm', name)
   } catch {
     // Not Linux, or no /proc: `pgrep` finds the name at the beginning of the title.

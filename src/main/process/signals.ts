@@ -1,19 +1,24 @@
 /**
- * What each signal means. Installed by `index.ts` on the primary thread as early as it can be: until then SIGUSR1 would start Node's debugger.
+ * What each signal means. Installed by `index.ts` on the primary thread as early as it can be:
+ * until then SIGUSR1 would start Node's debugger.
  *
  *     SIGHUP            open the log file again          SIGINT, SIGTERM   drain and end; the second one ends at once
  *     SIGTTIN, SIGTTOU  log level up, down               SIGUSR1           read the configuration again
  *     SIGUSR2           nothing                          (SIGPIPE          ignored by Node)
  *     SIGQUIT, SIGABRT, SIGSYS, SIGALRM …                a line in the log, then the signal's default: the process dies by it
  *
- * The lines are nutcracker's, which logs them at every level. It has none for SIGTERM, and leaves at once on SIGINT.
+ * The lines are nutcracker's, which logs them at every level. It has none for SIGTERM, and leaves
+ * at once on SIGINT.
  */
 
 import { constants } from 'node:os'
 import type { Logger } from '../../log/log.ts'
 import { strerror } from '../../shared/strerror.ts'
 
-/** Those that end a process by default and that no fault of the program's own raises (SIGABRT by abort() never gets to its handler). */
+/**
+ * Those that end a process by default and that no fault of the program's own raises (SIGABRT by
+ * abort() never gets to its handler).
+ */
 const FATAL: readonly NodeJS.Signals[] = [
   'SIGQUIT',
   'SIGABRT',
@@ -30,7 +35,10 @@ export interface SignalOptions {
   readonly log: Logger
   /** Path of the log file as `-o` gave it, '' for stderr. */
   readonly logFile: string
-  /** Signals that the program was started with as ignored: they stay so, but for those that nutcracker handles. */
+  /**
+   * Signals that the program was started with as ignored: they stay so, but for those that
+   * nutcracker handles.
+   */
   readonly ignored: ReadonlySet<NodeJS.Signals>
   /** SIGHUP, after the primary's own log was reopened: the workers' turn. */
   readonly onReopenLog: () => void

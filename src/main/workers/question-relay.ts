@@ -1,8 +1,9 @@
 /**
- * Carries questions from one worker to others, and their answers back (`shared/questions.ts`). Primary thread.
+ * Carries questions from one worker to others, and their answers back (`shared/questions.ts`).
+ * Primary thread.
  *
- * A question stays here until the last worker has answered or is dead, or until its time is over: a worker that never answers costs one
- * small record until then.
+ * A question stays here until the last worker has answered or is dead, or until its time is over: a
+ * worker that never answers costs one small record until then.
  */
 
 import type { FromWorker, ToWorker } from '../../shared/messages.ts'

@@ -1,14 +1,15 @@
 /**
- * The worker threads: started, watched, replaced when they die, drained at the end. Primary thread; one for the process.
+ * The worker threads: started, watched, replaced when they die, drained at the end. Primary thread;
+ * one for the process.
  *
  *     launch ─▶ booting ── 'ready' ─▶ running ── dies ─▶ onGone ─▶ launch (at once; a worker that keeps dying, after a pause)
  *                 └─ dies: three times in a row ─▶ onFatal
  *
- * The first threads may be launched before there is a configuration: half of a process's start is theirs, and they need nothing for it.
- * `WorkerData` follows as their first message.
+ * The first threads may be launched before there is a configuration: half of a process's start is
+ * theirs, and they need nothing for it. `WorkerData` follows as their first message.
  *
- * A worker that dies takes its clients with it and nothing else. What it needs besides its `WorkerData` (listeners) it is told again
- * by `onReady`.
+ * A worker that dies takes its clients with it and nothing else. What it needs besides its
+ * `WorkerData` (listeners) it is told again by `onReady`.
  */
 
 import type { EventLoopUtilization } from 'node:perf_hooks'
@@ -34,7 +35,10 @@ const LARGEST_HAND_OVER = 64
 const HAND_OVER_PAUSE_MS = 1
 /** How much longer than the drain timeout workers may take to say that they are done. */
 const DRAIN_GRACE_MS = 500
-/** JavaScript heap of one worker; buffers lie outside of it. Beyond it the worker dies, not the process. */
+/**
+ * JavaScript heap of one worker; buffers lie outside of it. Beyond it the worker dies, not the
+ * process.
+ */
 const WORKER_HEAP_MB = 1_024
 
 export interface SupervisorOptions {
@@ -104,12 +108,18 @@ export class Supervisor implements HandOverTarget {
     }))
   }
 
-  /** Launches all threads, to load their program until `start`. One that dies meanwhile has died at boot once `start` is called. */
+  /**
+   * Launches all threads, to load their program until `start`. One that dies meanwhile has died at
+   * boot once `start` is called.
+   */
   prepare(): void {
     for (const seat of this.#seats) this.#launch(seat)
   }
 
-  /** Starts all workers, prepared or not. Resolves when all are ready; rejects when one dies three times before it is. */
+  /**
+   * Starts all workers, prepared or not. Resolves when all are ready; rejects when one dies three
+   * times before it is.
+   */
   start(): Promise<void> {
     assert(!this.#started, 'the supervisor starts once')
     this.#started = true
@@ -134,7 +144,10 @@ export class Supervisor implements HandOverTarget {
     )
   }
 
-  /** Moves the client's handle to the worker. @returns false when the worker is not there; the handle is still the caller's. */
+  /**
+   * Moves the client's handle to the worker.
+   * @returns false when the worker is not there; the handle is still the caller's.
+   */
   handClient(worker: number, pool: number, client: AcceptedClient): boolean {
     const seat = this.#seats[worker]
     if (seat.thread === null) return false
@@ -146,8 +159,9 @@ export class Supervisor implements HandOverTarget {
   }
 
   /**
-   * A message costs more than the client in it, and wakes a thread. So one that comes alone goes at once, and where clients come quickly one
-   * after the other they go together, a millisecond later (measured: see `docs/decisions/0002-connection-hand-over.md`).
+   * A message costs more than the client in it, and wakes a thread. So one that comes alone goes at
+   * once, and where clients come quickly one after the other they go together, a millisecond later
+   * (measured: see `docs/decisions/0002-connection-hand-over.md`).
    */
   #handOverSoon(seat: WorkerSeat): void {
     const isPause = performance.now() - seat.handedOverMs < HAND_OVER_PAUSE_MS
@@ -169,7 +183,10 @@ export class Supervisor implements HandOverTarget {
     seat.thread!.postMessage(message, clients as unknown as ArrayBuffer[])
   }
 
-  /** @returns false when the worker is not there, or has not begun: it will begin with what is in force then. */
+  /**
+   * @returns false when the worker is not there, or has not begun: it will begin with what is in
+   * force then.
+   */
   post(worker: number, message: ToWorker): boolean {
     const seat = this.#seats[worker]
     if (seat.thread === null || !this.#started) return false
@@ -188,7 +205,10 @@ export class Supervisor implements HandOverTarget {
     for (const { index } of this.#seats) if (index !== worker) this.post(index, message)
   }
 
-  /** Lets the workers finish. @returns false when some had not finished in time. No worker is replaced from now on. */
+  /**
+   * Lets the workers finish.
+   * @returns false when some had not finished in time. No worker is replaced from now on.
+   */
   async drain(timeoutMs: number): Promise<boolean> {
     this.#stopping = true
     this.#drained = Promise.withResolvers<void>()
@@ -303,7 +323,10 @@ export class Supervisor implements HandOverTarget {
   }
 }
 
-/** None after a long life or a first short one; then doubling, so that a worker that always dies does not eat the machine. */
+/**
+ * None after a long life or a first short one; then doubling, so that a worker that always dies
+ * does not eat the machine.
+ */
 function pauseAfter(seat: WorkerSeat): number {
   const livedMs = performance.now() - seat.readySinceMs
   seat.shortLives = livedMs < SHORT_LIFE_MS ? seat.shortLives + 1 : 0

@@ -1,6 +1,6 @@
 /**
- * A scripted server: reads whole requests and does for each what the script says, including what no real server would do. For reply
- * vectors and faults.
+ * A scripted server: reads whole requests and does for each what the script says, including what no
+ * real server would do. For reply vectors and faults.
  */
 
 import { createServer, type Server, type Socket } from 'node:net'
@@ -9,8 +9,9 @@ import { memcacheRequestEnd } from '../wire/memcache-wire.ts'
 import { replyEnd } from '../wire/resp.ts'
 
 /**
- * `reply`: these bytes, cut at `cuts` into TCP segments. `stall`: no answer to this and all later requests of the connection. `close`:
- * FIN, after `bytes` if given. `reset`: RST. `nothing`: no answer, go on with the next request.
+ * `reply`: these bytes, cut at `cuts` into TCP segments. `stall`: no answer to this and all later
+ * requests of the connection. `close`: FIN, after `bytes` if given. `reset`: RST. `nothing`: no
+ * answer, go on with the next request.
  */
 export type Action =
   | { readonly do: 'reply'; readonly bytes: Buffer; readonly cuts?: readonly number[] }
@@ -19,7 +20,10 @@ export type Action =
   | { readonly do: 'reset' }
   | { readonly do: 'nothing' }
 
-/** @param request one complete request, valid for good. @param connection 0 for the first connection, and so on. */
+/**
+ * @param request one complete request, valid for good.
+ * @param connection 0 for the first connection, and so on.
+ */
 export type Script = (request: Buffer, connection: number) => Action
 
 export interface FakeServer {

@@ -1,6 +1,7 @@
 /**
- * A worker thread for tests of the primary: it obeys the messages and does no proxying. A client is greeted with `worker N` and echoed.
- * How it behaves is asked for by `fakeWorker`, or by what a client sends: `throw` kills the thread, `exit` ends it.
+ * A worker thread for tests of the primary: it obeys the messages and does no proxying. A client is
+ * greeted with `worker N` and echoed. How it behaves is asked for by `fakeWorker`, or by what a
+ * client sends: `throw` kills the thread, `exit` ends it.
  */
 
 import { Socket } from 'node:net'

@@ -1,4 +1,7 @@
-/** A relay between the proxy and one server that makes the server look slow, broken or mad, whole replies at a time. */
+/**
+ * A relay between the proxy and one server that makes the server look slow, broken or mad, whole
+ * replies at a time.
+ */
 
 import type { Socket } from 'node:net'
 import type { Random } from '../random.ts'
@@ -10,13 +13,19 @@ export type Fault =
   | { readonly kind: 'none' }
   /** Every chunk of replies comes so much later. */
   | { readonly kind: 'slow'; readonly delayMs: number }
-  /** With this probability a reply breaks off in the middle, and the connection with it, by reset or by FIN. */
+  /**
+   * With this probability a reply breaks off in the middle, and the connection with it, by reset or
+   * by FIN.
+   */
   | { readonly kind: 'break'; readonly probability: number }
   /** With this probability a reply is replaced by bytes that are none. */
   | { readonly kind: 'garbage'; readonly probability: number }
   /** With this probability a reply is replaced by these bytes. */
   | { readonly kind: 'instead'; readonly probability: number; readonly bytes: Buffer }
-  /** New connections are closed at once, as by a server out of descriptors; those that are open are closed too. */
+  /**
+   * New connections are closed at once, as by a server out of descriptors; those that are open are
+   * closed too.
+   */
   | { readonly kind: 'no-descriptors' }
   /** Requests arrive, nothing is answered. */
   | { readonly kind: 'mute' }
@@ -119,7 +128,9 @@ export class FaultyRelay {
     return fault.kind === 'garbage' ? this.#garbage() : Buffer.alloc(0)
   }
 
-  /** Begins with a byte that begins no reply of any protocol, so that it cannot be taken for one. */
+  /**
+   * Begins with a byte that begins no reply of any protocol, so that it cannot be taken for one.
+   */
   #garbage(): Buffer {
     const bytes = this.#random.bytes(this.#random.between(1, 200))
     bytes[0] = this.#random.pick([0, 1, 10, 13, 32, 126, 127, 128, 255])

@@ -48,8 +48,8 @@ export async function openRelay(
 }
 
 /**
- * Relays to `target`. @param tamper sees each chunk of the reply stream with the number of reply bytes relayed before on that
- * connection, and may change it in place.
+ * Relays to `target`. @param tamper sees each chunk of the reply stream with the number of reply
+ * bytes relayed before on that connection, and may change it in place.
  */
 export function startRelay(target: number, tamper: (chunk: Buffer, offset: number) => void): Promise<Relay> {
   return openRelay(target, (client, upstream) => {

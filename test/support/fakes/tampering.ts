@@ -1,4 +1,7 @@
-/** A relay between clients and the proxy that does what a broken proxy would do, once, so that the checker can be seen to notice. */
+/**
+ * A relay between clients and the proxy that does what a broken proxy would do, once, so that the
+ * checker can be seen to notice.
+ */
 
 import type { Socket } from 'node:net'
 import { encode, replyEnd } from '../wire/resp.ts'
@@ -84,7 +87,9 @@ class TamperedConnection {
   readonly #exchanges: Exchange[] = []
   readonly #reads = new Map<string, Buffer>()
   #count = 0
-  /** The key whose writes are lost, all of them: a later one that came through would hide the loss. */
+  /**
+   * The key whose writes are lost, all of them: a later one that came through would hide the loss.
+   */
   #lostKey: string | null = null
   /** A reply that goes out behind the next one. */
   #late: Buffer | null = null

@@ -1,6 +1,7 @@
 /**
- * A client that knows every reply it must get: each value that it writes carries its own name and a number, so that another client's reply,
- * a late one or a lost one is recognised at once. `redis-owner.ts` and `memcache-owner.ts` speak the two protocols.
+ * A client that knows every reply it must get: each value that it writes carries its own name and a
+ * number, so that another client's reply, a late one or a lost one is recognised at once.
+ * `redis-owner.ts` and `memcache-owner.ts` speak the two protocols.
  */
 
 import type { Address } from '../processes/child.ts'
@@ -36,8 +37,9 @@ export abstract class Owner {
   }
 
   /**
-   * Sends `pipelines` pipelines and checks every reply. With `leaves`, now and then it leaves in the middle of one and starts a new life with
-   * other keys, since it cannot know how much of that pipeline was executed.
+   * Sends `pipelines` pipelines and checks every reply. With `leaves`, now and then it leaves in
+   * the middle of one and starts a new life with other keys, since it cannot know how much of that
+   * pipeline was executed.
    */
   async run(pipelines: number): Promise<void> {
     let wire = await Wire.open(this.#address)
@@ -82,7 +84,10 @@ export abstract class Owner {
     this.checked += replies.length
   }
 
-  /** Sends a pipeline and goes without waiting: with a reset, a close, or after a part of the bytes only. */
+  /**
+   * Sends a pipeline and goes without waiting: with a reset, a close, or after a part of the bytes
+   * only.
+   */
   async #leave(wire: Wire): Promise<void> {
     const exchanges = this.pipeline()
     const bytes = bytesOf(exchanges)

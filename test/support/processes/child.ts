@@ -1,6 +1,7 @@
 /**
- * Child processes of tests. Each one gets a scratch folder and dies with the test process, however that ends: `stopAll()` in an
- * `afterAll`, an exit hook, and a death signal from the kernel when the test process itself is killed.
+ * Child processes of tests. Each one gets a scratch folder and dies with the test process, however
+ * that ends: `stopAll()` in an `afterAll`, an exit hook, and a death signal from the kernel when
+ * the test process itself is killed.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -96,7 +97,9 @@ export class Child {
     if (this.alive) this.#process.kill(signal)
   }
 
-  /** Sends `signal`, waits for the end (SIGKILL when that takes too long) and removes the folder. */
+  /**
+   * Sends `signal`, waits for the end (SIGKILL when that takes too long) and removes the folder.
+   */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Exit> {
     this.signal(signal)
     // A stopped (SIGSTOP) process takes no other signal than SIGKILL until it continues.

@@ -1,6 +1,7 @@
 /**
- * Loaded into every thread of a proxy under test (`CRASH_HOOK` in `startProxy`'s environment): a worker thread throws when a file
- * `crash-<worker>` appears in the folder of the proxy, the primary when it is `crash-primary`. What a bug does, injected from outside.
+ * Loaded into every thread of a proxy under test (`CRASH_HOOK` in `startProxy`'s environment): a
+ * worker thread throws when a file `crash-<worker>` appears in the folder of the proxy, the primary
+ * when it is `crash-primary`. What a bug does, injected from outside.
  */
 
 import { existsSync, rmSync } from 'node:fs'
@@ -8,7 +9,9 @@ import { isMainThread, workerData } from 'node:worker_threads'
 
 const POLL_MS = 5
 
-/** Environment for a proxy whose threads can be made to crash, by a file of that name in its folder. */
+/**
+ * Environment for a proxy whose threads can be made to crash, by a file of that name in its folder.
+ */
 export const CRASH_HOOK = { NODE_OPTIONS: `--import=${import.meta.url}` }
 
 export function crashFile(thread: number | 'primary'): string {

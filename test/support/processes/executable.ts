@@ -1,4 +1,7 @@
-/** The one-file executable that `npm run package:binary` makes, for tests of how it starts and is found. */
+/**
+ * The one-file executable that `npm run package:binary` makes, for tests of how it starts and is
+ * found.
+ */
 
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, rmSync } from 'node:fs'

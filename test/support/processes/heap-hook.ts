@@ -1,6 +1,7 @@
 /**
- * Loaded into every thread of a proxy under test (`HEAP_HOOK` in `startProxy`'s environment): when it is asked to, each thread collects its
- * garbage and writes what its objects and its buffers then take to a file in the proxy's folder.
+ * Loaded into every thread of a proxy under test (`HEAP_HOOK` in `startProxy`'s environment): when
+ * it is asked to, each thread collects its garbage and writes what its objects and its buffers then
+ * take to a file in the proxy's folder.
  *
  *     test: ask-heap := n ──▶ every thread: collect, heap-<thread> := n, sizes ──▶ test: all have answered n
  */
@@ -83,7 +84,10 @@ function answer(number: string, file: string): void {
   })
 }
 
-/** Compiled code is left out: functions are compiled when they have been called often enough, so it grows for hours, to an end. */
+/**
+ * Compiled code is left out: functions are compiled when they have been called often enough, so it
+ * grows for hours, to an end.
+ */
 function objectBytes(): number {
   const spaces = getHeapSpaceStatistics().filter(({ space_name: name }) => !/code|trusted/.test(name))
   return spaces.reduce((sum, { space_used_size: bytes }) => sum + bytes, 0)

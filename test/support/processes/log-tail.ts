@@ -1,4 +1,6 @@
-/** The end of a log file that grows: what was written since a mark, without reading what was before. */
+/**
+ * The end of a log file that grows: what was written since a mark, without reading what was before.
+ */
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 

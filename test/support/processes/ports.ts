@@ -2,7 +2,10 @@
 
 import { createServer } from 'node:net'
 
-/** A port that was free a moment ago. Another process may take it first: start through `withFreePorts`. */
+/**
+ * A port that was free a moment ago. Another process may take it first: start through
+ * `withFreePorts`.
+ */
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer()
@@ -16,7 +19,10 @@ export function freePort(): Promise<number> {
 
 const ATTEMPTS = 5
 
-/** Runs `start` with `count` free ports, again with others when it fails because one was taken meanwhile. */
+/**
+ * Runs `start` with `count` free ports, again with others when it fails because one was taken
+ * meanwhile.
+ */
 export async function withFreePorts<T>(count: number, start: (ports: number[]) => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     const ports = await Promise.all(Array.from({ length: count }, freePort))

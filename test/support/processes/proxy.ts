@@ -1,6 +1,7 @@
 /**
- * Starts the proxy under test, or Debian's nutcracker behind the same interface, so that one test can run against either:
- * `TARGET=nutcracker` swaps the subject, `PISTACHIO=source` runs `src/` in place of the built `dist/`.
+ * Starts the proxy under test, or Debian's nutcracker behind the same interface, so that one test
+ * can run against either: `TARGET=nutcracker` swaps the subject, `PISTACHIO=source` runs `src/` in
+ * place of the built `dist/`.
  */
 
 import { existsSync, readdirSync, writeFileSync } from 'node:fs'
@@ -20,7 +21,10 @@ const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 export interface ProxyOptions {
   /** Default: `SUBJECT`. */
   readonly kind?: ProxyKind
-  /** The whole nutcracker.yml. `@PORT0@`, `@PORT1@` … become free ports, `@FOLDER@` the scratch folder. */
+  /**
+   * The whole nutcracker.yml. `@PORT0@`, `@PORT1@` … become free ports, `@FOLDER@` the scratch
+   * folder.
+   */
   readonly yml: string
   /** Worker threads; nutcracker has one. */
   readonly workers?: number

@@ -1,4 +1,7 @@
-/** Real redis-server and memcached processes on free loopback ports, for integration, parity and fuzz tests. */
+/**
+ * Real redis-server and memcached processes on free loopback ports, for integration, parity and
+ * fuzz tests.
+ */
 
 import { join } from 'node:path'
 import { waitUntil } from '../wait.ts'
@@ -26,7 +29,10 @@ export interface RedisOptions {
   readonly args?: readonly string[]
 }
 
-/** A redis-server without persistence, on a port and on a unix socket, with DEBUG enabled; ready when it answers PING. */
+/**
+ * A redis-server without persistence, on a port and on a unix socket, with DEBUG enabled; ready
+ * when it answers PING.
+ */
 export function startRedis(options: RedisOptions = {}): Promise<TestServer> {
   if (options.port !== undefined) return startRedisAt(options.port, options)
   return withFreePorts(1, ([port]) => startRedisAt(port!, options))
@@ -71,7 +77,9 @@ export function startMemcached(options: MemcachedOptions = {}): Promise<TestServ
   })
 }
 
-/** Sends commands straight to a server, one after the other, and returns the replies as they came. */
+/**
+ * Sends commands straight to a server, one after the other, and returns the replies as they came.
+ */
 export async function ask(server: TestServer, ...commands: readonly (readonly string[])[]): Promise<Buffer[]> {
   const wire = await Wire.open({ port: server.port })
   try {

@@ -1,4 +1,7 @@
-/** Memcached's text protocol for tests, written apart from `src/protocol/memcache`: where replies and requests end. */
+/**
+ * Memcached's text protocol for tests, written apart from `src/protocol/memcache`: where replies
+ * and requests end.
+ */
 
 import { printable } from './resp.ts'
 
@@ -6,13 +9,16 @@ export class MemcacheError extends Error {}
 
 const STORAGE = ['set', 'add', 'replace', 'append', 'prepend', 'cas']
 
-/** First byte of a binary response: what a binary client is answered that came to the wrong port. */
+/**
+ * First byte of a binary response: what a binary client is answered that came to the wrong port.
+ */
 const BINARY_REPLY = 0x81
 const BINARY_HEADER_BYTES = 24
 
 /**
- * Where the reply that starts at `at` ends, or -1 when it is incomplete. VALUE blocks belong to the reply up to and with the line that
- * is none. @throws MemcacheError when a data block does not end in CRLF.
+ * Where the reply that starts at `at` ends, or -1 when it is incomplete. VALUE blocks belong to the
+ * reply up to and with the line that is none. @throws MemcacheError when a data block does not end
+ * in CRLF.
  */
 export function memcacheReplyEnd(bytes: Buffer, at: number, end: number): number {
   if (bytes[at] === BINARY_REPLY) return binaryReplyEnd(bytes, at, end)

@@ -1,6 +1,7 @@
 /**
- * A client that increments its own key, one request after the other, and connects anew where its connection has ended between two requests.
- * Whatever else goes wrong is a failure. As each reply is the key's next value, a lost, repeated or crossed reply is seen.
+ * A client that increments its own key, one request after the other, and connects anew where its
+ * connection has ended between two requests. Whatever else goes wrong is a failure. As each reply
+ * is the key's next value, a lost, repeated or crossed reply is seen.
  */
 
 import { connect, type Socket } from 'node:net'

@@ -1,4 +1,7 @@
-/** A pool over three real Redis servers with two workers, and conversations with it in RESP as it is written on the wire. */
+/**
+ * A pool over three real Redis servers with two workers, and conversations with it in RESP as it is
+ * written on the wire.
+ */
 
 import { poolYml, type RunningProxy, serverEntry, startProxy } from '../processes/proxy.ts'
 import { ask, startRedis, type TestServer } from '../processes/servers.ts'
@@ -87,7 +90,9 @@ export async function keysByServer(pool: RedisPool, prefix: string, count: numbe
   return found.map(keys => keys.slice(0, count))
 }
 
-/** Waits until a server's `INFO clients` shows this many of a field, for instance `blocked_clients`. */
+/**
+ * Waits until a server's `INFO clients` shows this many of a field, for instance `blocked_clients`.
+ */
 export function serverShows(server: TestServer, field: string, value: number): Promise<void> {
   return waitUntil(
     async () => `${(await ask(server, ['INFO', 'clients']))[0]}`.includes(`${field}:${value}\r\n`),

@@ -1,6 +1,7 @@
 /**
- * RESP for tests, written apart from the parsers in `src/protocol` so that a mistake there cannot hide here. It understands RESP2 and
- * RESP3 replies and requests in multi-bulk form, and is strict: anything else is a `RespError`.
+ * RESP for tests, written apart from the parsers in `src/protocol` so that a mistake there cannot
+ * hide here. It understands RESP2 and RESP3 replies and requests in multi-bulk form, and is strict:
+ * anything else is a `RespError`.
  */
 
 export class RespError extends Error {}
@@ -21,7 +22,9 @@ const CRLF = Buffer.from('\r\n')
 
 export type RespValue = string | number | null | Error | RespValue[]
 
-/** A parsed value: strings one char a byte, `-` lines as Error, maps and sets flattened to arrays. */
+/**
+ * A parsed value: strings one char a byte, `-` lines as Error, maps and sets flattened to arrays.
+ */
 export function decode(reply: Buffer): RespValue {
   const reader = new RespReader(reply, reply.length)
   const value = reader.value()
@@ -30,7 +33,10 @@ export function decode(reply: Buffer): RespValue {
   return value
 }
 
-/** Where the value that starts at `at` ends, or -1 when `[at, end)` does not hold all of it. @throws RespError on malformed bytes. */
+/**
+ * Where the value that starts at `at` ends, or -1 when `[at, end)` does not hold all of it.
+ * @throws RespError on malformed bytes.
+ */
 export function replyEnd(bytes: Buffer, at: number, end: number): number {
   let pending = 1
   let position = at

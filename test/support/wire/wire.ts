@@ -1,4 +1,7 @@
-/** A raw client: sends bytes in chosen TCP segments and collects what comes back, without any protocol library in between. */
+/**
+ * A raw client: sends bytes in chosen TCP segments and collects what comes back, without any
+ * protocol library in between.
+ */
 
 import { connect, type Socket } from 'node:net'
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
@@ -57,7 +60,10 @@ export class Wire {
     if (!this.socket.destroyed) this.socket.write(bytes)
   }
 
-  /** Sends `bytes` in the segments that `cuts` (ascending offsets) gives, with a turn of the loop between them. */
+  /**
+   * Sends `bytes` in the segments that `cuts` (ascending offsets) gives, with a turn of the loop
+   * between them.
+   */
   async sendCut(bytes: Uint8Array, cuts: readonly number[]): Promise<void> {
     let from = 0
     for (const cut of cuts) {
@@ -69,8 +75,8 @@ export class Wire {
   }
 
   /**
-   * The next `count` replies, each in a buffer of its own. Rejects when the connection closes or time runs out before; what had come
-   * until then is in `into`.
+   * The next `count` replies, each in a buffer of its own. Rejects when the connection closes or
+   * time runs out before; what had come until then is in `into`.
    */
   async replies(count: number, endOf: EndOf, options: ReplyOptions = {}): Promise<Buffer[]> {
     const replies = options.into ?? []
@@ -127,7 +133,10 @@ export class Wire {
     return this.#takeAll()
   }
 
-  /** Everything received until nothing more has come for `quietMs`. Only for "nothing happens" checks. */
+  /**
+   * Everything received until nothing more has come for `quietMs`. Only for "nothing happens"
+   * checks.
+   */
   async untilQuiet(quietMs: number): Promise<Buffer> {
     for (let seen = -1; seen !== this.#end && !this.closed; ) {
       seen = this.#end

@@ -1,6 +1,6 @@
 /**
- * A worker's insides on the test's own thread: one context, one pool, scripted servers behind it, and a listener before it that hands its
- * clients over as the primary does.
+ * A worker's insides on the test's own thread: one context, one pool, scripted servers behind it,
+ * and a listener before it that hands its clients over as the primary does.
  */
 
 import type { Socket } from 'node:net'
@@ -208,7 +208,10 @@ export class Harness {
     if (timer.timeout !== null) clearTimeout(timer.timeout)
   }
 
-  /** All that the pools lend is back, and nothing was given back twice. The connections may still be open. */
+  /**
+   * All that the pools lend is back, and nothing was given back twice. The connections may still be
+   * open.
+   */
   async expectAtRest(): Promise<void> {
     await waitUntil(
       () => Object.values(this.memory.balance()).every(value => value === 0 || Array.isArray(value)),

@@ -1,4 +1,7 @@
-/** A server on 127.0.0.1 that does what a test tells it, request by request or by hand. Requests are multi-bulk. */
+/**
+ * A server on 127.0.0.1 that does what a test tells it, request by request or by hand. Requests are
+ * multi-bulk.
+ */
 
 import { createServer, type Server, type Socket } from 'node:net'
 import { listen } from '../fakes/fake-server.ts'
@@ -55,7 +58,10 @@ export class Peer {
     if (this.#needBytes > 0) this.#finishLargeWhenQuiet(onRequest)
   }
 
-  /** The last doubling of a large request never comes: look again when its bytes have stopped coming. */
+  /**
+   * The last doubling of a large request never comes: look again when its bytes have stopped
+   * coming.
+   */
   #finishLargeWhenQuiet(onRequest: (peer: Peer, request: string[]) => void): void {
     const seen = this.receivedBytes
     setTimeout(() => {

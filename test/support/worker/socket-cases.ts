@@ -1,4 +1,7 @@
-/** What a `Socket` promises, over either transport: `socket.test.ts` and `socket-stream.test.ts` run these. */
+/**
+ * What a `Socket` promises, over either transport: `socket.test.ts` and `socket-stream.test.ts` run
+ * these.
+ */
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { type AddressInfo, createServer, type Socket as Peer, type Server } from 'node:net'

@@ -1,6 +1,7 @@
 /**
- * Watches what a worker's pools lend: what is released is overwritten, so that a later reader finds no old bytes, a record must be clean when
- * it is acquired, and everything must be back when the worker is at rest. A double release fails in the pools themselves.
+ * Watches what a worker's pools lend: what is released is overwritten, so that a later reader finds
+ * no old bytes, a record must be clean when it is acquired, and everything must be back when the
+ * worker is at rest. A double release fails in the pools themselves.
  */
 
 import type { WorkerMemory } from '../../../src/worker/memory/worker-memory.ts'

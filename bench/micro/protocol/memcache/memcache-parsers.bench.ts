@@ -1,4 +1,7 @@
-/** How long it takes to find one memcached request and one reply in a read buffer, by shape. Run by `run.ts`. */
+/**
+ * How long it takes to find one memcached request and one reply in a read buffer, by shape. Run by
+ * `run.ts`.
+ */
 
 import { MemcacheReplyParser } from '../../../../src/protocol/memcache/reply-parser.ts'
 import { MemcacheRequestParser } from '../../../../src/protocol/memcache/request-parser.ts'

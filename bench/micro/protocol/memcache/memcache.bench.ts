@@ -1,4 +1,7 @@
-/** What the memcached path does beside finding messages: meta commands, cutting `noreply`, walking values, binary keys. Run by `run.ts`. */
+/**
+ * What the memcached path does beside finding messages: meta commands, cutting `noreply`, walking
+ * values, binary keys. Run by `run.ts`.
+ */
 
 import { decodeBase64 } from '../../../../src/protocol/memcache/base64.ts'
 import { COMMANDS, lookupCommand } from '../../../../src/protocol/memcache/commands.ts'

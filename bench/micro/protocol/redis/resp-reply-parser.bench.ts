@@ -1,4 +1,6 @@
-/** How long it takes to find the end of one RESP reply in a read buffer, by shape. Run by `run.ts`. */
+/**
+ * How long it takes to find the end of one RESP reply in a read buffer, by shape. Run by `run.ts`.
+ */
 
 import { Parsed } from '../../../../src/protocol/parser.ts'
 import { RespReplyParser } from '../../../../src/protocol/redis/reply-parser.ts'

@@ -1,6 +1,7 @@
 /**
- * What it costs to keep replies in the order of the requests: a message from its pool through a client's queue to the output, when the
- * replies come in order, and when they come in the opposite order and all but one must be held. Run by `run.ts`.
+ * What it costs to keep replies in the order of the requests: a message from its pool through a
+ * client's queue to the output, when the replies come in order, and when they come in the opposite
+ * order and all but one must be held. Run by `run.ts`.
  */
 
 import { Client } from '../../../../src/worker/client/client.ts'
