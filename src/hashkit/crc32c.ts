@@ -1,7 +1,7 @@
 /**
  * CRC-32C (Castagnoli): the hash `crc32c`, which twemproxy does not have, and the checksum of
- * routing tables. Same results as the package fast-crc32c, which the data plane may not import.
- * Data plane, and the thread that builds tables.
+ * routing tables. The results equal those of the package fast-crc32c, which the data plane may not
+ * import. Data plane, and the thread that builds tables.
  */
 
 import { reflectedCrcTable } from './reflected-crc-table.ts'

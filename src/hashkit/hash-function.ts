@@ -5,8 +5,8 @@
 
 /**
  * Hash of the bytes `[start, end)` as a signed 32-bit integer; `>>> 0` gives the unsigned one of
- * libmemcached and twemproxy. Signed, because V8 allocates a number above 2^31 when it returns it
- * from a call that is not inlined: 8 bytes a key, once pools use different hashes. An empty range
+ * libmemcached and twemproxy. It is signed because V8 allocates numbers above 2^31 that a call
+ * returns which is not inlined: 8 bytes a key, once pools use different hashes. An empty range
  * gives the raw value of the function, which routing never uses: there an empty key hashes to 0.
  */
 export type HashFunction = (bytes: Uint8Array, start: number, end: number) => number

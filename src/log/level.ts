@@ -1,8 +1,8 @@
 /**
- * nutcracker's log levels and what each kind of line is worth. Used by `log.ts` on every thread and
- * by the command line for its limits. nutcracker's "error" lines have level 1, so that they are
- * still seen at `-v 1`; its levels 0 and 2, 3 are used by no line of ours, and 8 to 11 show no more
- * than 7.
+ * nutcracker's log levels, and the level of each severity. Used by `log.ts` on every thread and by
+ * the command line for its limits. nutcracker's "error" lines have level 1, so that they are still
+ * seen at `-v 1`; the proxy writes no line at levels 0, 2 and 3, and levels 8 to 11 show the same
+ * lines as 7.
  */
 
 export const LOG_LEVEL_MIN = 0

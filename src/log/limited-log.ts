@@ -1,17 +1,19 @@
 /**
- * Log lines that a peer can cause at will. Any thread; one instance for each pool and worker. A
- * kind of line is written a few times in an interval, then only counted; when the interval ends,
- * one line gives the count. So 50,000 bad requests make eleven lines.
+ * Log lines that a peer can cause as often as it wants. Any thread; one instance for each pool and
+ * worker. Each kind of line is written at most `LINES_PER_INTERVAL` times in an interval, then only
+ * counted; when the interval ends, one line gives the count. So 50,000 bad requests write eleven
+ * lines.
  */
 
-// Not the global ones: a test that replaces those must not see a timer that only a count waits for.
+// Imported, not global: a test with fake timers must not see this one, for which only the count
+// waits.
 import { clearTimeout, setTimeout } from 'node:timers'
 import type { Severity } from './level.ts'
 import type { Logger } from './log.ts'
 
 /** Lines of one kind that are written within `LIMIT_INTERVAL_MS`. @testOnly */
 export const LINES_PER_INTERVAL = 10
-/** Begins with the first line of a kind, ms. */
+/** Length of an interval, which begins with the first line of its kind, ms. */
 const LIMIT_INTERVAL_MS = 10_000
 
 interface Kind {
@@ -28,7 +30,7 @@ export class LimitedLog {
   readonly #subject: string
   readonly #intervalMs: number
   readonly #kinds = new Map<string, Kind>()
-  /** Runs while a kind has lines that were left out. */
+  /** Runs while a kind has lines that were counted and not written. */
   #timer: NodeJS.Timeout | null = null
 
   /** @param subject what the lines are about, for the count: `pool 'alpha'`. */
@@ -39,9 +41,9 @@ export class LimitedLog {
   }
 
   /**
-   * Writes a line of level 1, unless its kind has had its share.
+   * Writes a line of level 1, unless its kind has reached its limit in this interval.
    * @param kind a constant; it names the lines in the count.
-   * @param compose makes the text; not called for a line that is left out.
+   * @param compose makes the text; not called for a line that is only counted.
    */
   alert(kind: string, compose: () => string): void {
     if (this.#admits('alert', kind)) this.#log.alert(compose())
@@ -62,7 +64,7 @@ export class LimitedLog {
     if (this.#admits('info', kind)) this.#log.info(compose())
   }
 
-  /** Writes the counts now. For a thread that ends. */
+  /** Writes the counts now; to be called when the thread ends. */
   flush(): void {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#timer = null
@@ -100,7 +102,7 @@ export class LimitedLog {
     if (waiting) this.#timer = setTimeout(this.#onInterval, this.#intervalMs).unref()
   }
 
-  /** Ends the kind's interval: the next line is written again. */
+  /** Writes the kind's count and ends its interval: the next line is written again. */
   #end(kind: Kind): void {
     const { leftOut } = kind
     kind.written = 0

@@ -1,21 +1,24 @@
 /**
- * nutcracker's log line: `[2026-11-22 14:41:39.476] listener: text`. Where nutcracker has
- * `file.c:line` there is the component, so that a script that cuts the first fields still finds the
+ * nutcracker's log line: `[2026-11-22 14:41:39.476] listener: text`. The component stands where
+ * nutcracker has `file.c:line`, so that a script that cuts off the first fields still finds the
  * message. Pure functions, called by `sink.ts` on every thread.
  */
 
 /**
- * Longest message in UTF-16 units; the rest is cut, so that no peer can fill the log with one line.
+ * Longest message in UTF-16 units; the rest is cut, so that a peer cannot fill the log with one
+ * line.
  * @testOnly
  */
 export const MESSAGE_LIMIT = 4000
 
-/** Where nutcracker's signal handler could not ask for the time. */
+/**
+ * Stands for the time in lines about signals: nutcracker's signal handler cannot read the clock.
+ */
 const SIGNAL_STAMP = '[.......................]'
 
 /**
  * Control characters of ASCII and C1, and the two line separators of Unicode: what could forge a
- * line or speak to a terminal.
+ * line or control a terminal.
  */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g
@@ -25,8 +28,8 @@ export function cutMessage(message: string): string {
 }
 
 /**
- * Makes any text safe for one line of a log: `\n`, `\r`, `\t`, `\x1b`, `\u2028`. Text that needs
- * nothing is returned as it is.
+ * Makes any text safe for one line of a log: `\n`, `\r`, `\t`, `\x1b`, `\u2028`. Text without such
+ * characters is returned unchanged.
  * @testOnly
  */
 export function escapeText(text: string): string {

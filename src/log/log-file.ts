@@ -1,7 +1,7 @@
 /**
- * Where a thread's log text goes: a file opened for appending, or stderr. Each thread opens it for
- * itself, and each line is one write, so the lines of several threads never mix. Written
- * synchronously, so that a line is out before whatever comes next, a crash included.
+ * Where a thread's log text goes: a file opened for appending, or stderr. Each thread opens the
+ * file itself and writes each line with one system call, so the lines of several threads never mix.
+ * Writes are synchronous: a line is out before the next statement runs, also when that crashes.
  */
 
 import { openSync } from 'node:fs'
@@ -10,7 +10,8 @@ import sonicBoom from 'sonic-boom'
 const MODE = 0o644
 const STDERR = 2
 /**
- * Text kept while the disk is full or a pipe's reader is slow; beyond it lines are dropped. Bytes.
+ * Limit on the text that is buffered while the disk is full or a pipe's reader is slow, bytes.
+ * Further lines are dropped.
  */
 const BACKLOG_BYTES = 65_536
 
@@ -34,8 +35,8 @@ export class LogFile {
   }
 
   /**
-   * Opens the path again, after a log rotation. Does nothing for stderr. Throws as the constructor
-   * does; the old file then stays in use.
+   * Opens the path again, after a log rotation. Does nothing for stderr. Throws like the
+   * constructor; the old file then stays in use.
    */
   reopen(): void {
     if (this.path === '') return
@@ -51,11 +52,11 @@ export class LogFile {
 
 function open(path: string): Destination {
   const fd = path === '' ? STDERR : openSync(path, 'a', MODE)
-  // A proxy must not sleep for its log: what a slow reader does not take is kept for the next
-  // line's write, up to the limit.
+  // The proxy must not wait for its log: text that a slow reader does not take is buffered, and
+  // written with the next line.
   const destination = new sonicBoom.SonicBoom({ fd, sync: true, maxLength: BACKLOG_BYTES, retryEAGAIN: () => false })
-  // A log that cannot be written (disk full, reader gone) must not end the proxy, and there is
-  // nowhere to say it.
+  // A log that cannot be written (disk full, reader gone) must not end the proxy, and the error
+  // cannot be logged.
   destination.on('error', () => {})
   return destination
 }

@@ -1,8 +1,8 @@
 /**
  * The log of one thread. `createLogger` is called once a thread at its start (primary:
  * `main/index.ts`, workers: `worker/index.ts`); parts of the program get a child with their own
- * component name. The level lies in the shared control block, so a signal to the primary changes it
- * for all threads at once.
+ * component name. The level lies in the shared control block, so that a signal to the primary
+ * changes it for all threads at once.
  */
 
 import { Control } from '../shared/memory-layout.ts'
@@ -15,7 +15,7 @@ import { LineSink, type Sink } from './sink.ts'
 export interface LoggerOptions extends LogOptions {
   /** Control block of the current generation (`shared/memory-layout.ts`); holds the level. */
   readonly control: Int32Array
-  /** Short name of the part that speaks: `main`, `worker 0`. */
+  /** Short name of the part that writes the line: `main`, `worker 0`. */
   readonly component: string
 }
 
@@ -28,8 +28,8 @@ interface ThreadLog {
 
 /**
  * Opens the log. Throws Node's system error (`code` is the errno name) when the file cannot be
- * opened. Messages may hold bytes from peers (latin1 text): control characters are escaped, and
- * very long messages cut.
+ * opened. Messages may hold bytes from peers (Latin-1 text): the log escapes control characters and
+ * cuts very long messages.
  */
 export function createLogger(options: LoggerOptions): Logger {
   const file = new LogFile(options.path)
@@ -51,7 +51,7 @@ export class Logger {
     return new Logger(this.#thread, component)
   }
 
-  /** Written at every level: start, end, and what becomes of the process. */
+  /** Written at every level: start and end of the process. */
   banner(message: string): void {
     this.#log('banner', message, null)
   }
@@ -71,7 +71,7 @@ export class Logger {
     this.#log('warn', message, null)
   }
 
-  /** Level 5, the default: ejections, timeouts, refusals. */
+  /** Level 5, the default: ejections, timeouts, rejected clients. */
   notice(message: string): void {
     this.#log('notice', message, null)
   }
@@ -91,7 +91,7 @@ export class Logger {
     this.#thread.sink.signal(message)
   }
 
-  /** True when a line of this severity would be written: ask before building a costly message. */
+  /** Whether a line of this severity would be written. Call it before building a costly message. */
   enabled(severity: Severity): boolean {
     return LogLevel[severity] <= this.level
   }
@@ -103,7 +103,7 @@ export class Logger {
 
   /**
    * Changes the level of all threads by one step within 0..11.
-   * @returns the new level, or -1 when the limit was reached before.
+   * @returns the new level, or -1 when it was at the limit already.
    */
   shiftLevel(step: 1 | -1): number {
     const level = this.level + step
@@ -113,8 +113,8 @@ export class Logger {
   }
 
   /**
-   * Takes the level from another control block from now on (a reload made a new generation). The
-   * caller has copied the level into it.
+   * Reads the level from this control block from now on: a reload made a new generation. The caller
+   * must have copied the level into it.
    */
   follow(control: Int32Array): void {
     this.#thread.control = control
@@ -128,7 +128,7 @@ export class Logger {
     this.#thread.file.reopen()
   }
 
-  /** Closes the file. For a thread that ends while the process lives. */
+  /** Closes the file. For a thread that ends before the process. */
   close(): void {
     this.#thread.file.close()
   }

@@ -10,11 +10,13 @@ import type { LogFile } from './log-file.ts'
 export interface Sink {
   /** @param cause an error whose stack belongs to the line, or null. */
   write(severity: Severity, component: string, message: string, cause: Error | null): void
-  /** A line about a signal: nutcracker gives it dots for a time. */
+  /** A line about a signal: it has dots in place of the time, as nutcracker's lines have. */
   signal(message: string): void
 }
 
-/** A stack takes a line of its own for each frame, so that every line keeps the format. */
+/**
+ * nutcracker's text. A stack takes one line for each frame, so that every line keeps the format.
+ */
 export class LineSink implements Sink {
   readonly #file: LogFile
 

@@ -1,7 +1,7 @@
 /**
- * Which server owns a key, and why: for the control plane (answers to operators, simulations,
- * checks of a planned configuration). It asks the same router over the same kind of table as the
- * workers do, so that it cannot tell anything else. Not for the request path.
+ * Which server a key belongs to, and why. For the control plane: answers to operators, checks of a
+ * planned configuration. It uses the workers' own router over the same kind of table, so its
+ * answers cannot differ from theirs. Not for the request path.
  */
 
 import type { PoolConfig, ServerConfig } from '../shared/config.ts'
@@ -15,8 +15,8 @@ export interface KeyOwner {
   /** null when `index` is -1. */
   readonly server: ServerConfig | null
   /**
-   * Hash of the key or of its tag, uint32; 0 for an empty key. nutcracker does not look at it for
-   * one server or `random`.
+   * Hash of the key or of its tag, uint32; 0 for an empty key. not used for a pool of one server,
+   * nor for `random`.
    */
   readonly hash: number
   /** How the server is found. */
@@ -24,8 +24,8 @@ export interface KeyOwner {
 }
 
 /**
- * Explains keys of one pool with one set of live servers; making one fills a table (0.2 ms for 4
- * servers, 20 ms for 500).
+ * Explains keys of one pool with one set of live servers. The constructor fills a table (0.2 ms for
+ * 4 servers, 20 ms for 500).
  */
 export class KeyExplainer {
   readonly #pool: PoolConfig
@@ -59,7 +59,7 @@ export class KeyExplainer {
   }
 }
 
-/** One key; for many of the same pool keep a `KeyExplainer`. @param live as there. */
+/** Explains one key; for several keys of a pool, keep a `KeyExplainer`. @param live as there. */
 export function explainKey(pool: PoolConfig, key: Uint8Array, live?: readonly number[]): KeyOwner {
   return new KeyExplainer(pool, live).explain(key)
 }

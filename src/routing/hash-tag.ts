@@ -1,7 +1,7 @@
 /**
  * The part of a key between the first opening byte and the first closing byte after it
- * (`hash_tag`). Where there is no such part, or an empty one, the whole key counts; there is no
- * second try. Data plane, once a key.
+ * (`hash_tag`). Without such a part, or with an empty one, the whole key is hashed; later opening
+ * bytes are not tried. Data plane, once a key.
  */
 
 /** @returns index after the first `open` in `[start, end)`, or -1. */

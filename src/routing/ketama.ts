@@ -10,13 +10,13 @@ import type { LiveServer } from './live-server.ts'
 export const KETAMA_POINTS_PER_SERVER = 160
 /** Points that one MD5 digest makes. */
 const POINTS_PER_DIGEST = 4
-/** nc_ketama.c KETAMA_MAX_HOSTLEN: what is hashed is cut here. */
+/** nc_ketama.c KETAMA_MAX_HOSTLEN: the text that is hashed is cut at this length. */
 const MAX_HASHED_BYTES = 272
 /**
- * More than any 16-bit server index: value and owner together fit the 53 bits of an integer in a
- * double.
+ * More than any 16-bit server index: value and server index together fit the 53 bits of an integer
+ * in a double.
  */
-const OWNER_STEP = 65_536
+const SERVER_STEP = 65_536
 
 /**
  * Number of points of a server, a multiple of 4; can be 0 for a very small share. Every step is
@@ -42,7 +42,7 @@ export function fillKetama(servers: readonly LiveServer[], points: Uint32Array, 
   for (const server of servers) totalWeight += server.weight
   const counts = servers.map(server => ketamaPointCount(server.weight, totalWeight, servers.length))
   const total = counts.reduce((sum, count) => sum + count, 0)
-  // A plain numeric sort of doubles is far faster than one with a comparator, and settles ties by
+  // A numeric sort of doubles is far faster than one with a comparator, and orders equal values by
   // server index.
   const ring = new Float64Array(total)
   let at = 0
@@ -52,9 +52,9 @@ export function fillKetama(servers: readonly LiveServer[], points: Uint32Array, 
   })
   ring.sort()
   for (let i = 0; i < total; i++) {
-    const value = Math.floor(ring[i] / OWNER_STEP)
+    const value = Math.floor(ring[i] / SERVER_STEP)
     points[i] = value
-    serverOfPoint[i] = ring[i] - value * OWNER_STEP
+    serverOfPoint[i] = ring[i] - value * SERVER_STEP
   }
   return total
 }
@@ -65,6 +65,6 @@ function addPoints(server: LiveServer, count: number, ring: Float64Array, at: nu
     const text = Buffer.from(`${server.name}-${point / POINTS_PER_DIGEST}`, 'latin1')
     md5Words(text, 0, Math.min(text.length, MAX_HASHED_BYTES), words, 0)
     for (let word = 0; word < POINTS_PER_DIGEST; word++)
-      ring[at + point + word] = words[word] * OWNER_STEP + server.index
+      ring[at + point + word] = words[word] * SERVER_STEP + server.index
   }
 }

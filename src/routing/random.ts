@@ -1,7 +1,7 @@
 /**
  * The random distribution: a uniform draw among the live servers, whatever their weights. The table
- * is one of modula with equal weights; the draw takes the place of the hash. Data plane, once a
- * request.
+ * is one of modula with equal weights; the draw stands where other distributions have the hash.
+ * Data plane, once a request.
  */
 
 /**

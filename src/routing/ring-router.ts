@@ -1,8 +1,8 @@
 /**
- * Key → server index over the tables in shared memory. One for each pool and worker, on the
- * worker's thread (data plane); the primary makes one where it explains keys. How a table is
- * published without locks, and why each router keeps a private copy: `shared/memory-layout.ts`. The
- * copy of a pool with 4 servers is 12 KB and takes 0.5 µs; with 500 servers 0.7 MB and 25 µs.
+ * Key → server index, from the tables in shared memory. One for each pool and worker, on the
+ * worker's thread (data plane); the primary makes one to explain keys. How a table is published
+ * without locks, and why each router keeps a private copy: `shared/memory-layout.ts`. The copy of a
+ * pool with 4 servers is 12 KB and takes 0.5 µs; with 500 servers 0.7 MB and 25 µs.
  */
 
 import { HASH_FUNCTIONS } from '../hashkit/by-name.ts'
@@ -35,7 +35,7 @@ export class RingRouter {
   /** Bytes of `hash_tag`, or -1. */
   readonly tagOpen: number
   readonly tagClose: number
-  /** nutcracker neither hashes nor draws for a pool of one server. */
+  /** Whether the pool has one server: its keys are neither hashed nor drawn, as in nutcracker. */
   readonly oneServer: boolean
   readonly draws: boolean
   readonly draw: RandomDraw
@@ -45,7 +45,7 @@ export class RingRouter {
   readonly half1: TableHalf
 
   /**
-   * Usable at once: the table of the current epoch is taken here.
+   * Copies the table of the current epoch, so the router is ready when this returns.
    * @param poolIndex position of `pool` in the configuration.
    */
   constructor(pool: PoolConfig, layout: SharedLayout, shared: SharedArrayBuffer, poolIndex: number) {
@@ -66,7 +66,10 @@ export class RingRouter {
     this.refresh()
   }
 
-  /** Follows the pool's epoch. Called once a turn; one Atomics.load when nothing changed. */
+  /**
+   * Copies the table again if its epoch has changed. Called once a turn; costs one Atomics.load
+   * when nothing changed.
+   */
   refresh(): void {
     if (Atomics.load(this.poolHead, PoolHead.epoch) !== this.epoch) this.copyTable()
   }
@@ -100,8 +103,8 @@ export class RingRouter {
   }
 
   /**
-   * Goes round again only if the primary began to write the half during the copy, that is,
-   * published twice within microseconds.
+   * Copies the current half. The loop runs again only if the primary began to write that half
+   * during the copy, which takes two publications within microseconds.
    */
   copyTable(): void {
     let epoch = 0

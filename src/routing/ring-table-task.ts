@@ -1,7 +1,7 @@
 /**
  * The task that fills a table off the event loops: piscina's thread loads this file,
  * `main/generation/table-builder.ts` sends the work. Every message goes by structured clone; the
- * views keep pointing into the shared memory, so nothing large travels.
+ * views still point into the shared memory afterwards, so no table is copied.
  */
 
 import type { TableHalf } from '../shared/memory-layout.ts'

@@ -2,11 +2,12 @@
  * The routing table of a pool: how much room it needs, and how it is filled for a set of live
  * servers. All distributions share one form, so that the data plane has one search:
  *
- *     hash ─▶ [mod modulus] ─▶ v ─▶ buckets[v >>> shift] ─▶ step right while points[i] < v ─▶ serverOfPoint[i]
+ *     hash ─▶ [mod modulus] ─▶ v ─▶ buckets[v >>> shift] ─▶ right while points[i] < v ─▶ serverOfPoint[i]
  *
- *     points   10   25   40   77   sentinel 2^32-1       ketama: the ring's values; modula: last list index of each server
- *     serverOfPoint    2    0    2    1   owner of the first    past the end a key wraps to the first point
+ *     points          10   25   40   77   2^32-1
+ *     serverOfPoint    2    0    2    1        2     the sentinel's is the first point's: the ring wraps
  *
+ * The points are the ring's values for ketama, and the last list index of each server for modula.
  * There are 2 to 4 buckets for each point (up to 2^16 buckets), so on average less than one step is
  * taken. `shapeOf` runs on the primary at start and reload, `fillTable` in the table task or, for
  * small tables at start, on the primary.
@@ -33,9 +34,9 @@ export interface TableInput {
 }
 
 /**
- * Room for the table of any live subset of the pool. Ketama's rounding only loses points: n servers
- * have at most 160 n together (the relative error of its six steps, 3.6e-7, is less than one digest
- * of the 40 n for any n up to `MAX_SERVERS`).
+ * Sizes of a table that has room for any live subset of the pool. Ketama's rounding only loses
+ * points: n servers have at most 160 n together (the relative error of its six steps, 3.6e-7, is
+ * less than one digest of the 40 n for any n up to `MAX_SERVERS`).
  */
 export function shapeOf(pool: PoolConfig): PoolShape {
   const servers = pool.servers.length
@@ -44,8 +45,8 @@ export function shapeOf(pool: PoolConfig): PoolShape {
     const points = servers * KETAMA_POINTS_PER_SERVER
     return { servers, points: points + 1, bucketBits: bucketBits(points) }
   }
-  // One bucket for each entry of modula's list, as long as that is cheap, spares the steps and
-  // their mispredicted branches.
+  // One bucket for each entry of modula's list, while that is cheap, avoids the steps and their
+  // mispredicted branches.
   const weights =
     pool.distribution === 'modula' ? pool.servers.reduce((sum, server) => sum + server.weight, 0) : servers
   return {
@@ -84,7 +85,7 @@ export function fillTable(input: TableInput, half: TableHalf): void {
   points[count] = UINT32_MAX
   serverOfPoint[count] = count > 0 ? serverOfPoint[0] : 0
 
-  // A modulus past 32 bits leaves every hash as it is.
+  // A modulus above 32 bits changes no hash.
   head[TableHead.modulus] = modulus < UINT32_RANGE ? modulus : 0
   const largest = head[TableHead.modulus] === 0 ? UINT32_MAX : modulus - 1
   const shift = Math.max(0, 32 - Math.clz32(largest) - Math.log2(half.buckets.length))

@@ -1,29 +1,29 @@
 /**
- * What a reload changes, as plain data: computed once by `config/diff.ts` on the primary, acted on
- * by the primary and sent to every worker, so that no thread decides it again.
+ * What a reload changes, as plain data. `config/diff.ts` computes it once on the primary; the
+ * primary acts on it and sends it to every worker, so that no thread decides it again.
  */
 
 import type { ListenAddress, PoolConfig, ServerConfig } from './config.ts'
 
 /**
- * Whether two entries mean the same server: it keeps its connections and its ejection then. A
- * server that moves to another address is another server, whatever its name.
+ * Whether two entries mean the same server. The same server keeps its connections and its ejection.
+ * A server with another address is another server, also under the same name.
  */
 export function isSameServer(a: ServerConfig, b: ServerConfig): boolean {
   return a.name === b.name && a.host === b.host && a.port === b.port && a.path === b.path
 }
 
-/** Position of a pool or server that does not exist on one of the two sides. */
+/** Index of a pool or server that does not exist on one of the two sides. */
 export const ABSENT = -1
 
 /**
- * Where a listener of the new or old configuration stands. Listeners are equal when their texts
+ * What happens to a listener of the old or new configuration. Listeners are equal when their texts
  * are.
  */
 export interface ListenerChange {
   /**
-   * `open`: new; `close`: gone; `keep`: goes on as it is, perhaps for another pool; `reopen`: the
-   * same address, but what only a new socket can have (backlog, SO_REUSEPORT) is different.
+   * `open`: new; `close`: gone; `keep`: unchanged, perhaps for another pool; `reopen`: the same
+   * address, but with a difference that needs a new socket (backlog, SO_REUSEPORT).
    */
   readonly action: 'open' | 'close' | 'keep' | 'reopen'
   readonly listen: ListenAddress
@@ -33,15 +33,15 @@ export interface ListenerChange {
   readonly after: number
 }
 
-/** Servers are told apart by name; whether one is still the same server, `isSameServer` says. */
+/** Changes by server name, and which server is the same as before (`isSameServer`). */
 export interface ServerChanges {
   readonly added: readonly ServerConfig[]
   readonly removed: readonly ServerConfig[]
   /** New form; only the weight differs. */
   readonly reweighted: readonly ServerConfig[]
   /**
-   * New form; the address differs (and perhaps the weight): open connections lead to the wrong
-   * place.
+   * New form; the address differs (and perhaps the weight): open connections lead to the old
+   * address.
    */
   readonly moved: readonly ServerConfig[]
   /**
@@ -62,13 +62,13 @@ export interface PoolChange {
   readonly settings: readonly (keyof PoolConfig)[]
   readonly listenChanged: boolean
   readonly servers: ServerChanges
-  /** Redis became memcached or the other way round: clients of the pool cannot stay. */
+  /** Redis became memcached or the reverse: the pool's clients must be closed. */
   readonly protocolChanged: boolean
   /** Keys may map to other servers: the table must be built again. */
   readonly ringChanged: boolean
   /**
-   * What is done once to a server connection (password, database, keepalive) differs: all of them
-   * must be made again.
+   * A setting differs that is applied when a server connection opens (password, database,
+   * keepalive): all of them must be opened again.
    */
   readonly connectionsChanged: boolean
   /** Nothing at all differs. */

@@ -77,10 +77,10 @@ export interface PoolConfig {
   /** Two bytes [open, close], or null. */
   readonly hashTag: readonly [number, number] | null
   readonly distribution: DistributionName
-  /** Reply timeout of a request in ms; 0 = wait for ever. */
+  /** Time limit for a reply to a request, ms; 0 = none. */
   readonly timeoutMs: number
   readonly backlog: number
-  /** Most clients at once over all workers; 0 = unlimited. */
+  /** Limit on clients over all workers; 0 = none. */
   readonly clientConnections: number
   readonly redis: boolean
   readonly tcpKeepalive: boolean
@@ -99,11 +99,17 @@ export interface PoolConfig {
   readonly servers: readonly ServerConfig[]
 
   // Keys that nutcracker does not have. Their defaults never change what an old file means.
-  /** Original behaviour where it differs: close on unsupported commands, and so on. */
+  /**
+   * nutcracker's behaviour where pistachio's differs: unsupported commands close the client, and so
+   * on.
+   */
   readonly strict: boolean
-  /** Time for a connect to complete, ms; 0 = only `timeoutMs` counts. */
+  /** Time limit for connecting, ms; 0 = only `timeoutMs` applies. */
   readonly serverConnectTimeoutMs: number
-  /** A client that sends nothing and awaits nothing for this long is closed, ms; 0 = never. */
+  /**
+   * The worker closes a client that has sent nothing and waits for no reply for this long, ms; 0 =
+   * never.
+   */
   readonly clientIdleTimeoutMs: number
   /**
    * Keepalive idle time before the first probe, seconds, both for `tcpkeepalive` and
@@ -113,13 +119,16 @@ export interface PoolConfig {
   readonly serverTcpKeepalive: boolean
   /** Clients of this listener begin with a PROXY protocol v1 or v2 header. */
   readonly proxyProtocol: boolean
-  /** PING is answered to clients that have not authenticated yet. */
+  /** The proxy answers PING also before AUTH. */
   readonly pingBeforeAuth: boolean
-  /** What becomes of reads over several keys (SINTER, ZUNION …) whose keys several servers have. */
+  /**
+   * Reads over several keys (SINTER, ZUNION …) that lie on several servers: rejected, or computed
+   * by the proxy.
+   */
   readonly crossServer: CrossServerName
   /**
-   * What becomes of scripts whose text uses keys that it does not declare, in a pool of several
-   * servers.
+   * Scripts whose text uses keys that it does not declare, in a pool of several servers: logged,
+   * rejected, or run.
    */
   readonly undeclaredKeys: UndeclaredKeysName
   /**
@@ -127,31 +136,35 @@ export interface PoolConfig {
    * a `redisDb`.
    */
   readonly databases: number
-  /** CONFIG SET, RESETSTAT and REWRITE go to all servers. */
+  /** The proxy forwards CONFIG SET, RESETSTAT and REWRITE to all servers; else it rejects them. */
   readonly configSet: boolean
-  /** true: an ejected server's keys answer an error at once and the ring stays as it is. */
+  /** true: an ejected server stays in the ring, and requests for its keys fail at once. */
   readonly ejectKeepRing: boolean
   /**
-   * What a client has in place of a reply when its server fails: an error, or the end of its
+   * What a client gets when the server of its request fails: an error reply, or the end of its
    * connection.
    */
   readonly serverLoss: ServerLossName
-  /** What becomes of a MULTI whose keys several servers have. */
+  /** A MULTI whose keys lie on several servers: rejected, or one MULTI for each server. */
   readonly multi: MultiName
   /**
-   * Requests wait this long for a server that is lost, from its loss on, ms; 0 = they fail at once.
+   * Time from the loss of a server for which requests for it stay queued, ms; 0 = they fail at
+   * once.
    */
   readonly serverLossWaitMs: number
-  /** Most requests of one client without a reply; reading pauses at the mark. */
+  /**
+   * Limit on one client's requests in flight; at the limit the worker stops reading from the
+   * client.
+   */
   readonly clientMaxPending: number
   /**
-   * Reply bytes queued for one client at which its reading pauses; at four times this it is closed.
-   * 0 = by the memory limit.
+   * Reply bytes queued for one client at which the worker stops reading from it; at four times this
+   * many the worker closes it. 0 = derived from the memory limit.
    */
   readonly clientQueueBytes: number
-  /** Request bytes queued for one server in one worker at which requests to it are refused. */
+  /** Unsent request bytes for one server in one worker above which further requests fail. */
   readonly serverQueueBytes: number
-  /** Largest request or reply in bytes; 0 = unlimited. */
+  /** Largest request or reply, bytes; 0 = no limit. */
   readonly maxMessageBytes: number
 }
 

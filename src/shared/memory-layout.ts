@@ -3,36 +3,41 @@
  * The primary allocates one for each configuration generation (start, reload); workers attach.
  * Nothing else is shared.
  *
- *     ┌ control      Int32[32]                       log level, drain, generation           written by the primary
- *     ├ workers      Int32[32] a worker              clients held, turn count, state        written by that worker (clients: Atomics, both)
- *     ├ rows         Float64 a thread, 128-byte steps  process | pool | server statistics   row 0: primary, row w+1: worker w; single writer
- *     ├ health       Int32[8] + Float64[4] a server  state, failures, retry time            Atomics, any thread
- *     ├ pool heads   Int32[8] a pool                 table epoch, live servers              Atomics; epoch only by the primary
- *     ├ script marks Int32[2048] a pool             what is known of its scripts            Atomics, any thread (`script-marks.ts`)
- *     ├ subscribes   Int32[16] a pool and worker    subscriptions begun, settled            Atomics; single writer
- *     └ tables       two halves a pool               points, serverOfPoint, buckets                see below
+ *     ┌ control      Int32[32]                       log level, descriptor limits  the primary
+ *     ├ workers      Int32[32] a worker              clients, turns, questions     that worker
+ *     ├ rows         Float64[] a thread              statistics                    that thread
+ *     ├ health       Int32[8] + Float64[4] a server  state, failures, times        any thread
+ *     ├ pool heads   Int32[8] a pool                 table epoch, live servers     the primary
+ *     ├ script marks Int32[2048] a pool              `script-marks.ts`             any thread
+ *     ├ subscribes   Int32[16] a pool and worker     begun, settled subscriptions  that worker
+ *     └ tables       two halves a pool               the routing table, see below  the primary
+ *
+ * The last column names the writer; `clients` of a worker's block has two, the primary and the
+ * worker. A row holds the fields of the process, of each pool and of each server; row 0 is the
+ * primary's, row w + 1 worker w's.
  *
  * A pool's routing table is published in two halves; the current one is half `epoch & 1`. No thread
- * ever waits for another: a reader keeps a private copy and takes a new one when the epoch moved,
- * so a slow, idle or crashed worker cannot hold up an ejection.
+ * waits for another: a reader keeps a private copy and makes a new one when the epoch has changed,
+ * so a slow, idle or crashed worker cannot delay an ejection.
  *
- *     publisher (the primary, one build of a pool at a time)      reader (`routing/ring-router.ts`, once a turn)
- *       1. exchange building := epoch + 1                           1. e := load epoch; equal to the copy's epoch: done
- *       2. a task fills half (epoch + 1) & 1                        2. copy half e & 1
- *       3. liveServers := …, epoch := epoch + 1                     3. building (by an atomic add of 0) reached e + 2: back to 1
+ *     publisher (the primary, one build at a time)   reader (`routing/ring-router.ts`, once a turn)
+ *       1. exchange building := epoch + 1              1. e := load epoch; the copy's epoch: done
+ *       2. a task fills half (epoch + 1) & 1           2. copy half e & 1
+ *       3. liveServers := …, epoch := epoch + 1        3. building (atomic add of 0) > e + 1: back to 1
  *
- * Step 1 left and step 3 right are read-modify-writes of one word, hence in one order: either the
- * reader's comes first, then its copying happened before the half was touched; or it sees that the
- * half is being written and throws the copy away.
+ * The publisher's step 1 and the reader's step 3 are read-modify-writes of one word, so they have
+ * an order. When the reader's is first, it has copied the half before the publisher writes to it.
+ * When the publisher's is first, the reader sees that the half is being written, and copies again.
  */
 
 import { SCRIPT_MARKS_INTS } from './script-marks.ts'
 import { POOL_FIELDS, PROCESS_FIELDS, SERVER_FIELDS } from './stat-fields.ts'
 
 /**
- * Int32 indexes into the control block. `descriptorLimit`: descriptors of the process,
- * `maxClients`: clients that they leave room for; 0 = no limit. Written by the primary before
- * anybody else sees the generation.
+ * Int32 indexes into the control block. `descriptorLimit`: limit on the process's descriptors;
+ * `maxClients`: limit on clients that follows from it; 0 = no limit. `descriptorReserve`: the worker
+ * rejects a client whose descriptor lies within this many of the limit. The primary writes these
+ * three before another thread sees the generation, and `logLevel` at any time.
  */
 export const Control = {
   logLevel: 0,
@@ -44,21 +49,21 @@ export const Control = {
 /**
  * Listening sockets of a worker at each TCP address that it listens on itself. libuv accepts one
  * connection a turn and socket; with more of them, new connections share a turn and its writes. CPU
- * of a connection with one request: 98 µs with 1 socket, 87 with 4, 81 with 8, 80 with 16.
+ * for one connection with one request: 98 µs with 1 socket, 87 with 4, 81 with 8, 80 with 16.
  */
 export const LISTENERS_A_WORKER = 8
 
 /**
- * Int32 indexes into a worker's block. `clients` = clients held plus those on their way; `turns`
- * grows by one a loop turn with work. `asked`,
- * `answered`: questions of other workers (`worker/io/poll-barrier.ts`), on a cache line of their
- * own; they wrap.
+ * Int32 indexes into a worker's block. `clients`: the worker's clients, and those on their way from
+ * the primary; `turns`: loop turns with work. `asked`, `answered`: questions from other workers
+ * (`worker/io/poll-barrier.ts`), on a cache line of their own. All but `clients` wrap.
  */
 export const WorkerBlock = { clients: 0, turns: 1, asked: 16, answered: 17 } as const
 
 /**
- * Int32 indexes into a server's health record. `unloggedLosses`: how often the server was lost
- * since the log last said so; `quietLoss`: 1 = the current loss is one of them.
+ * Int32 indexes into a server's health record. `failures`: failures in a row. `unloggedLosses`:
+ * losses of the server since the last one that was logged; `quietLoss`: 1 = the current loss was
+ * not logged.
  */
 export const Health = { state: 0, failures: 1, unloggedLosses: 2, quietLoss: 3 } as const
 /**
@@ -68,19 +73,18 @@ export const Health = { state: 0, failures: 1, unloggedLosses: 2, quietLoss: 3 }
 export const HealthState = { up: 0, ejected: 1, lost: 2 } as const
 /**
  * Float64 indexes into a server's health times, all in the scale of Date.now(); 0 = never.
- * `lostAtMs` and `lossLoggedMs`: see `lost`.
+ * `lostAtMs`, `lossLoggedMs`: when the server became `lost`, and when that was logged last.
  */
 export const HealthTime = { retryAtMs: 0, ejectedAtMs: 1, lostAtMs: 2, lossLoggedMs: 3 } as const
 
 /**
- * Int32 indexes into a pool's head. `liveServers` may be 0: every request fails at once.
- * `building`: epoch of the table that is being written or was written last; only routing looks at
- * it.
+ * Int32 indexes into a pool's head. `liveServers` may be 0: then every request fails at once.
+ * `building`: epoch of the table that is being written or was written last; only routing reads it.
  */
 export const PoolHead = { epoch: 0, liveServers: 1, building: 2 } as const
 
 /**
- * Int32 indexes into a worker's counters of one pool's subscriptions
+ * Int32 indexes into a worker's counts of one pool's subscriptions
  * (`worker/redis/pubsub/publish-order.ts`). They wrap.
  */
 export const Subscribes = { begun: 0, settled: 1 } as const
@@ -88,7 +92,7 @@ export const Subscribes = { begun: 0, settled: 1 } as const
 /**
  * Int32 indexes into the head of a table half. `checksum`: CRC-32C of everything in the half behind
  * it. `pointCount` 0: no server is live. `modulus` (unsigned; 0 = none) is applied to the hash
- * before the search; `shift` takes what is left to its bucket.
+ * before the search; `shift`: bits to shift the result by for its bucket.
  */
 export const TableHead = { checksum: 0, pointCount: 1, shift: 2, modulus: 3 } as const
 const TABLE_HEAD_INTS = 4
@@ -107,7 +111,7 @@ const WORKER_INTS = 32
 const HEALTH_INTS = 8
 const HEALTH_DOUBLES = 4
 const POOL_HEAD_INTS = 8
-/** A cache line: each has a writer of its own. */
+/** One cache line, because each block has another writer. */
 const SUBSCRIBES_INTS = 16
 const ROW_STEP_DOUBLES = 16
 
@@ -124,7 +128,7 @@ export interface TableHalf {
   readonly buckets: Uint32Array
 }
 
-/** Computes all offsets from the shape alone, so that every thread finds the same places. */
+/** Computes all offsets from the shapes alone, so that every thread finds the same ones. */
 export class SharedLayout {
   readonly workers: number
   readonly pools: readonly PoolShape[]
@@ -228,7 +232,7 @@ export class SharedLayout {
   }
 }
 
-/** Size of one half; also of the private copy that a reader makes. */
+/** Size of one half, and of a reader's private copy, bytes. */
 export function tableHalfBytes(shape: PoolShape): number {
   return align128(TABLE_HEAD_INTS * 4 + shape.points * 4 + (1 << shape.bucketBits) * 4 + shape.points * 2)
 }

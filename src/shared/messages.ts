@@ -1,6 +1,6 @@
 /**
- * Every message between the primary and a worker. Data goes by shared memory (`memory-layout.ts`);
- * only these go by port.
+ * Every message between the primary and a worker. Counters, health and tables are in shared memory
+ * (`memory-layout.ts`); the rest are these messages.
  */
 
 import type { Config } from './config.ts'
@@ -14,10 +14,7 @@ export interface LogOptions {
   readonly format: 'nutcracker' | 'json'
 }
 
-/**
- * What a worker begins with, and what a reload sends: one generation of configuration with its
- * memory.
- */
+/** One configuration with its memory: a worker begins with one, and a reload sends the next. */
 export interface Generation {
   /** 1 at the start; one more with each reload. */
   readonly id: number
@@ -27,18 +24,18 @@ export interface Generation {
 }
 
 /**
- * What a worker's thread is started with. The rest is its first message, so that it can load the
- * program before there is a configuration.
+ * What a worker's thread is started with. `WorkerData` follows as its first message, so that the
+ * thread can load the program before there is a configuration.
  */
 export interface WorkerStart {
   readonly workerIndex: number
 }
 
-/** What a worker works with from its first message on. */
+/** Content of a worker's first message. */
 export interface WorkerData {
   readonly workerIndex: number
   readonly workers: number
-  /** Size of nutcracker's mbuf: only its limit on key length remains, `mbufBytes - 49`. */
+  /** Size of nutcracker's mbuf, bytes. It only limits the length of a key, to `mbufBytes - 49`. */
   readonly mbufBytes: number
   /** This worker's share of `--memory-limit`, bytes; 0 = no limit. */
   readonly memoryLimitBytes: number
@@ -49,10 +46,10 @@ export interface WorkerData {
 export type LoadedKind = 'script' | 'function'
 
 /**
- * What a worker tells the others of a pool's scripts and functions
- * (`worker/redis/scripts/script-registry.ts`). `loaded`: a text that servers have, but for those in
- * `owedTo`. `paid`: a server that had missed it has it now. `dropped`: deleted or flushed; `name`
- * null = all.
+ * What a worker tells the other workers about a pool's scripts and functions
+ * (`worker/redis/scripts/script-registry.ts`). `loaded`: all servers but those in `owedTo` have
+ * this text. `paid`: a server of `owedTo` has it now. `dropped`: deleted or flushed; `name` null =
+ * all.
  */
 export type LoadNotice =
   | {
@@ -66,8 +63,8 @@ export type LoadNotice =
   | { readonly type: 'dropped'; readonly kind: LoadedKind; readonly name: string | null }
 
 /**
- * From one worker to all others; the primary passes it on. `pool`: its name, since indexes change
- * with a reload.
+ * From one worker to all others; the primary passes it on. `pool` is the pool's name, because
+ * indexes change with a reload.
  */
 export interface Tell {
   readonly type: 'tell'
@@ -79,9 +76,10 @@ export interface Tell {
  * `begin`: the first message, and only the first.
  * `clients`: accepted connections and the pool of each; the handles travel in the transfer list
  * (raw TCP handles: `net/raw-handle.ts`).
- * `generation`: a reload. `changes`: the pools that the generation before had too. `listen` /
- * `unlisten`: this worker owns the pool's listener (unix path, or SO_REUSEPORT). `hidden`: a unix
- * listener is not given its path yet (`socket-path.ts`). `ask` / `answer`: `questions.ts`.
+ * `generation`: a reload. `changes`: the pools that the previous generation had too. `listen` /
+ * `unlisten`: this worker opens or closes the pool's listener (unix path, or SO_REUSEPORT).
+ * `hidden`: a unix listener does not get its path yet (`socket-path.ts`). `ask` / `answer`:
+ * `questions.ts`.
  */
 export type ToWorker =
   | { readonly type: 'begin'; readonly data: WorkerData }
@@ -93,10 +91,10 @@ export type ToWorker =
   | { readonly type: 'reopen-log' }
   | { readonly type: 'ask'; readonly relayId: number; readonly question: WorkerQuestion }
   /**
-   * `answer`: null = a worker that was asked is gone, or none was asked. `left`: answers that are
+   * `answer`: null = a worker that was asked has died, or none was asked. `left`: number of answers
    * still to come.
    */
-  /** Worker `worker` has begun: it knows nothing of a pause, and of who monitors. */
+  /** Worker `worker` has begun: it knows of no pause and of no monitoring client yet. */
   | { readonly type: 'joined'; readonly worker: number }
   | { readonly type: 'answer'; readonly id: number; readonly answer: WorkerAnswer | null; readonly left: number }
   | Tell
@@ -107,19 +105,19 @@ export type FromWorker =
   /** `code` is the errno name, for instance `EADDRINUSE`. */
   | { readonly type: 'listen-failed'; readonly pool: number; readonly code: string }
   /**
-   * A failure count reached its limit; the state in shared memory is already `ejected`. `reason`:
-   * text of the last failure, for the log.
+   * A server's failure count has reached its limit; the worker has already set its state in shared
+   * memory to `ejected`. `reason`: text of the last failure, for the log.
    */
   | { readonly type: 'ejected'; readonly pool: number; readonly server: number; readonly reason: string }
   /**
-   * The worker has moved its gauges and its `WorkerBlock.clients` to the new memory (old zeroed)
-   * and writes only there from now on. Pool and server indexes in its earlier messages are the old
-   * generation's, in later ones the new generation's.
+   * The worker has moved its gauges and its `WorkerBlock.clients` to the new memory, set the old
+   * ones to zero, and writes only to the new memory from now on. Pool and server indexes in its
+   * earlier messages are the old generation's, in later ones the new generation's.
    */
   | { readonly type: 'adopted'; readonly generationId: number }
   | { readonly type: 'drained' }
   /**
-   * `to`: workers that are asked; null = all others. `timeoutMs`: after which the asking worker
+   * `to`: workers to ask; null = all others. `timeoutMs`: time after which the asking worker
    * expects no answer.
    */
   | {

@@ -1,18 +1,18 @@
 /**
- * What is known of a pool's scripts, by the SHA-1 of their text, over all workers: whether one
- * calls nothing, and whether the log has named it. In shared memory, any thread may write.
+ * What all workers know about a pool's scripts, by the SHA-1 of their text: for instance whether
+ * one calls no command, and whether the log has named it. In shared memory; any thread may write.
  *
  *     entry    state │ SHA-1, 5 words │ bits │ spare    free ─▶ writing ─▶ ready, and it stays ready
  *
  * Entries are found by open addressing. Two threads that add one script at the same time may make
- * two entries; the first one found counts, and it is the same for all from then on, but for a
- * second line in the log. A full table takes no more scripts: they stay unknown.
+ * two entries. Every thread finds the same one first, so the only effect is a second line in the
+ * log. A full table takes no more scripts: they stay unknown.
  * @testOnly
  */
 export const SCRIPT_MARKS = 256
 const ENTRY_INTS = 8
 export const SCRIPT_MARKS_INTS: number = SCRIPT_MARKS * ENTRY_INTS
-/** Entries that are searched for one script. */
+/** Limit on the entries that are searched for one script. */
 const MAX_PROBES = 32
 
 const State = { free: 0, writing: 1, ready: 2 } as const
@@ -30,15 +30,13 @@ const FUNCTION_EPOCH: number = ENTRY_INTS + 7
 export const ScriptMark = {
   /** Its text calls no command. */
   harmless: 1,
-  /** It builds keys from declared ones: right only where a hash tag keeps them together. */
+  /** It builds keys from declared ones: correct only where a hash tag keeps them on one server. */
   derivedKeys: 2,
-  /** The log has said that it uses keys that it does not declare. */
+  /** The log has a line about keys that it does not declare. */
   keysLogged: 4,
-  /** The log has said that it publishes to channels of other servers. */
+  /** The log has a line about channels of other servers that it publishes to. */
   channelsLogged: 8,
-  /**
-   * It calls nothing, and was run without keys: one server has it, the one that such runs go to.
-   */
+  /** It calls no command and was run without keys: only the server for such runs has it. */
   ranWithoutKeys: 16,
 } as const
 
@@ -63,7 +61,7 @@ export class ScriptMarks {
     return at < 0 ? -1 : Atomics.or(this.ints, at + BITS, bits)
   }
 
-  /** Takes bits away. */
+  /** Removes bits. */
   remove(sha: Uint8Array, bits: number): void {
     const at = this.find(sha, false)
     if (at >= 0) Atomics.and(this.ints, at + BITS, ~bits)
@@ -74,7 +72,7 @@ export class ScriptMarks {
     return Atomics.load(this.ints, ANY_DERIVED) !== 0
   }
 
-  /** Names of functions are known by this number, so that a change of it forgets them all. */
+  /** Number under which names of functions are remembered; a new number forgets them all. */
   get functionEpoch(): number {
     return Atomics.load(this.ints, FUNCTION_EPOCH)
   }
@@ -86,9 +84,9 @@ export class ScriptMarks {
   /** @returns first int of the script's entry, or -1. */
   private find(sha: Uint8Array, adds: boolean): number {
     const { ints } = this
-    let place = (sha[0] | (sha[1] << 8)) % SCRIPT_MARKS
+    let entry = (sha[0] | (sha[1] << 8)) % SCRIPT_MARKS
     for (let probe = 0; probe < MAX_PROBES; probe++) {
-      const at = place * ENTRY_INTS
+      const at = entry * ENTRY_INTS
       if (Atomics.load(ints, at) === State.free) {
         if (!adds) return -1
         if (Atomics.compareExchange(ints, at, State.free, State.writing) === State.free) {
@@ -98,7 +96,7 @@ export class ScriptMarks {
         }
       }
       if (Atomics.load(ints, at) === State.ready && this.isAt(at, sha)) return at
-      place = (place + 1) % SCRIPT_MARKS
+      entry = (entry + 1) % SCRIPT_MARKS
     }
     return -1
   }

@@ -1,7 +1,7 @@
 /**
- * The name under which a unix listener is bound before it gets its path: its clients come only once
- * it is renamed, in one step, and libuv removes the first name, not a successor's path, when it
- * closes the socket. For the worker that binds and the primary that renames.
+ * The name under which a worker binds a unix listener before the primary renames it to its path.
+ * Clients can connect only after the rename, which is one step; and when libuv closes the socket it
+ * removes the first name, not the path, which may be a successor's by then.
  */
 
 /** Longest path of a unix socket: `sun_path` of Linux, less its NUL. */

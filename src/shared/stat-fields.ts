@@ -1,7 +1,7 @@
 /**
- * Every statistic, once. The order is nutcracker's and defines the stats JSON, `--describe-stats`,
- * and the place in a worker's row. Fields with `own: true` are not nutcracker's: the stats port
- * never shows them, the log and the admin interfaces do.
+ * Every statistic, defined once. The order is nutcracker's and defines the stats JSON,
+ * `--describe-stats`, and the place in a worker's row. Fields with `own: true` are not
+ * nutcracker's: the stats port does not show them; the log and the admin interfaces do.
  */
 
 export interface StatField {

@@ -5,10 +5,12 @@
  * A reload gives every thread a new, empty row. The values of the old rows live on, by pool and
  * server name:
  *
- *     row of a thread, generation g    ─┐  while the thread may still write there: read in place
+ *     row of a thread, generation g    ─┐
  *                                       ├▶ sum
- *     base: by pool name, server name  ─┘  once the thread has adopted g + 1: its counters are folded in, the row is forgotten
+ *     base: by pool name, server name  ─┘
  *
+ * A row is read in place while its thread may still write there. Once the thread has adopted the
+ * next generation, the reader adds the row's counters to the base and forgets the row;
  * so counters never go backwards, also when a pool or a server leaves the file and comes back. A
  * crashed worker's row keeps its counters and loses its gauges.
  */
@@ -104,7 +106,7 @@ export class StatsReader {
       const values = source.rows[row]
       if (source.generation.id >= before || !values) continue
       // The primary has no gauges to move but its listeners', which it counts again; a worker has
-      // moved its own.
+      // moved its own already.
       clearGauges(source, values)
       addRow(this.#base, source, values)
       source.rows[row] = null
