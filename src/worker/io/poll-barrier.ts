@@ -17,7 +17,7 @@ export class PollBarrier {
   private awaited: boolean[] = []
   /** By worker: `answered` of one that did not answer in time; it is not waited for until that changes. */
   private late: number[] = []
-  private readonly listeners: (() => void)[] = []
+  private readonly listeners: Set<() => void> = new Set()
 
   /** @param own index of this worker. */
   constructor(own: number) {
@@ -42,9 +42,13 @@ export class PollBarrier {
     return this.blocks.length > 1
   }
 
-  /** @param listener is called when answers have come. */
+  /** @param listener is called when answers have come, until `stopListening`: a pool that is gone must not stay here. */
   onAnswer(listener: () => void): void {
-    this.listeners.push(listener)
+    this.listeners.add(listener)
+  }
+
+  stopListening(listener: () => void): void {
+    this.listeners.delete(listener)
   }
 
   /** Asks all others. @returns what `isPassed` takes. */

@@ -59,9 +59,6 @@ export class PublishOrder {
 
   constructor(pool: Pool) {
     this.pool = pool
-    pool.context.barrier.onAnswer(() => {
-      if (this.holds.length > 0) this.check()
-    })
   }
 
   /** A subscription has come. @returns its number, for `settle`. */
@@ -120,6 +117,7 @@ export class PublishOrder {
       this.holds.push(hold)
     }
     this.arrivals = []
+    if (asked !== null) barrier.onAnswer(this.onAnswer)
     this.check()
     if (this.holds.length > 0) this.arm()
   }
@@ -157,6 +155,8 @@ export class PublishOrder {
     if (this.holds.length > 0 || this.open.size > 0) this.arm()
   }
 
+  private readonly onAnswer = (): void => this.check()
+
   private check(): void {
     const { context } = this.pool
     context.turn.begin()
@@ -166,6 +166,7 @@ export class PublishOrder {
       if (this.waits(hold)) this.holds.push(hold)
       else context.resumeLater(hold)
     }
+    if (this.holds.length === 0) context.barrier.stopListening(this.onAnswer)
   }
 
   private waits(hold: Hold): boolean {
