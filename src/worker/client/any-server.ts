@@ -5,11 +5,10 @@
  *     version ─▶ s1: connection refused ─▶ s2: VERSION 1.6.18 ─▶ client
  */
 
-import { PoolStat } from '../../shared/stat-fields.ts'
 import { answerFailure } from '../request/delivery.ts'
 import { Failure, type FailureCode } from '../request/failure.ts'
 import { STRAGGLER_MS } from '../request/fan-out.ts'
-import { type Message, MessageKind } from '../request/message.ts'
+import type { Message } from '../request/message.ts'
 import { type Joiner, SplitRequest } from '../request/split-request.ts'
 import type { Pool } from '../server/pool.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
@@ -28,39 +27,32 @@ export function askAnyServer(client: Client, preferred: number, joiner: Joiner, 
     answerFailure(client, Failure.refused)
     return
   }
-  const parent = client.messages.acquire(client, MessageKind.parent)
-  const split = new AnyServerRequest(joiner, parent, client.pool, preferred, send)
-  parent.split = split
-  client.push(parent)
-  split.askNext()
+  new AnyServerRequest(client, joiner, preferred, send).askNext()
 }
 
 export class AnyServerRequest extends SplitRequest {
-  private readonly pool: Pool
+  private readonly target: Pool
   private readonly send: SendFragment
   /** Indexes of the servers that are still to be asked. */
   private readonly servers: number[]
   private timer: NodeJS.Timeout | null = null
 
-  constructor(joiner: Joiner, parent: Message, pool: Pool, preferred: number, send: SendFragment) {
-    super(joiner, parent, new Uint16Array(0), 0)
-    this.pool = pool
+  constructor(client: Client, joiner: Joiner, preferred: number, send: SendFragment) {
+    super(client, joiner)
+    this.target = client.pool
     this.send = send
-    this.servers = inOrder(pool, preferred)
+    this.servers = inOrder(client.pool, preferred)
+    // Closed from the start: a fragment is added before the last one's failure is counted.
+    this.waiting = 0
   }
 
   /** Asks the next server beside those that were asked. @returns false when there is none. */
   askNext(): boolean {
     const server = this.servers.shift()
     if (server === undefined || this.parent.client === null) return false
-    const fragment = this.parent.messages.acquire(null, MessageKind.fragment)
-    fragment.split = this
-    fragment.fragmentIndex = this.fragments.length
-    this.fragments.push(fragment)
-    this.waiting++
-    this.pool.row[this.pool.statBase + PoolStat.fragments]++
+    const fragment = this.addFragment()
     if (this.servers.length > 0) this.restartTimer()
-    const connection = this.pool.connectionForFragment(fragment, server)
+    const connection = this.target.connectionForFragment(fragment, server)
     if (connection !== null) this.send(connection, fragment)
     return true
   }
@@ -86,7 +78,7 @@ export class AnyServerRequest extends SplitRequest {
     if (this.timer !== null) clearTimeout(this.timer)
     this.timer = setTimeout(() => {
       if (this.waiting <= 0) return
-      this.pool.context.turn.begin()
+      this.target.context.turn.begin()
       this.askNext()
     }, STRAGGLER_MS)
   }

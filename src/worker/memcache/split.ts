@@ -15,11 +15,10 @@ import { ReplyKind } from '../../protocol/memcache/reply-kind.ts'
 import { MAX_LINE_BYTES, type MemcacheRequestParser, Suppress } from '../../protocol/memcache/request-parser.ts'
 import { mergeStats, type StatsReply } from '../../protocol/memcache/stats-merge.ts'
 import { valueEnd } from '../../protocol/memcache/values.ts'
-import { PoolStat } from '../../shared/stat-fields.ts'
 import { type AnyServerRequest, askAnyServer } from '../client/any-server.ts'
 import type { Client } from '../client/client.ts'
 import { OWNED_CHUNK_BYTES, type Socket } from '../io/socket.ts'
-import { answerFailure, FILLING, settle } from '../request/delivery.ts'
+import { answerFailure, closeSplit } from '../request/delivery.ts'
 import { Failure } from '../request/failure.ts'
 import type { KeySplit } from '../request/key-split.ts'
 import { type Message, MessageKind } from '../request/message.ts'
@@ -29,7 +28,6 @@ import { getsOf } from './gets.ts'
 import { kindOf, sendRequest, tagOf } from './tag.ts'
 
 const LINE_END = encodeText(' \r\n')
-const NO_OWNERS = new Uint16Array(0)
 
 /** A question to all servers. */
 class StatsRequest extends SplitRequest {
@@ -38,8 +36,8 @@ class StatsRequest extends SplitRequest {
   /** Of the servers at the time, in the order of the fragments. */
   serverNames: readonly string[]
 
-  constructor(parent: Message, argument: string, serverNames: readonly string[]) {
-    super(statsJoiner, parent, NO_OWNERS, 0)
+  constructor(client: Client, argument: string, serverNames: readonly string[]) {
+    super(client, statsJoiner)
     this.argument = argument
     this.serverNames = serverNames
   }
@@ -83,24 +81,19 @@ function queueFragments(
   joiner: Joiner,
 ): void {
   const { pool } = client
-  const parent = client.messages.acquire(client, MessageKind.parent)
-  const owners = new Uint16Array(parser.keyCount)
-  const split = new SplitRequest(joiner, parent, owners, parser.keyCount)
-  parent.split = split
-  client.push(parent)
-  split.waiting = FILLING
+  const fragmentOfKey = new Uint16Array(parser.keyCount)
+  const split = new SplitRequest(client, joiner, fragmentOfKey)
   for (let server = keySplit.first; server <= keySplit.last; server++) {
     let head = keySplit.head[server]
     while (head >= 0) {
-      const fragment = takeFragment(split, tagOf(parser))
-      const stop = fillFragment(parser, keySplit, head, owners, fragment.fragmentIndex)
+      const fragment = addFragment(split, parser)
+      const stop = fillFragment(parser, keySplit, head, fragmentOfKey, fragment.fragmentIndex)
       const connection = pool.connectionForFragment(fragment, server)
       if (connection !== null) sendKeys(connection, fragment, parser, buf, keySplit, head, stop)
       head = stop
     }
   }
-  pool.row[pool.statBase + PoolStat.fragments] += split.fragments.length
-  settle(split)
+  closeSplit(split)
 }
 
 /**
@@ -111,7 +104,7 @@ function fillFragment(
   parser: MemcacheRequestParser,
   keySplit: KeySplit,
   head: number,
-  owners: Uint16Array,
+  fragmentOfKey: Uint16Array,
   fragment: number,
 ): number {
   const { tokens, firstKey, command } = parser
@@ -122,7 +115,7 @@ function fillFragment(
   while (key >= 0) {
     bytes += tokens[(firstKey + key) * 2 + 1] - tokens[(firstKey + key) * 2] + 1
     if (limited && bytes > MAX_LINE_BYTES) break
-    owners[key] = fragment
+    fragmentOfKey[key] = fragment
     key = keySplit.nextKey[key]
   }
   return key
@@ -160,17 +153,15 @@ function sendKeys(
   gets.finish(connection, true)
 }
 
-function takeFragment(split: SplitRequest, tag: number): Message {
-  const fragment = split.parent.messages.acquire(null, MessageKind.fragment)
-  fragment.split = split
-  fragment.tag = tag
-  fragment.fragmentIndex = split.fragments.length
-  split.fragments.push(fragment)
+function addFragment(split: SplitRequest, parser: MemcacheRequestParser): Message {
+  const fragment = split.addFragment()
+  fragment.tag = tagOf(parser)
   return fragment
 }
 
-function keepFragment(fragment: Message, buf: Uint8Array, start: number, end: number): void {
+function keepValues(fragment: Message, buf: Uint8Array, start: number, end: number): void {
   fragment.keepReply(buf, start, end)
+  fragment.nextValueAt = fragment.replyStart
 }
 
 function isList(fragment: Message): boolean {
@@ -178,15 +169,15 @@ function isList(fragment: Message): boolean {
 }
 
 function writeValues(split: SplitRequest, client: Client): void {
-  const { fragments, owners } = split
+  const { fragments, fragmentOfKey } = split
   const { socket } = client
   let source: Message | null = null
   let runStart = 0
   let bytes = END.length
   for (let key = 0; key < split.keyCount; key++) {
-    const fragment = fragments[owners[key]]
+    const fragment = fragments[fragmentOfKey[key]]
     if (fragment.reply === null) continue
-    const from = fragment.replyStart
+    const from = fragment.nextValueAt
     const end = valueEnd(fragment.reply, from)
     if (end === from) continue
     // Neighbours go out together.
@@ -195,7 +186,7 @@ function writeValues(split: SplitRequest, client: Client): void {
       source = fragment
       runStart = from
     }
-    fragment.replyStart = end
+    fragment.nextValueAt = end
     bytes += end - from
   }
   if (source !== null) appendRun(socket, source, runStart)
@@ -204,7 +195,7 @@ function writeValues(split: SplitRequest, client: Client): void {
 }
 
 function appendRun(socket: Socket, fragment: Message, from: number): void {
-  const end = fragment.replyStart
+  const end = fragment.nextValueAt
   if (fragment.chunk!.single && end - from >= OWNED_CHUNK_BYTES) socket.appendOwned(fragment.reply!, from, end)
   else socket.append(fragment.reply!, from, end)
 }
@@ -215,7 +206,7 @@ const valuesJoiner: Joiner = {
   closesWhenStrict: false,
   accept(_group, fragment, buf, start, end) {
     if (!isList(fragment)) return false
-    keepFragment(fragment, buf, start, end)
+    keepValues(fragment, buf, start, end)
     return true
   },
   write: writeValues,
@@ -226,7 +217,7 @@ const strictValuesJoiner: Joiner = {
   partial: false,
   closesWhenStrict: true,
   accept(split, fragment, buf, start, end) {
-    if (isList(fragment)) keepFragment(fragment, buf, start, end)
+    if (isList(fragment)) keepValues(fragment, buf, start, end)
     else split.fail(Failure.invalid)
     return true
   },
@@ -251,7 +242,7 @@ const statsJoiner: Joiner = {
   accept(_group, fragment, buf, start, end) {
     const kind = kindOf(fragment)
     if (kind === ReplyKind.error || kind === ReplyKind.clientError || kind === ReplyKind.serverError) return false
-    keepFragment(fragment, buf, start, end)
+    fragment.keepReply(buf, start, end)
     return true
   },
   write(split, client) {
@@ -282,7 +273,7 @@ const anyJoiner: Joiner = {
   partial: false,
   closesWhenStrict: false,
   accept(split, fragment, buf, start, end) {
-    keepFragment(fragment, buf, start, end)
+    fragment.keepReply(buf, start, end)
     ;(split as AnyServerRequest).answered()
     return true
   },
@@ -308,23 +299,19 @@ export function forwardToAny(client: Client, parser: MemcacheRequestParser, buf:
 export function broadcast(client: Client, parser: MemcacheRequestParser, buf: Uint8Array): void {
   const { pool } = client
   const { start, tokens, tokenCount } = parser
-  const parent = client.messages.acquire(client, MessageKind.parent)
   let split: SplitRequest
   if (parser.command.action === Action.broadcastStats) {
     const argument = tokenCount > 1 ? latin1(buf, start + tokens[2], start + tokens[tokenCount * 2 - 1]) : ''
     const names = pool.servers.map(server => server.config.name)
-    split = new StatsRequest(parent, argument, names)
+    split = new StatsRequest(client, argument, names)
   } else {
-    split = new SplitRequest(okJoiner, parent, NO_OWNERS, 0)
+    split = new SplitRequest(client, okJoiner)
   }
-  parent.split = split
-  parent.silent = parser.suppress === Suppress.all
-  client.push(parent)
-  split.waiting = pool.servers.length
-  pool.row[pool.statBase + PoolStat.fragments] += split.waiting
+  split.parent.silent = parser.suppress === Suppress.all
   for (const server of pool.servers) {
-    const fragment = takeFragment(split, tagOf(parser))
+    const fragment = addFragment(split, parser)
     const connection = pool.connectionForFragment(fragment, server.index)
     if (connection !== null) sendRequest(client, parser, buf, connection, fragment)
   }
+  closeSplit(split)
 }

@@ -10,11 +10,11 @@ import { COLON, MINUS, NINE, STAR, ZERO } from '../../bytes/ascii.ts'
 import { argIs, argText } from '../../protocol/redis/arguments.ts'
 import { KeyForm } from '../../protocol/redis/commands.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
-import { PoolStat } from '../../shared/stat-fields.ts'
 import type { Client } from '../client/client.ts'
-import { answerFailure, answerStateLoss } from '../request/delivery.ts'
+import { answerFailure, answerStateLoss, closeSplit } from '../request/delivery.ts'
 import { Failure } from '../request/failure.ts'
-import { MessageKind } from '../request/message.ts'
+import { type Message, MessageKind } from '../request/message.ts'
+import type { ReplyTarget } from '../request/reply-target.ts'
 import { type Joiner, SplitRequest } from '../request/split-request.ts'
 import type { ConnectionUser, ServerConnection } from '../server/server-connection.ts'
 import type { RedisPool } from './redis-pool.ts'
@@ -23,7 +23,6 @@ import { Internal, queueInternal, wireRequest } from './servers/wire-request.ts'
 import { type RedisSession, refuseConnection, type SessionWait, sessionOf } from './session/session.ts'
 import { multiKeyRequest, NO_SERVER, serverOfKeys } from './split/multikey.ts'
 
-const NO_OWNERS = new Uint16Array(0)
 const PING = wireRequest('PING')
 const CLIENT_ID = wireRequest('CLIENT', 'ID')
 
@@ -200,14 +199,10 @@ function waitEverywhere(client: Client, parser: RespRequestParser, buf: Uint8Arr
     return
   }
   session.blocking = wait
-  const parent = client.messages.acquire(client, MessageKind.parent)
-  const split = new SplitRequest(parser.command.name === 'WAIT' ? leastJoiner : leastPairJoiner, parent, NO_OWNERS, 0)
-  parent.split = split
-  client.push(parent)
-  split.waiting = wait.connections.length
-  pool.row[pool.statBase + PoolStat.fragments] += wait.connections.length
+  const split = new SplitRequest(client, parser.command.name === 'WAIT' ? new LeastJoiner() : new LeastPairJoiner())
   const waitMs = waitOf(parser, buf)
   for (const connection of [...wait.connections]) sendWait(connection, split, parser, buf, waitMs)
+  closeSplit(split)
   client.waitForReplies()
 }
 
@@ -220,11 +215,7 @@ function sendWait(
 ): void {
   identify(connection)
   queueInternal(connection, Internal.vital, PING)
-  const fragment = split.parent.messages.acquire(null, MessageKind.fragment)
-  fragment.split = split
-  fragment.fragmentIndex = split.fragments.length
-  split.fragments.push(fragment)
-  connection.enqueue(fragment, parser.end - parser.start)
+  connection.enqueue(split.addFragment(), parser.end - parser.start)
   connection.extendDeadline(waitMs)
   connection.socket.append(buf, parser.start, parser.end)
 }
@@ -239,43 +230,43 @@ function integerAt(buf: Uint8Array, from: number): number {
   return negative ? -value : value
 }
 
-/** A pair kept in one number, the first plus one: neither passes a few thousand, and 0 says that there is none yet. */
-const PAIR = 65_536
+/** WAIT: replicas that have it all, at the server that has fewest. One instance a request. */
+class LeastJoiner implements Joiner {
+  readonly partial = true
+  readonly closesWhenStrict = false
+  protected least = Number.POSITIVE_INFINITY
 
-function least(split: SplitRequest, local: number, replicas: number): boolean {
-  const known = split.sum > 0
-  const leastLocal = known ? Math.min(Math.trunc(split.sum / PAIR) - 1, local) : local
-  const leastReplicas = known ? Math.min(split.sum % PAIR, replicas) : replicas
-  split.sum = (leastLocal + 1) * PAIR + leastReplicas
-  return true
-}
+  accept(_split: SplitRequest, _fragment: Message, buf: Uint8Array, start: number, _end: number): boolean {
+    if (buf[start] !== COLON) return false
+    this.least = Math.min(this.least, integerAt(buf, start + 1))
+    return true
+  }
 
-/** WAIT: replicas that have it all, at the server that has fewest. */
-const leastJoiner: Joiner = {
-  partial: true,
-  closesWhenStrict: false,
-  accept(split, _fragment, buf, start) {
-    return buf[start] === COLON && least(split, 0, integerAt(buf, start + 1))
-  },
-  write(split, client) {
-    const reply = Buffer.from(`:${split.sum % PAIR}\r\n`, 'latin1')
+  write(_split: SplitRequest, client: ReplyTarget): void {
+    const reply = Buffer.from(this.reply(), 'latin1')
     client.socket.append(reply, 0, reply.length)
-  },
+  }
+
+  protected reply(): string {
+    return `:${this.least}\r\n`
+  }
 }
 
-/** WAITAOF: `[local, replicas]`. */
-const leastPairJoiner: Joiner = {
-  partial: true,
-  closesWhenStrict: false,
-  accept(split, _fragment, buf, start, end) {
+/** WAITAOF: `[local, replicas]`, the least of each. */
+class LeastPairJoiner extends LeastJoiner {
+  private leastLocal = Number.POSITIVE_INFINITY
+
+  override accept(_split: SplitRequest, _fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
     if (buf[start] !== STAR) return false
     const first = buf.indexOf(COLON, start)
     const second = buf.indexOf(COLON, first + 1)
     if (first < 0 || second < 0 || second >= end) return false
-    return least(split, integerAt(buf, first + 1), integerAt(buf, second + 1))
-  },
-  write(split, client) {
-    const reply = Buffer.from(`*2\r\n:${Math.trunc(split.sum / PAIR) - 1}\r\n:${split.sum % PAIR}\r\n`, 'latin1')
-    client.socket.append(reply, 0, reply.length)
-  },
+    this.leastLocal = Math.min(this.leastLocal, integerAt(buf, first + 1))
+    this.least = Math.min(this.least, integerAt(buf, second + 1))
+    return true
+  }
+
+  protected override reply(): string {
+    return `*2\r\n:${this.leastLocal}\r\n:${this.least}\r\n`
+  }
 }

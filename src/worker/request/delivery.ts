@@ -104,12 +104,8 @@ export function rejectFragment(message: Message, reply: Uint8Array): void {
   fragmentDone(split)
 }
 
-/** `SplitRequest.waiting` while the number of fragments is not known yet; `settle` ends it. */
-export const FILLING = 0x2000_0000
-
-/** All fragments of a split that began with `FILLING` are queued, or have failed already. */
-export function settle(split: SplitRequest): void {
-  split.waiting += split.fragments.length + 1 - FILLING
+/** No more fragments of the request follow. Its reply goes out now if all of them have failed already. */
+export function closeSplit(split: SplitRequest): void {
   fragmentDone(split)
 }
 
@@ -182,7 +178,7 @@ function emitParent(client: ReplyTarget, parent: Message): void {
   if (parent.silent) return
   const split = parent.split!
   const pool = client.pool
-  if (split.failed && !(split.joiner.partial && split.failedFragments < split.fragments.length)) {
+  if (split.failed && !isAnswered(split)) {
     if (split.errorReply !== null) {
       client.socket.append(split.errorReply, 0, split.errorReply.length)
     } else {
@@ -205,6 +201,11 @@ function emitParent(client: ReplyTarget, parent: Message): void {
   }
   if (split.failed) pool.row[pool.statBase + PoolStat.partialReplies]++
   split.joiner.write(split, client)
+}
+
+/** Whether a request with failed fragments has a reply other than its error. */
+function isAnswered({ joiner, failedFragments, fragments }: SplitRequest): boolean {
+  return joiner.partial && (joiner.unfailing === true || failedFragments < fragments.length)
 }
 
 /** A message leaves its client's queue: it is free unless a server connection still has it. */

@@ -10,7 +10,7 @@
 import type { Turn } from '../io/turn.ts'
 import { completeSplit } from './delivery.ts'
 import { Failure } from './failure.ts'
-import type { Message } from './message.ts'
+import type { ReplyTarget } from './reply-target.ts'
 import { type Joiner, SplitRequest } from './split-request.ts'
 
 /** How long a request waits for the other servers once the first one has answered, ms. */
@@ -20,13 +20,12 @@ export class FanOut extends SplitRequest {
   private readonly turn: Turn
   private timer: NodeJS.Timeout | null = null
 
-  /** @param owners server of each fragment. */
-  constructor(joiner: Joiner, parent: Message, owners: Uint16Array, turn: Turn) {
-    super(joiner, parent, owners, owners.length)
+  constructor(client: ReplyTarget, joiner: Joiner, turn: Turn) {
+    super(client, joiner)
     this.turn = turn
   }
 
-  /** A server has answered: the others have `STRAGGLER_MS` from now on. Called for each answer, before it is counted. */
+  /** A server has answered: from now on the others have `STRAGGLER_MS`. Called for each answer, before it leaves `waiting`. */
   answered(): void {
     if (this.timer === null && this.waiting > 1) this.timer = setTimeout(this.onLate, STRAGGLER_MS)
   }

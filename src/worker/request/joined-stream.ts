@@ -67,7 +67,7 @@ export class JoinedStream implements SplitStream {
 
   /** The next value is this fragment's. */
   isTurnOf(fragment: Message): boolean {
-    return this.begun && this.split.owners[this.nextKey] === fragment.fragmentIndex
+    return this.begun && this.split.fragmentOfKey[this.nextKey] === fragment.fragmentIndex
   }
 
   /** Bytes of the fragment that wait for their turn. */
@@ -108,12 +108,12 @@ export class JoinedStream implements SplitStream {
       return
     }
     if (!this.begun && !this.begin(client)) return
-    const { owners, keyCount } = this.split
+    const { fragmentOfKey, keyCount } = this.split
     const sentBefore = this.sentBytes
-    while (this.nextKey < keyCount && this.sendValue(owners[this.nextKey], client)) this.nextKey++
+    while (this.nextKey < keyCount && this.sendValue(fragmentOfKey[this.nextKey], client)) this.nextKey++
     // What was kept goes out at once: the client may have that much waiting.
     if (this.sentBytes > sentBefore) client.noteReply(this.sentBytes)
-    if (this.nextKey < keyCount) this.parts[owners[this.nextKey]]?.source.resume()
+    if (this.nextKey < keyCount) this.parts[fragmentOfKey[this.nextKey]]?.source.resume()
   }
 
   private begin(client: ReplyTarget): boolean {
@@ -133,10 +133,10 @@ export class JoinedStream implements SplitStream {
     const part = this.parts[fragmentIndex]
     if (part === null) {
       const fragment = this.split.fragments[fragmentIndex]
-      const from = fragment.replyStart
+      const from = fragment.nextValueAt
       this.streaming.skipValue(fragment)
-      this.sentBytes += fragment.replyStart - from
-      client.socket.append(fragment.reply!, from, fragment.replyStart)
+      this.sentBytes += fragment.nextValueAt - from
+      client.socket.append(fragment.reply!, from, fragment.nextValueAt)
       return true
     }
     while (part.sent < part.pieces.length) {

@@ -55,10 +55,13 @@ export class Message {
   replyEnd = 0
   chunk: ArenaChunk | null = null
   split: SplitRequest | null = null
-  /** Place of a fragment in its split. */
+  /** Index of a fragment in `split.fragments`. */
   fragmentIndex = 0
-  /** memcached: keys of a `get`, and how many messages after this one share its line. */
+  /** Of a fragment whose reply is kept: index in `reply` of the next value to be written. Set and moved by the joiner. */
+  nextValueAt = 0
+  /** Keys that it asks for: of a memcached `get`, of a fragment of MGET. Otherwise 0. */
   keys = 0
+  /** memcached: how many messages after this one share its line. */
   joined = 0
   /** For the protocol: how to treat the reply (memcached: which replies a quiet command suppresses). */
   tag = 0

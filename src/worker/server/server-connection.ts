@@ -518,7 +518,7 @@ export class ServerConnection implements SocketOwner {
     if (first < 0) return -1
     const stream = (split.stream as JoinedStream | null) ?? new JoinedStream(split, streaming)
     split.stream = stream
-    this.part = new LargePart(fragment, stream, streaming.newScanner(split.keyCounts[fragment.fragmentIndex]))
+    this.part = new LargePart(fragment, stream, streaming.newScanner(fragment.keys))
     this.patienceMs = SLOW_PATIENCE_MS
     this.graceMs = GRACE_MS
     this.parser.reset()

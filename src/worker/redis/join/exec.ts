@@ -47,7 +47,7 @@ export class ExecJoiner implements Joiner {
       return true
     }
     fragment.keepReply(buf, start, end)
-    fragment.replyStart += lineEnd + 2 - start
+    fragment.nextValueAt = fragment.replyStart + lineEnd + 2 - start
     return true
   }
 
@@ -69,9 +69,9 @@ export class ExecJoiner implements Joiner {
     const fragment = split.fragments[part]
     const whole = this.#whole[part]
     if (fragment.chunk !== null) {
-      const from = fragment.replyStart
-      fragment.replyStart = valueEnd(fragment.reply!, from, fragment.replyEnd)
-      client.socket.append(fragment.reply!, from, fragment.replyStart)
+      const from = fragment.nextValueAt
+      fragment.nextValueAt = valueEnd(fragment.reply!, from, fragment.replyEnd)
+      client.socket.append(fragment.reply!, from, fragment.nextValueAt)
     } else if (whole !== undefined) {
       append(client, whole[0] === MINUS ? whole : NOT_EXECUTED)
     } else {

@@ -51,7 +51,7 @@ export class InfoJoiner extends CollectingJoiner {
   protected override join(writer: ReplyWriter, split: SplitRequest, client: Client): void {
     const { databases, redisDb } = client.pool.config
     const infos = new Map<number, Info>()
-    for (const [fragmentIndex, server] of split.owners.entries()) {
+    for (const [fragmentIndex, server] of split.serverOfFragment.entries()) {
       const reply = this.replyOf(fragmentIndex)
       if (reply !== undefined) infos.set(server, readInfo(String(reply), databases, redisDb))
     }

@@ -113,7 +113,7 @@ export class TextsJoiner extends CollectingJoiner {
     const { servers } = client.pool
     const texts = split.fragments.map(({ fragmentIndex }) => {
       const text = this.replyOf(fragmentIndex) ?? 'no answer'
-      return `# ${servers[split.owners[fragmentIndex]].config.name}\r\n${text}`
+      return `# ${servers[split.serverOfFragment[fragmentIndex]].config.name}\r\n${text}`
     })
     writer.verbatim(texts.join('\r\n\r\n'))
   }

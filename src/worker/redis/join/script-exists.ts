@@ -27,7 +27,7 @@ export class ScriptExistsJoiner extends CollectingJoiner {
 
   protected override join(writer: ReplyWriter, split: SplitRequest): void {
     const replies = this.replies as number[][]
-    const keyless = this.replyOf(split.owners.indexOf(this.keylessServer)) as number[] | undefined
+    const keyless = this.replyOf(split.serverOfFragment.indexOf(this.keylessServer)) as number[] | undefined
     writer.array(this.onOneServer.length)
     for (const [i, oneServer] of this.onOneServer.entries()) {
       writer.integer(oneServer && keyless !== undefined ? keyless[i] : Math.min(...replies.map(each => each[i])))

@@ -13,9 +13,9 @@
  */
 
 import { CR, DOLLAR, EIGHT, MINUS, SEVEN } from '../../../bytes/ascii.ts'
-import { answerLocally, answerStateLoss } from '../../request/delivery.ts'
+import { answerLocally, answerStateLoss, closeSplit } from '../../request/delivery.ts'
 import { Failure, type FailureCode } from '../../request/failure.ts'
-import { type Message, MessageKind } from '../../request/message.ts'
+import type { Message } from '../../request/message.ts'
 import { CloseReason, type ReplyTarget } from '../../request/reply-target.ts'
 import { type Joiner, SplitRequest } from '../../request/split-request.ts'
 import type { Server } from '../../server/server.ts'
@@ -31,8 +31,6 @@ const PREFIXES = ['', 'p', 's']
 
 /** Channels on which every server speaks of its own keys. */
 const NOTIFICATIONS = /^__key(?:space|event)@/
-
-const NO_OWNERS = new Uint16Array(0)
 
 /** `*3\r\n$7\r\nmessage\r\n` */
 const LEAST_MESSAGE_BYTES = 17
@@ -169,22 +167,15 @@ class Subscriptions implements ConnectionUser, SessionSubscriptions {
     }
     this.confirming = true
     this.unconfirmed++
-    const parent = client.messages.acquire(client, MessageKind.parent)
-    const split = new SplitRequest(this.joiner, parent, NO_OWNERS, 0)
-    parent.split = split
-    parent.reply = reply
-    parent.replyEnd = reply.length
-    client.push(parent)
-    split.waiting = connections.length
+    const split = new SplitRequest(client, this.joiner)
+    split.parent.reply = reply
+    split.parent.replyEnd = reply.length
     const request = wireRequest(verb.toUpperCase(), name)
     for (const connection of connections) {
-      const fragment = parent.messages.acquire(null, MessageKind.fragment)
-      fragment.split = split
-      fragment.fragmentIndex = split.fragments.length
-      split.fragments.push(fragment)
-      connection.enqueue(fragment, request.length)
+      connection.enqueue(split.addFragment(), request.length)
       connection.socket.append(request, 0, request.length)
     }
+    closeSplit(split)
   }
 
   /** Gives back the connections that no name needs and nothing is to come on. */

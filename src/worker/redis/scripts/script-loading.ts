@@ -158,14 +158,14 @@ class LoadJoiner implements Joiner {
       return false
     }
     this.reply ??= Uint8Array.prototype.slice.call(buf, start, end)
-    this.loadedBy.add(split.owners[fragment.fragmentIndex])
+    this.loadedBy.add(split.serverOfFragment[fragment.fragmentIndex])
     noteAnswer(split)
     return true
   }
 
   write(split: SplitRequest, client: Client): void {
     const { servers, protocol } = client.pool
-    const missedBy = [...split.owners].filter(server => !this.loadedBy.has(server))
+    const missedBy = split.serverOfFragment.filter(server => !this.loadedBy.has(server))
     let reply = this.refusal ?? this.reply!
     if (this.refusal === null && missedBy.length > 0 && !this.loading.registry.fits(this.text.length)) {
       // It is too large to be kept for them.

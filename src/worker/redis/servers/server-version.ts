@@ -7,7 +7,7 @@
 import { encodeText } from '../../../bytes/ascii.ts'
 import { latin1 } from '../../../bytes/text.ts'
 import type { Client } from '../../client/client.ts'
-import { type Message, MessageKind } from '../../request/message.ts'
+import type { Message } from '../../request/message.ts'
 import type { Joiner, SplitRequest } from '../../request/split-request.ts'
 import { broadcastBytes, Reach } from '../split/broadcast.ts'
 
@@ -31,15 +31,13 @@ export function withVersion(owner: VersionOwner, client: Client, answer: Answer)
     return
   }
   client.waitForReplies()
-  const joiner = new VersionJoiner(owner, answer)
-  broadcastBytes(client, ASK_VERSION, joiner, Reach.live)
-  const split = client.last?.split
-  // One part more than there are servers, which never fails: a reply is made whatever becomes of the servers.
-  if (split?.joiner === joiner) split.fragments.push(split.parent.messages.acquire(null, MessageKind.fragment))
+  broadcastBytes(client, ASK_VERSION, new VersionJoiner(owner, answer), Reach.live)
 }
 
 class VersionJoiner implements Joiner {
   readonly partial = true
+  /** HELLO is answered also while no server is. */
+  readonly unfailing = true
   readonly closesWhenStrict = false
   private readonly owner: VersionOwner
   private readonly answer: Answer

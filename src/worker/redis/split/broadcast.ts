@@ -8,13 +8,12 @@ import { argText } from '../../../protocol/redis/arguments.ts'
 import { type ReplyValue, readReply } from '../../../protocol/redis/reply-value.ts'
 import { ReplyWriter } from '../../../protocol/redis/reply-writer.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
-import { PoolStat } from '../../../shared/stat-fields.ts'
 import { type AnyServerRequest, askAnyServer } from '../../client/any-server.ts'
 import type { Client } from '../../client/client.ts'
-import { answerFailure } from '../../request/delivery.ts'
+import { answerFailure, closeSplit } from '../../request/delivery.ts'
 import { Failure } from '../../request/failure.ts'
 import { FanOut } from '../../request/fan-out.ts'
-import { type Message, MessageKind } from '../../request/message.ts'
+import type { Message } from '../../request/message.ts'
 import { type Joiner, SplitRequest } from '../../request/split-request.ts'
 import type { Pool } from '../../server/pool.ts'
 
@@ -32,7 +31,7 @@ export function broadcast(
   broadcastBytes(client, buf.subarray(parser.start, parser.end), joiner, reach)
 }
 
-/** Sends `request` to every server. In the joiner's split, `owners[fragmentIndex]` is the index of a fragment's server. */
+/** Sends `request` to every server. */
 export function broadcastBytes(client: Client, request: Uint8Array, joiner: Joiner, reach: number): void {
   const servers = reached(client.pool, reach)
   sendFragments(
@@ -51,7 +50,10 @@ function reached(pool: Pool, reach: number): number[] {
   return servers
 }
 
-/** Sends `requests[i]` to server `servers[i]`, each as one fragment of the client's request. Several may go to one server. */
+/**
+ * Sends `requests[i]` to server `servers[i]`, each as one fragment of the client's request. Several may go to one server.
+ * `SplitRequest.serverOfFragment` is the array `servers`, to which a joiner that adds fragments appends.
+ */
 export function sendFragments(
   client: Client,
   servers: readonly number[],
@@ -63,25 +65,18 @@ export function sendFragments(
     answerFailure(client, Failure.refused)
     return
   }
-  const parent = client.messages.acquire(client, MessageKind.parent)
-  const owners = Uint16Array.from(servers)
-  const split = joiner.partial
-    ? new FanOut(joiner, parent, owners, pool.context.turn)
-    : new SplitRequest(joiner, parent, owners, servers.length)
-  parent.split = split
-  client.push(parent)
-  split.waiting = servers.length
-  pool.row[pool.statBase + PoolStat.fragments] += servers.length
-  for (let i = 0; i < servers.length; i++) {
-    const message = parent.messages.acquire(null, MessageKind.fragment)
-    message.split = split
-    message.fragmentIndex = i
-    split.fragments.push(message)
-    const connection = pool.connectionForFragment(message, servers[i])
-    if (connection === null) continue
-    connection.enqueue(message, requests[i].length)
-    connection.socket.append(requests[i], 0, requests[i].length)
-  }
+  const split = joiner.partial ? new FanOut(client, joiner, pool.context.turn) : new SplitRequest(client, joiner)
+  split.serverOfFragment = servers
+  for (const [i, server] of servers.entries()) sendOne(pool, split.addFragment(), server, requests[i])
+  closeSplit(split)
+}
+
+/** Sends a fragment, or fails it where its server takes none. */
+export function sendOne(pool: Pool, fragment: Message, server: number, request: Uint8Array): void {
+  const connection = pool.connectionForFragment(fragment, server)
+  if (connection === null) return
+  connection.enqueue(fragment, request.length)
+  connection.socket.append(request, 0, request.length)
 }
 
 /** The arguments of a rare request, the command's name first, one char a byte. */

@@ -13,12 +13,12 @@ import type { RespRequestParser } from '../../../protocol/redis/request-parser.t
 import type { Client } from '../../client/client.ts'
 import { answerFailure } from '../../request/delivery.ts'
 import { Failure } from '../../request/failure.ts'
-import { type Message, MessageKind } from '../../request/message.ts'
+import type { Message } from '../../request/message.ts'
 import type { Joiner, SplitRequest } from '../../request/split-request.ts'
 import type { Pool } from '../../server/pool.ts'
 import type { RedisPool } from '../redis-pool.ts'
 import { wireRequest } from '../servers/wire-request.ts'
-import { argumentTexts, noteAnswer, refuseReply, sendFragments } from './broadcast.ts'
+import { argumentTexts, noteAnswer, refuseReply, sendFragments, sendOne } from './broadcast.ts'
 
 /** Servers that a cursor has room for; at least `MAX_SERVERS`. */
 const CURSOR_STEP = 65_536n
@@ -48,9 +48,10 @@ export function scanRequest(redis: RedisPool, client: Client, parser: RespReques
     else redis.answer(client, NOTHING_LEFT)
     return
   }
-  const joiner = new ScanJoiner(client, args)
+  const servers = [server]
+  const joiner = new ScanJoiner(client, args, servers)
   const own = server === named ? cursor / CURSOR_STEP : 0n
-  sendFragments(client, [server], [joiner.request(own)], joiner)
+  sendFragments(client, servers, [joiner.request(own)], joiner)
 }
 
 /** The first server from `index` on that is not ejected; -1 = none is left. With `eject_keep_ring` an ejected one is asked, and fails. */
@@ -69,13 +70,14 @@ class ScanJoiner implements Joiner {
   private readonly args: readonly string[]
   /** Keys still wanted. */
   private wanted: number
-  /** By fragment. */
-  private readonly servers: number[] = []
+  /** Index of each fragment's server. */
+  private readonly servers: number[]
   private cursor = 0n
 
-  /** @param args of the request. */
-  constructor(client: Client, args: readonly string[]) {
+  /** @param args of the request. @param servers with the first server; `askNext` appends the others. */
+  constructor(client: Client, args: readonly string[], servers: number[]) {
     this.client = client
+    this.servers = servers
     this.args = args
     const count = args.findIndex((arg, i) => i > 1 && i % 2 === 0 && arg.toUpperCase() === 'COUNT')
     this.wanted = count < 0 ? DEFAULT_COUNT : Number(args[count + 1])
@@ -94,8 +96,7 @@ class ScanJoiner implements Joiner {
     const isPair = equalsText(buf, start, start + PAIR_HEAD.length, PAIR_HEAD)
     const cursor = latin1(buf, lengthEnd + 2, cursorEnd)
     if (!isPair || !/^\d{1,20}$/.test(cursor) || !areBulks(buf, cursorEnd + 2, end)) return refuseReply(split)
-    const server = this.servers.length === 0 ? split.owners[0] : this.servers[fragment.fragmentIndex]
-    this.servers[fragment.fragmentIndex] = server
+    const server = this.servers[fragment.fragmentIndex]
     fragment.keepReply(buf, cursorEnd + 2, end)
     this.wanted -= readDecimal(buf, cursorEnd + 3, buf.indexOf(CR, cursorEnd + 2), MOST_BYTES)
     const own = BigInt(cursor)
@@ -106,24 +107,15 @@ class ScanJoiner implements Joiner {
   }
 
   private askNext(split: SplitRequest, server: number): void {
-    const message = split.parent.messages.acquire(null, MessageKind.fragment)
-    message.split = split
-    message.fragmentIndex = split.fragments.length
-    split.fragments.push(message)
     this.servers.push(server)
-    split.waiting++
-    const connection = this.client.pool.connectionForFragment(message, server)
-    if (connection === null) return
-    const request = this.request(0n)
-    connection.enqueue(message, request.length)
-    connection.socket.append(request, 0, request.length)
+    sendOne(this.client.pool, split.addFragment(), server, this.request(0n))
   }
 
   write(split: SplitRequest, client: Client): void {
     const cursor = `${this.cursor}`
     const head = encodeText(`*2\r\n$${cursor.length}\r\n${cursor}\r\n`)
     client.socket.append(head, 0, head.length)
-    writeOwnKeys(client, split.fragments, fragment => this.servers[fragment.fragmentIndex])
+    writeOwnKeys(split, client)
     client.noteReply(split.heldBytes)
   }
 }
@@ -141,7 +133,7 @@ export class KeysJoiner implements Joiner {
   }
 
   write(split: SplitRequest, client: Client): void {
-    writeOwnKeys(client, split.fragments, fragment => split.owners[fragment.fragmentIndex])
+    writeOwnKeys(split, client)
     client.noteReply(split.heldBytes)
   }
 }
@@ -170,11 +162,11 @@ export class RandomKeyJoiner implements Joiner {
 }
 
 /** Writes one array of the keys in the fragments' replies, arrays of bulks, that their servers own. */
-function writeOwnKeys(client: Client, fragments: readonly Message[], serverOf: (fragment: Message) => number): void {
+function writeOwnKeys({ fragments, serverOfFragment }: SplitRequest, client: Client): void {
   const chosen: { fragment: Message; spans: number[] }[] = []
   let count = 0
   for (const fragment of fragments) {
-    const spans = ownKeys(client.pool, fragment, serverOf(fragment))
+    const spans = ownKeys(client.pool, fragment, serverOfFragment[fragment.fragmentIndex])
     chosen.push({ fragment, spans })
     count += spans.length / 2
   }

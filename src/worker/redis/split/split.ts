@@ -8,10 +8,9 @@ import { COLON, CR, DOLLAR, encodeText, findByte, MINUS, PLUS, readDecimal, STAR
 import { argEnd, argStart } from '../../../protocol/redis/arguments.ts'
 import { MAX_ARGUMENTS, type RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import { BulkScanner } from '../../../protocol/redis/value-scanner.ts'
-import { PoolStat } from '../../../shared/stat-fields.ts'
 import type { Client } from '../../client/client.ts'
 import { SLAB_BYTES } from '../../memory/slab.ts'
-import { answerFailure } from '../../request/delivery.ts'
+import { answerFailure, closeSplit } from '../../request/delivery.ts'
 import { Failure } from '../../request/failure.ts'
 import { FanOut } from '../../request/fan-out.ts'
 import type { KeySplit } from '../../request/key-split.ts'
@@ -96,26 +95,21 @@ function queueFragments(
   keySplit: KeySplit,
 ): void {
   const pool = client.pool
-  const parent = client.messages.acquire(client, MessageKind.parent)
-  const owners = new Uint16Array(joiner === gatherJoiner ? keySplit.keyCount : 0)
-  const split = new SplitRequest(joiner, parent, owners, keySplit.keyCount)
-  parent.split = split
-  client.push(parent)
-  split.waiting = keySplit.serverCount
-  // Counted first: the last fragment may end the request.
-  pool.row[pool.statBase + PoolStat.fragments] += keySplit.serverCount
+  const fragmentOfKey = joiner === gatherJoiner ? new Uint16Array(keySplit.keyCount) : undefined
+  const split = new SplitRequest(client, joiner, fragmentOfKey)
   for (let server = keySplit.first; server <= keySplit.last; server++) {
     if (keySplit.head[server] === -1) continue
-    const message = parent.messages.acquire(null, MessageKind.fragment)
-    message.split = split
-    message.fragmentIndex = split.fragments.length
-    split.fragments.push(message)
-    split.keyCounts.push(keySplit.count[server])
-    if (owners.length > 0) {
-      for (let key = keySplit.head[server]; key >= 0; key = keySplit.nextKey[key]) owners[key] = message.fragmentIndex
-    }
-    sendFragment(pool, parser, buf, stride, server, message, keySplit)
+    const fragment = split.addFragment()
+    fragment.keys = keySplit.count[server]
+    if (fragmentOfKey !== undefined) noteKeys(fragmentOfKey, keySplit, server, fragment.fragmentIndex)
+    sendFragment(pool, parser, buf, stride, server, fragment, keySplit)
   }
+  closeSplit(split)
+}
+
+/** All keys of a server are in one fragment. */
+function noteKeys(fragmentOfKey: Uint16Array, { head, nextKey }: KeySplit, server: number, fragment: number): void {
+  for (let key = head[server]; key >= 0; key = nextKey[key]) fragmentOfKey[key] = fragment
 }
 
 function sendFragment(
@@ -210,26 +204,26 @@ export const gatherJoiner: Joiner = {
   partial: false,
   closesWhenStrict: false,
   accept(split, fragment, buf, start, end) {
-    const firstValue = firstValueOf(split, fragment, buf, start, end)
+    const firstValue = firstValueOf(fragment, buf, start, end)
     if (firstValue < 0) return refuse(split, buf, start)
     fragment.keepReply(buf, start, end)
-    fragment.replyStart += firstValue - start
+    fragment.nextValueAt = fragment.replyStart + firstValue - start
     return true
   },
   write(split, client) {
     const { socket } = client
     writeListHead(split, client)
-    const { fragments, owners } = split
-    for (let key = 0; key < split.keyCount; key++) {
-      const fragment = fragments[owners[key]]
-      const from = fragment.replyStart
+    const { fragments, fragmentOfKey, keyCount } = split
+    for (let key = 0; key < keyCount; key++) {
+      const fragment = fragments[fragmentOfKey[key]]
+      const from = fragment.nextValueAt
       skipValue(fragment)
-      socket.append(fragment.reply!, from, fragment.replyStart)
+      socket.append(fragment.reply!, from, fragment.nextValueAt)
     }
     client.noteReply(split.heldBytes)
   },
   streaming: {
-    firstValue: firstValueOf,
+    firstValue: (_split, fragment, buf, start, end) => firstValueOf(fragment, buf, start, end),
     newScanner: values => new BulkScanner(values),
     writeHead: writeListHead,
     skipValue,
@@ -237,11 +231,11 @@ export const gatherJoiner: Joiner = {
 }
 
 /** @returns the place of the first value, or -1: there must be one value a key, or those of other replies would be taken for them. */
-function firstValueOf(split: SplitRequest, fragment: Message, buf: Uint8Array, start: number, end: number): number {
+function firstValueOf(fragment: Message, buf: Uint8Array, start: number, end: number): number {
   if (buf[start] !== STAR) return -1
   const lineEnd = findByte(buf, start, end, CR)
   const values = readDecimal(buf, start + 1, lineEnd, MAX_ARGUMENTS)
-  return values === split.keyCounts[fragment.fragmentIndex] ? lineEnd + 2 : -1
+  return values === fragment.keys ? lineEnd + 2 : -1
 }
 
 function writeListHead(split: SplitRequest, client: ReplyTarget): void {
@@ -250,10 +244,10 @@ function writeListHead(split: SplitRequest, client: ReplyTarget): void {
   socket.outLength = writeNumber(slab, socket.outLength, STAR, split.keyCount)
 }
 
-/** Moves `replyStart` past one value. MGET answers bulks and nulls; what it never answers keeps its bounds, too. */
+/** Moves `nextValueAt` past one value. MGET answers bulks and nulls; what it never answers keeps its bounds, too. */
 function skipValue(fragment: Message): void {
   const reply = fragment.reply!
-  let p = fragment.replyStart
+  let p = fragment.nextValueAt
   for (let values = 1; values > 0; values--) {
     const type = reply[p]
     const negative = reply[p + 1] === MINUS
@@ -264,5 +258,5 @@ function skipValue(fragment: Message): void {
     if (type === DOLLAR) p += number + 2
     else if (type === STAR) values += number
   }
-  fragment.replyStart = p
+  fragment.nextValueAt = p
 }

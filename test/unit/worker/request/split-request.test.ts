@@ -2,7 +2,8 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { WorkerMemory } from '../../../../src/worker/memory/worker-memory.ts'
 import { Failure } from '../../../../src/worker/request/failure.ts'
 import { KeySplit } from '../../../../src/worker/request/key-split.ts'
-import { MessageKind, MessagePool } from '../../../../src/worker/request/message.ts'
+import { MessagePool } from '../../../../src/worker/request/message.ts'
+import type { ReplyTarget } from '../../../../src/worker/request/reply-target.ts'
 import { NO_FAILURE, SplitRequest } from '../../../../src/worker/request/split-request.ts'
 import { Random, runSeed } from '../../../support/random.ts'
 import { waitUntil } from '../../../support/wait.ts'
@@ -54,6 +55,8 @@ describe('KeySplit', () => {
 describe('SplitRequest', () => {
   const messages = new MessagePool(new WorkerMemory())
   const joiner = { partial: false, closesWhenStrict: false, accept: () => true, write: () => {} }
+  const pool = { row: new Float64Array(100), statBase: 0 }
+  const client = { messages, pool, push: () => {} } as unknown as ReplyTarget
 
   test.each([
     ['none', [], NO_FAILURE],
@@ -62,7 +65,7 @@ describe('SplitRequest', () => {
     ['an unknown one gives way', [Failure.closed, Failure.timedOut, Failure.reset], Failure.timedOut],
     ['unknown only', [Failure.closed, Failure.closed], Failure.closed],
   ])('failures: %s', (_, failures, decides) => {
-    const split = new SplitRequest(joiner, messages.acquire(null, MessageKind.parent), new Uint16Array(0), 0)
+    const split = new SplitRequest(client, joiner)
     for (const failure of failures) split.fail(failure)
     expect(split.failure).toBe(decides)
     expect(split.failed).toBe(failures.length > 0)
@@ -72,13 +75,9 @@ describe('SplitRequest', () => {
   test('gives back fragments that no connection has; the others are free to go when their reply comes', () => {
     const watched = new WatchedMemory(messages.memory)
     const before = messages.outstanding
-    const parent = messages.acquire(null, MessageKind.parent)
-    const split = new SplitRequest(joiner, parent, new Uint16Array(0), 0)
-    const fragments = [0, 1, 2].map(() => messages.acquire(null, MessageKind.fragment))
-    for (const fragment of fragments) {
-      fragment.split = split
-      split.fragments.push(fragment)
-    }
+    const split = new SplitRequest(client, joiner)
+    const fragments = [0, 1, 2].map(() => split.addFragment())
+    expect(fragments.map(({ split: of, fragmentIndex }) => [of, fragmentIndex])).toEqual([0, 1, 2].map(i => [split, i]))
     fragments[1]!.queued = true
     split.release()
     split.release()
