@@ -6,6 +6,7 @@
  *     node scripts/test-servers.mjs demo       what `npm start` needs
  *     node scripts/test-servers.mjs package    what `npm run test:package` needs
  *     node scripts/test-servers.mjs clients    client libraries of other languages, for optional tests
+ *     node scripts/test-servers.mjs apps       applications and client libraries that `npm run test:apps` tries
  *     node scripts/test-servers.mjs versions   what `npm run test:versions` fetches newer servers with
  *
  * Plain JavaScript for Node 20, without packages: it also runs where nothing is installed yet. `demo.mjs` imports it.
@@ -26,8 +27,39 @@ const PACKAGES = {
   'libmemcached-tools': () => onPath('memccp'),
   lintian: () => onPath('lintian'),
   debootstrap: () => onPath('debootstrap'),
-  'python3-redis': () => succeeds('/usr/bin/python3', ['-c', 'import redis']),
-  'php-redis': () => succeeds('php', ['-r', 'exit(extension_loaded("redis") ? 0 : 1);']),
+  'python3-redis': () => hasPython('redis'),
+  'php-redis': () => hasPhpExtension('redis'),
+  'python3-rq': () => hasPython('rq'),
+  'python3-celery': () => hasPython('celery'),
+  'python3-django-redis': () => hasPython('django_redis'),
+  'python3-channels-redis': () => hasPython('channels_redis'),
+  'python3-flask-limiter': () => hasPython('flask_limiter'),
+  'python3-flask-caching': () => hasPython('flask_caching'),
+  'python3-pymemcache': () => hasPython('pymemcache'),
+  'python3-pylibmc': () => hasPython('pylibmc'),
+  'python3-memcache': () => hasPython('memcache'),
+  'python3-binary-memcached': () => hasPython('bmemcached'),
+  'php-cli': () => onPath('php'),
+  'php-memcached': () => hasPhpExtension('memcached'),
+  'php-predis': () => existsSync('/usr/share/php/Predis/Autoloader.php'),
+  'php-symfony-cache': () => existsSync('/usr/share/php/Symfony/Component/Cache/autoload.php'),
+  'php-symfony-redis-messenger': () =>
+    existsSync('/usr/share/php/Symfony/Component/Messenger/Bridge/Redis/autoload.php'),
+  'php-illuminate-cache': () => existsSync('/usr/share/php/Illuminate/Cache/autoload.php'),
+  'php-illuminate-queue': () => existsSync('/usr/share/php/Illuminate/Queue/autoload.php'),
+  'php-illuminate-redis': () => existsSync('/usr/share/php/Illuminate/Redis/autoload.php'),
+  'ruby-redis': () => hasRuby('redis'),
+  'ruby-sidekiq': () => hasRuby('sidekiq'),
+  'ruby-dalli': () => hasRuby('dalli'),
+  'ruby-activesupport': () => hasRuby('active_support'),
+  'libredis-perl': () => succeeds('perl', ['-MRedis', '-e', '1']),
+  'libcache-memcached-perl': () => succeeds('perl', ['-MCache::Memcached', '-e', '1']),
+  'libcache-memcached-fast-perl': () => succeeds('perl', ['-MCache::Memcached::Fast', '-e', '1']),
+  'lua-redis': () => succeeds('lua5.1', ['-e', 'require "redis"']),
+  'lua5.1': () => onPath('lua5.1'),
+  'libspymemcached-java': () => existsSync('/usr/share/java/spymemcached.jar'),
+  // Not in a group: hundreds of megabytes for one client.
+  'default-jdk-headless': () => onPath('javac'),
 }
 
 const GROUPS = {
@@ -35,6 +67,38 @@ const GROUPS = {
   tests: ['redis-server', 'redis-tools', 'memcached', 'nutcracker', 'haproxy', 'libmemcached-tools'],
   package: ['redis-server', 'debootstrap', 'lintian'],
   clients: ['python3-redis', 'php-redis'],
+  apps: [
+    'python3-redis',
+    'python3-rq',
+    'python3-celery',
+    'python3-django-redis',
+    'python3-channels-redis',
+    'python3-flask-limiter',
+    'python3-flask-caching',
+    'python3-pymemcache',
+    'python3-pylibmc',
+    'python3-memcache',
+    'python3-binary-memcached',
+    'php-cli',
+    'php-redis',
+    'php-memcached',
+    'php-predis',
+    'php-symfony-cache',
+    'php-symfony-redis-messenger',
+    'php-illuminate-cache',
+    'php-illuminate-queue',
+    'php-illuminate-redis',
+    'ruby-redis',
+    'ruby-sidekiq',
+    'ruby-dalli',
+    'ruby-activesupport',
+    'libredis-perl',
+    'libcache-memcached-perl',
+    'libcache-memcached-fast-perl',
+    'libspymemcached-java',
+    'lua-redis',
+    'lua5.1',
+  ],
   versions: ['debootstrap'],
 }
 
@@ -61,7 +125,15 @@ export function ensurePrograms(group) {
 }
 
 function missingOf(group) {
-  return GROUPS[group].filter(name => !PACKAGES[name]())
+  return missingPackages(GROUPS[group])
+}
+
+/**
+ * @param {readonly string[]} names of packages that this file knows
+ * @returns {string[]} those that are not on this machine
+ */
+export function missingPackages(names) {
+  return names.filter(name => !PACKAGES[name]())
 }
 
 /** @returns {string} '' or the last line of what apt said. */
@@ -72,7 +144,11 @@ function install(packages) {
     const command = ['install', '-y', '--no-install-recommends', ...packages]
     // The lists on the machine may be missing or name versions that are gone.
     if (apt(command) === '') return ''
-    return apt(['update']) || apt(command)
+    const problem = apt(['update']) || apt(command)
+    if (problem === '' || packages.length === 1) return problem
+    // A release may lack one of them: the others are of use.
+    for (const name of packages) apt([...command.slice(0, 3), name])
+    return ''
   } finally {
     if (policyIsOurs) rmSync(SERVICE_POLICY, { force: true })
   }
@@ -98,6 +174,21 @@ function isExecutable(path) {
   } catch {
     return false
   }
+}
+
+function hasPython(module) {
+  return succeeds('/usr/bin/python3', [
+    '-c',
+    `import importlib.util as u, sys; sys.exit(u.find_spec("${module}") is None)`,
+  ])
+}
+
+function hasPhpExtension(name) {
+  return succeeds('php', ['-r', `exit(extension_loaded("${name}") ? 0 : 1);`])
+}
+
+function hasRuby(name) {
+  return succeeds('ruby', ['-e', `require "${name}"`])
 }
 
 function succeeds(program, args) {
