@@ -41,7 +41,7 @@ export const LAYERS: readonly Layer[] = [
   layer('worker/memory', DATA),
   layer('worker/io', `${DATA} log net worker/memory`, 2),
   layer('worker/request', WORKER, 3),
-  layer('worker/server', `${WORKER} worker/request`, 6),
+  layer('worker/server', `${WORKER} worker/request`, 5),
   layer('worker/client', `${WORKER} worker/request worker/server`, 6),
   layer('worker/redis', `${WORKER} worker/request worker/server worker/client protocol/redis`),
   layer('worker/memcache', `${WORKER} worker/request worker/server worker/client protocol/memcache`),

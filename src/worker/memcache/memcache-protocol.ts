@@ -193,7 +193,7 @@ export class MemcacheProtocol implements ClientProtocol, ServerProtocol {
   }
 
   inspect(connection: ServerConnection, message: Message, buf: Uint8Array, start: number, end: number): number {
-    const kind = (connection.parser as MemcacheReplyParser).kind
+    const kind = (connection.input.parser as MemcacheReplyParser).kind
     const { tag } = message
     const command = commandOf(tag)
     if ((command.replies & (1 << kind)) === 0) return Verdict.broken

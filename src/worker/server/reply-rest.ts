@@ -10,7 +10,7 @@ import type { ReplyParser } from '../../protocol/parser.ts'
 import { Parsed } from '../../protocol/parser.ts'
 import type { Tail, TailPool } from '../memory/tail.ts'
 
-/** Results of `take` beside the place after the reply. */
+/** Results of `consume` beside the place after the reply. */
 export const Rest = { goesOn: -1, malformed: -2 } as const
 
 export class ReplyRest {
@@ -26,11 +26,11 @@ export class ReplyRest {
   constructor(tails: TailPool, parser: ReplyParser, buf: Uint8Array, start: number, end: number) {
     this.tails = tails
     this.parser = parser
-    this.leave(buf, start, end)
+    this.keepUnread(buf, start, end)
   }
 
   /** Takes the next bytes, [start, end) of buf. @returns the place after the reply, or one of `Rest`. */
-  take(buf: Uint8Array, start: number, end: number): number {
+  consume(buf: Uint8Array, start: number, end: number): number {
     let at = start
     if (this.valueLeft > 0) {
       const count = Math.min(this.valueLeft, end - at)
@@ -55,12 +55,12 @@ export class ReplyRest {
     const code = this.parser.parse(buf, start - this.passedBytes, end)
     if (code === Parsed.error) return Rest.malformed
     if (code === Parsed.complete) return this.parser.end
-    this.leave(buf, start, end)
+    this.keepUnread(buf, start, end)
     return Rest.goesOn
   }
 
   /** The parser has stopped within a value, which may go, or a line, which stays. */
-  private leave(buf: Uint8Array, start: number, end: number): void {
+  private keepUnread(buf: Uint8Array, start: number, end: number): void {
     const { valueEnd, tokenStart } = this.parser
     const seen = this.passedBytes + end - start
     if (valueEnd > 0) {

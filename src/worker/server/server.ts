@@ -6,6 +6,7 @@ import { SERVER_FIELDS, ServerStat } from '../../shared/stat-fields.ts'
 import { Failure, type FailureCode } from '../request/failure.ts'
 import { BulkConnections, type BulkWaiter } from './bulk-connections.ts'
 import { setAsideBusy } from './busy-scripts.ts'
+import { refuseToConnect } from './connecting.ts'
 import { DatabaseConnections } from './database-connections.ts'
 import { ExclusiveConnections } from './exclusive-connections.ts'
 import type { Pool } from './pool.ts'
@@ -154,7 +155,7 @@ export class Server {
     const connection = new ServerConnection(this, bulk, kind, user)
     this.pool.context.countConnection(1)
     if (refusal === null) connection.open()
-    else connection.openRefused(refusal)
+    else refuseToConnect(connection, refusal)
     return connection
   }
 

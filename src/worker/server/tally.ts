@@ -7,10 +7,18 @@
  */
 
 import { ServerStat } from '../../shared/stat-fields.ts'
-import type { Server } from './server.ts'
+import type { WorkerScope } from '../request/worker-scope.ts'
+
+/** The server (`Server`) in whose fields the counts are published. */
+export interface TallySubject {
+  /** The worker's row of statistics, and the place of the server's first field in it. A reload changes both. */
+  readonly row: Float64Array
+  readonly statBase: number
+  readonly pool: { readonly context: WorkerScope }
+}
 
 export class Tally {
-  private readonly server: Server
+  private readonly server: TallySubject
   /** The gauges count the queue as `in` (not sent yet) and not as `out`. */
   private unsent = true
   /** In the queue as far as published. */
@@ -28,7 +36,7 @@ export class Tally {
   /** The context knows that there is something to publish. */
   private noted = false
 
-  constructor(server: Server) {
+  constructor(server: TallySubject) {
     this.server = server
   }
 

@@ -16,7 +16,6 @@ import { acceptHandedOver } from '../../../src/worker/client/acceptor.ts'
 import type { Client } from '../../../src/worker/client/client.ts'
 import type { PoolClients } from '../../../src/worker/client/pool-clients.ts'
 import { Context } from '../../../src/worker/context.ts'
-import type { Tail } from '../../../src/worker/memory/tail.ts'
 import type { Pool } from '../../../src/worker/server/pool.ts'
 import type { Server } from '../../../src/worker/server/server.ts'
 import type { ServerConnection } from '../../../src/worker/server/server-connection.ts'
@@ -42,7 +41,7 @@ export interface HarnessOptions {
 }
 
 /** What tests look at in a connection, private fields included. */
-export type ServerConnectionView = Omit<ServerConnection, 'tail'> & { readonly tail: Tail | null }
+export type ServerConnectionView = ServerConnection
 
 const WORKERS = 1
 

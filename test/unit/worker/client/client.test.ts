@@ -30,7 +30,7 @@ async function texts(wire: Wire, count: number): Promise<string[]> {
 async function sendInHalves(reply: string): Promise<void> {
   const half = reply.length >> 1
   harness.server.peer.send(reply.slice(0, half))
-  await waitUntil(() => harness.connectionTo(0).tail !== null, 'half a reply')
+  await waitUntil(() => harness.connectionTo(0).input.isIncomplete, 'half a reply')
   harness.server.peer.send(reply.slice(half))
 }
 

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { FAILURE_TEXTS, Failure } from '../../../../src/worker/request/failure.ts'
-import { GRACE_MS, SLOW_PATIENCE_MS } from '../../../../src/worker/server/server-connection.ts'
+import { GRACE_MS, SLOW_PATIENCE_MS } from '../../../../src/worker/server/large-reply.ts'
 import { waitUntil } from '../../../support/wait.ts'
 import { encode } from '../../../support/wire/resp.ts'
 import type { Wire } from '../../../support/wire/wire.ts'
@@ -692,7 +692,7 @@ describe('a large reply before its turn', () => {
       harness.server.peer.send(half)
     }
     await waitUntil(() => harness.connectionTo(0).socket.bytesRead === LARGE.length + 4_000_000, 'the pieces')
-    expect(harness.connectionTo(0).tail).toBe(null)
+    expect(harness.connectionTo(0).input.isIncomplete).toBe(false)
     harness.server.peer.send(LARGE.slice(4_000_000) + bulk('c'))
     expect(await texts(wire, 1)).toEqual([bulk('c')])
   })
@@ -703,7 +703,7 @@ describe('a large reply before its turn', () => {
     wire.send(encode('GET', 'a'))
     await harness.server.received(1)
     harness.server.peer.send(LARGE.slice(0, 4))
-    await waitUntil(() => harness.connectionTo(0).tail !== null, 'the first bytes')
+    await waitUntil(() => harness.connectionTo(0).input.isIncomplete, 'the first bytes')
     harness.server.peer.send(LARGE.slice(4, 5_000_000))
     await waitUntil(() => wire.received.length === 5_000_000, 'what is there to be passed on')
     harness.server.peer.send(LARGE.slice(5_000_000))
