@@ -1,14 +1,14 @@
 /**
- * How many clients each worker and each pool has at this moment, those on their way to a worker
- * included. Primary thread; asked by `hand-over.ts` for every accepted connection, so it is a few
- * loads from shared memory.
+ * How many clients each worker and each pool has now, with those on their way to a worker. Primary
+ * thread. `hand-over.ts` asks it for every accepted connection, so an answer costs only a few loads
+ * from shared memory.
  *
  *     hand-over: clients += 1 ──(port)──▶ worker takes it: client_connections += 1 ──▶ close: both −= 1
  *                └─────── on the way ────┘
  *
- * The port keeps its order, so when n clients are on the way to a worker they are the last n that
- * were handed to it: this tells their pools. While a worker has not adopted the newest generation
- * its numbers are still in the old memory, and both are added up.
+ * Messages arrive in order, so the n clients on the way to a worker are the last n that were handed
+ * to it; this gives their pools. Until a worker has adopted the newest generation it still counts
+ * in the old memory, so the census adds both.
  */
 
 import { SharedLayout, WorkerBlock } from '../../shared/memory-layout.ts'
@@ -16,8 +16,8 @@ import type { Generation } from '../../shared/messages.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
 
 /**
- * Length of the list of hand-overs at which those that have arrived are dropped without being asked
- * for.
+ * Length of a worker's list of hand-overs at which the arrived ones are removed, if no count has
+ * done so before.
  */
 const TRIM_AT = 1024
 
@@ -41,8 +41,8 @@ export class ClientCensus {
   /** By worker; oldest generation first. */
   readonly #memories: WorkerMemory[][]
   /**
-   * By worker: names of the pools of the last clients handed to it, oldest first; those that have
-   * arrived leave at the next count.
+   * By worker: pool names of the last clients handed to it, oldest first. The next count removes
+   * those that have arrived.
    */
   readonly #handed: string[][]
   #poolNames: readonly string[] = []
@@ -54,7 +54,7 @@ export class ClientCensus {
     this.#handed = Array.from({ length: workers }, () => [])
   }
 
-  /** Pool indexes and new hand-overs are this generation's from now on. */
+  /** From now on pool indexes and new hand-overs belong to this generation. */
   addGeneration(next: Generation): void {
     const layout = new SharedLayout(this.#workers, next.shapes)
     this.#poolNames = next.config.pools.map(pool => pool.name)
@@ -75,12 +75,12 @@ export class ClientCensus {
     }
   }
 
-  /** The worker's numbers are in this generation's memory alone from now on. */
+  /** From now on the worker counts only in this generation's memory. */
   workerAdopted(worker: number, generationId: number): void {
     this.#memories[worker] = this.#memories[worker].filter(memory => memory.generationId >= generationId)
   }
 
-  /** The worker died: it has no clients any more, and none is on the way to it. */
+  /** The worker has died: it has no clients, and none is on the way to it. */
   workerGone(worker: number): void {
     this.#handed[worker].length = 0
     for (const memory of this.#memories[worker]) Atomics.store(memory.block, WorkerBlock.clients, 0)
@@ -95,7 +95,7 @@ export class ClientCensus {
     if (handed.length >= TRIM_AT) this.#onTheWay(worker)
   }
 
-  /** Takes the last `handedOver` back: the post failed. */
+  /** Undoes the last `handedOver`: the post failed. */
   notHandedOver(worker: number): void {
     Atomics.sub(this.#memories[worker].at(-1)!.block, WorkerBlock.clients, 1)
     if (this.#limited) this.#handed[worker].pop()

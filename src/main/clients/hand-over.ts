@@ -1,6 +1,6 @@
 /**
- * What becomes of an accepted connection: it goes to the worker with the fewest clients, or it is
- * told why not and closed. Primary thread; called by the pools' listeners, once a connection.
+ * Gives an accepted connection to the worker with the fewest clients, or writes an error line to it
+ * and closes it. Primary thread; called by the pools' listeners, once a connection.
  *
  *     accept ─▶ descriptors left? ─▶ limit of the pool? ─▶ least loaded worker ─▶ clients += 1 ─▶ post the handle
  *                     └ no ───────────────┴ no ─▶ error line ─▶ counted, logged ─▶ close
@@ -14,15 +14,15 @@ import type { Config, PoolConfig } from '../../shared/config.ts'
 import type { DescriptorBudget } from '../process/descriptors.ts'
 import type { ClientCensus } from './client-census.ts'
 
-/** nutcracker closes without a word; Redis and memcached say this. */
+/** What Redis and memcached answer; nutcracker closes without an answer. */
 const REFUSAL_REDIS = '-ERR max number of clients reached\r\n'
 const REFUSAL_MEMCACHE = 'SERVER_ERROR max number of clients reached\r\n'
-/** Time that a refused client has to read its line and close; then it is disconnected, ms. */
+/** Time for a rejected client to read its line and close, ms. Then the primary disconnects it. */
 const LINGER_MS = 1_000
-/** Refused clients that may linger at once; each holds a descriptor of the reserve. */
+/** Limit on rejected clients that linger at once; each uses a descriptor of the reserve. */
 const MAX_LINGERING = 4
 
-/** What hand-over needs of the supervisor. */
+/** What hand-over calls on the supervisor. */
 export interface HandOverTarget {
   readonly workers: number
   /** false while the worker is being replaced. */
@@ -37,7 +37,7 @@ export interface HandOverTarget {
 export interface HandOverOptions {
   readonly target: HandOverTarget
   readonly census: ClientCensus
-  /** Counts a refused client of the pool. */
+  /** Counts a rejected client of the pool. */
   readonly countRefused: (pool: number) => void
   readonly log: Logger
 }
@@ -51,7 +51,7 @@ export class HandOver {
   #budget: DescriptorBudget | null = null
   #next = 0
   #lingering = 0
-  /** By name of the pool: what is said about refusals. */
+  /** By name of the pool: log of rejected clients. */
   readonly #limitedLogs = new Map<string, LimitedLog>()
 
   constructor(options: HandOverOptions) {
@@ -96,7 +96,7 @@ export class HandOver {
     client.close()
   }
 
-  /** Running workers come first; among equals the turn goes round. */
+  /** Prefers running workers; among equals, workers are chosen in turn. */
   #leastLoaded(): number {
     const { workers } = this.#target
     let best = -1
@@ -114,23 +114,23 @@ export class HandOver {
   }
 
   /**
-   * @param mayLinger false: descriptors are so short that the line is sent and the connection cut
-   * at once.
+   * @param mayLinger false: descriptors are nearly used up, so the client is disconnected right
+   * after its line.
    */
   #refuse(pool: number, client: AcceptedClient, reason: string, mayLinger: boolean): void {
     const poolConfig = this.#config.pools[pool]
     this.#countRefused(pool)
     this.#logRefusal(poolConfig, client, reason)
     const socket = socketOf(client)
-    // A client that is gone already is no news.
+    // A client that has disconnected already needs no line in the log.
     socket.on('error', () => {})
     const line = poolConfig.redis ? REFUSAL_REDIS : REFUSAL_MEMCACHE
     if (!mayLinger || this.#lingering >= Math.min(MAX_LINGERING, Math.max(1, this.#budget!.reserve))) {
       socket.write(line, () => socket.destroy())
       return
     }
-    // Closing while the client's first request lies unread would reset the connection, and the line
-    // could be lost.
+    // Closing with the client's first request unread would reset the connection, and the client
+    // could lose the line.
     this.#lingering++
     const timer = setTimeout(() => socket.destroy(), LINGER_MS)
     socket.on('close', () => {

@@ -1,13 +1,13 @@
 /**
- * Which listeners are open and who owns them: the primary (TCP), one worker (a unix path, which
- * cannot move between threads), or every worker (`reuseport: true`). Primary thread; told by
- * `primary.ts` what a start, a reload and the end ask for.
+ * Which listeners are open and which threads listen: the primary (TCP), one worker (a unix path,
+ * whose handle cannot change its thread), or every worker (`reuseport: true`). Primary thread;
+ * `primary.ts` calls it at start, reload and end.
  *
- * A reload goes in three steps, so that an address that cannot be had stops it before anything
+ * A reload has three steps, so that an address that cannot be bound stops it before anything has
  * changed:
  *
  *     prepare   new addresses of the primary are bound (their clients wait), the others tried
- *     release   workers let go of what they no longer own, while they still know the old pools
+ *     release   workers close what they no longer listen on, while they still know the old pools
  *     (the workers are sent the generation)
  *     commit    listeners serve the new pools, workers open theirs, the primary closes what is gone
  */
@@ -24,15 +24,15 @@ import type { FromWorker, ToWorker } from '../../shared/messages.ts'
 import { boundPathOf } from '../../shared/socket-path.ts'
 import { strerror } from '../../shared/strerror.ts'
 
-/** Upper limit for an address that another thread listened on to become free, ms. */
+/** Time limit for an address that another thread has listened on to become free, ms. */
 const TAKE_OVER_MS = 2_000
 const TAKE_OVER_STEP_MS = 10
 
 export interface ListenerSetOptions {
   readonly workers: number
   /**
-   * Sends to a worker; false when it is not there (it hears of its listeners when it is ready
-   * again).
+   * Sends to a worker. @returns false when it is not there: it is told its listeners when it is
+   * ready again.
    */
   readonly post: (worker: number, message: ToWorker) => boolean
   /** A client of a pool of the current configuration. */
@@ -44,13 +44,13 @@ export interface ListenerSetOptions {
 interface Entry {
   pool: PoolConfig
   poolIndex: number
-  /** Workers that own it; empty = the primary. */
+  /** Workers that listen; empty = the primary. */
   owners: readonly number[]
   /** The primary's socket. */
   listener: Listener | null
-  /** Clients that came before their pool is there; null = they are taken at once. */
+  /** Clients accepted before their pool is in force; null = they are handed over at once. */
   waiting: AcceptedClient[] | null
-  /** Accepting fails; logged when it begins and when it ends. */
+  /** true while accepting fails; the log has a line when that begins and when it ends. */
   failing: boolean
   /** The unix socket as bound, `device:inode`; '' = none. */
   file: string
@@ -67,8 +67,8 @@ export class ListenerSet {
   /** By the text of the address. */
   readonly #entries = new Map<string, Entry>()
   /**
-   * By worker: what it was asked to listen on and has not answered. It answers in the order of
-   * asking.
+   * By worker: entries that it was asked to listen on and has not answered for. It answers in
+   * order.
    */
   readonly #asked: { entry: Entry; answer: (code: string) => void }[][]
 
@@ -79,8 +79,8 @@ export class ListenerSet {
   }
 
   /**
-   * The start: opens the listeners of all pools, in their order. Unix sockets do not have their
-   * paths yet: a start that fails later takes none from another process. Rejects with nutcracker's
+   * Opens the listeners of all pools, in their order. Unix sockets do not get their paths yet, so
+   * that a start that fails later takes no path from another process. Rejects with nutcracker's
    * line about the first that failed.
    */
   async openAll(config: Config): Promise<void> {
@@ -115,7 +115,7 @@ export class ListenerSet {
 
   /**
    * First step of a reload. Rejects with nutcracker's line about the first address that failed;
-   * nothing has changed then.
+   * then nothing has changed.
    */
   async prepare(changes: readonly ListenerChange[], next: Config): Promise<PreparedListeners> {
     const prepared = new Map<string, Entry>()
@@ -138,7 +138,7 @@ export class ListenerSet {
     return prepared
   }
 
-  /** Takes `prepare` back. */
+  /** Undoes `prepare`. */
   discard(prepared: PreparedListeners): void {
     for (const { listener, waiting } of prepared.values()) {
       listener?.close()
@@ -146,7 +146,7 @@ export class ListenerSet {
     }
   }
 
-  /** Second step of a reload, before the workers are sent the new generation. */
+  /** Second step of a reload, before the workers get the new generation. */
   release(changes: readonly ListenerChange[], next: Config): void {
     for (const change of changes) {
       const entry = this.#entries.get(change.listen.text)
@@ -156,8 +156,8 @@ export class ListenerSet {
   }
 
   /**
-   * Last step of a reload, once the workers were sent the new generation. Failures from here on are
-   * logged.
+   * Last step of a reload, after the workers were sent the new generation. From here on failures
+   * are only logged.
    */
   commit(changes: readonly ListenerChange[], next: Config, prepared: PreparedListeners): void {
     for (const change of changes) {
@@ -182,14 +182,14 @@ export class ListenerSet {
     }
   }
 
-  /** The worker knows no listener yet: it hears of those that it owns. */
+  /** Tells a worker that has started its listeners. */
   workerReady(worker: number): void {
     for (const entry of this.#entries.values()) {
       if (entry.owners.includes(worker)) this.#askLater(worker, entry)
     }
   }
 
-  /** The worker died; it will be `workerReady` again. */
+  /** The worker has died; `workerReady` follows. */
   workerGone(worker: number): void {
     for (const { answer } of this.#asked[worker].splice(0)) answer('')
   }
@@ -208,15 +208,16 @@ export class ListenerSet {
   }
 
   /**
-   * Closes every listener once the connections that the kernel has completed are accepted: closing
-   * earlier would reset them.
+   * Accepts the connections that the kernel has already completed, then closes every listener.
+   * Closing earlier would reset those connections.
    */
   async closeWhenQuiet(): Promise<void> {
     await Promise.all([...this.#entries.values()].map(entry => entry.listener?.closeWhenQuiet()))
   }
 
   /**
-   * Removes the unix sockets that are still ours: a successor may have put its own in their place.
+   * Removes the files of unix sockets that are still this process's: a successor may have replaced
+   * them with its own.
    */
   removeFiles(): void {
     for (const entry of this.#entries.values()) removeFile(entry)
@@ -258,7 +259,7 @@ export class ListenerSet {
     this.#limitedLog.alert('accept failed', () => `accept on p ${entry.listener?.fd ?? -1} failed: ${strerror(code)}`)
   }
 
-  /** Whether workers could listen there, found out without them. Rejects as `#bind` does. */
+  /** Finds out on the primary whether workers could listen there. Rejects like `#bind`. */
   async #tryAddress(entry: Entry): Promise<void> {
     const { listen, backlog } = entry.pool
     try {
@@ -276,12 +277,12 @@ export class ListenerSet {
     }
   }
 
-  /** Opens an entry that is new or has another owner than before. */
+  /** Opens an entry that is new or has other threads than before. */
   #move(entry: Entry): void {
     const wasPrimary = entry.owners.length === 0
     const isPath = entry.pool.listen.path !== ''
-    // A path stays with its worker: closing a unix socket removes the file, and another worker's
-    // may be there already.
+    // A path stays with its worker: closing a unix socket removes its file, which may be another
+    // worker's by then.
     const owners = isPath && !wasPrimary ? entry.owners : ownersOf(entry.pool, entry.poolIndex, this.#options.workers)
     entry.owners = owners
     if (owners.length > 0) {
@@ -293,7 +294,7 @@ export class ListenerSet {
     }
   }
 
-  /** Binds an address that workers were told to let go. */
+  /** Binds an address that workers were told to close. */
   async #takeOver(entry: Entry): Promise<void> {
     const deadline = performance.now() + TAKE_OVER_MS
     for (;;) {
@@ -314,7 +315,7 @@ export class ListenerSet {
     this.#ask(worker, entry).catch((error: Error) => this.#options.log.error(error.message))
   }
 
-  /** Rejects as `#bind` does. A worker that dies meanwhile is asked again once it is ready. */
+  /** Rejects like `#bind`. A worker that dies meanwhile is asked again once it is ready. */
   #ask(worker: number, entry: Entry): Promise<void> {
     return new Promise((resolve, reject) => {
       if (!this.#options.post(worker, { type: 'listen', pool: entry.poolIndex, hidden: entry.hidden })) {
@@ -335,16 +336,14 @@ function ownersOf(pool: PoolConfig, poolIndex: number, workers: number): readonl
   return pool.reuseport ? Array.from({ length: workers }, (_, worker) => worker) : []
 }
 
-/**
- * Whether the listener's socket cannot stay with its owner. The primary changes a backlog in place.
- */
+/** Whether the listener needs a new socket. The primary changes the backlog of an open one. */
 function mustMove(change: ListenerChange, entry: Entry, next: Config): boolean {
   if (change.action === 'open') return false
   if (change.action === 'close') return true
   const pool = next.pools[change.after]
   const byWorkers = pool.reuseport || pool.listen.path !== ''
   if (entry.owners.length === 0) return byWorkers
-  // A worker knows its listeners by their pool.
+  // A worker identifies its listeners by their pool.
   return !byWorkers || change.action === 'reopen' || pool.name !== entry.pool.name
 }
 

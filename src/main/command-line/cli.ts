@@ -1,7 +1,7 @@
 /**
- * nutcracker's command line: the flags, their defaults, and what is printed for `-h`, `-V`, `-D`
- * and for mistakes. Called once by `index.ts` on the primary thread; nothing is printed here.
- * Grammar: `getopt.ts`. Texts: `usage.ts`.
+ * nutcracker's command line: the flags, their defaults, and the texts for `-h`, `-V`, `-D` and for
+ * mistakes. Called once by `index.ts` on the primary thread, which prints the texts. Grammar:
+ * `getopt.ts`. Texts: `usage.ts`.
  */
 
 import { availableParallelism } from 'node:os'
@@ -20,7 +20,7 @@ export interface Options {
   readonly describeStats: boolean
   /** `-t`: check the configuration file and end. */
   readonly testConf: boolean
-  /** A key whose server in each pool is to be told; '' = none. */
+  /** `--explain-key`: key whose server in each pool is printed; '' = none. */
   readonly explainKey: string
   readonly daemonize: boolean
   /** Log level, 0..11. */
@@ -41,7 +41,7 @@ export interface Options {
   /** 1..256. */
   readonly workers: number
   readonly logFormat: LogOptions['format']
-  /** Most memory for data that waits, over all workers; 0 = no limit. */
+  /** Limit on buffered requests and replies over all workers, bytes; 0 = none. */
   readonly memoryLimitBytes: number
   /** Upper limit for a graceful shutdown; 0 = end at once. */
   readonly drainTimeoutMs: number
@@ -49,7 +49,7 @@ export interface Options {
   readonly drainDelayMs: number
   /** HAProxy's agent check on the stats address; 0 = none. */
   readonly agentCheckPort: number
-  /** The agent check says a weight by load. */
+  /** The agent check reports a weight by load. */
   readonly agentCheckWeight: boolean
 }
 
@@ -68,9 +68,9 @@ const WORKERS_MAX = 256
 type Draft = { -readonly [K in keyof Options]: Options[K] }
 
 interface Option extends OptionSpec {
-  /** What it takes, for the message when that is missing; '' when it takes nothing. */
+  /** Kind of its value, for the message when the value is missing; '' when it takes none. */
   readonly wants: '' | 'a number' | 'a string' | 'a file name' | 'a size'
-  /** Takes the value in. @returns '' or what is wrong with it. */
+  /** Stores the value. @returns '' or what is wrong with it. */
   readonly set: (draft: Draft, value: string) => string
 }
 
@@ -158,7 +158,7 @@ function defaults(): Draft {
 }
 
 /**
- * `-h -D` gives both; our own version is told only where no help and no statistics of nutcracker's
+ * `-h -D` gives both. pistachio's own version is left out when nutcracker's help or statistics
  * follow.
  */
 function informationText(draft: Draft): string {
@@ -169,8 +169,8 @@ function informationText(draft: Draft): string {
 }
 
 /**
- * nutcracker's words for short options. For every mistake with a long one it says `invalid option
- * -- '` and a NUL; here are glibc's own.
+ * The texts for short options are nutcracker's. For every mistake with a long option nutcracker
+ * prints `invalid option -- '` and a NUL; here glibc's own texts are used.
  */
 function refuseMistake(mistake: Mistake<Option>): CommandLine {
   switch (mistake.kind) {
@@ -189,7 +189,7 @@ function refuseMistake(mistake: Mistake<Option>): CommandLine {
   }
 }
 
-/** @param option the one at fault; our own are explained too. */
+/** @param option the option with the mistake; pistachio's own are explained too. */
 function refuse(problem: string, option: Option | null): CommandLine {
   const usage = option?.short === '' ? USAGE_TEXT + OWN_USAGE_TEXT : USAGE_TEXT
   return { kind: 'exit', text: `nutcracker: ${problem}\n${usage}`, exitCode: 1 }

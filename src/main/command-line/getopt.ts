@@ -1,7 +1,7 @@
 /**
  * glibc's getopt_long, as nutcracker uses it: short options may be bundled, long ones abbreviated
- * while no other fits, arguments may be attached or follow, `--` ends the options, everything else
- * is passed over. Parsing stops at the first mistake. Pure; for `cli.ts`.
+ * while only one matches, arguments may be attached or follow, `--` ends the options, all other
+ * arguments are ignored. Parsing stops at the first mistake. Pure; for `cli.ts`.
  */
 
 export interface OptionSpec {

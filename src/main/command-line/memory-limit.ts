@@ -1,6 +1,6 @@
 /**
- * `--memory-limit`: how much the data that waits in the workers may take. Read once by `cli.ts` on
- * the primary thread; kept by each worker for its share (`worker/memory-guard.ts`).
+ * `--memory-limit`: the limit on requests and replies buffered in the workers. Read once by
+ * `cli.ts` on the primary thread; each worker keeps to its share (`worker/memory-guard.ts`).
  */
 
 import { totalmem } from 'node:os'
@@ -9,13 +9,13 @@ import { totalmem } from 'node:os'
 export const DEFAULT_MEMORY_LIMIT = '50%'
 
 const UNITS = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 } as const
-/** Less than this for all workers together is a mistake: one large value would not fit. */
+/** A lower limit for all workers together is a mistake: one large value would not fit. */
 const LEAST_BYTES = 16 * 1024 ** 2
 
 /**
  * @param text digits, with `k`, `m` or `g` (powers of 1024) or `%` of the memory that the process
  * may have; `0` = no limit.
- * @returns bytes, 0 for no limit, or -1 when it is nothing of the kind, or too little.
+ * @returns bytes, 0 for no limit, or -1 when it is malformed or too low.
  */
 export function parseMemoryLimit(text: string): number {
   const [, digits, unit = ''] = /^(\d{1,15})(?:([kmg]?)b?|%)$/i.exec(text) ?? []
@@ -28,8 +28,8 @@ export function parseMemoryLimit(text: string): number {
 }
 
 /**
- * What the process may have: the limit of its control group (a container's), or the machine's
- * memory.
+ * The memory that the process may use, bytes: the limit of its control group (a container's), or
+ * the machine's memory.
  * @testOnly
  */
 export function availableMemoryBytes(): number {

@@ -1,14 +1,14 @@
 /**
- * The texts of `-V`, `-h` and `-D`. nutcracker's are kept byte for byte, its mixture of CR LF and
- * LF included, because scripts compare them. Ours come after: a third line in the version block of
- * `-V`, where a nutcracker built with assertions has one too (who reads the version looks at the
- * first line), and a section of its own in the help. Pure; for `cli.ts`.
+ * The texts of `-V`, `-h` and `-D`. nutcracker's texts are kept byte for byte, with its mixture of
+ * CR LF and LF, because scripts compare them. pistachio's follow: a third line in the version block
+ * of `-V`, where a nutcracker built with assertions has one too (programs read the first line), and
+ * a section of the help. Pure functions; for `cli.ts`.
  */
 
 import { POOL_FIELDS, SERVER_FIELDS, type StatField } from '../../shared/stat-fields.ts'
 import { NUTCRACKER_VERSION } from './version.ts'
 
-/** @param ownLine a third line about ourselves, or ''. */
+/** @param ownLine third line, about pistachio; or ''. */
 export function versionText(platform: NodeJS.Platform, ownLine: string): string {
   const own = ownLine === '' ? '' : `${ownLine}\n`
   return `This is nutcracker-${NUTCRACKER_VERSION}\nasync event backend: ${eventBackend(platform)}\n${own}\n`

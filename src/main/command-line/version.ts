@@ -1,13 +1,18 @@
-/** Who we are and whom we stand for. Primary thread: command line and log banner. */
+/**
+ * The version of pistachio, and the version of nutcracker that it replaces. Primary thread: command
+ * line and log banner.
+ */
 
 import manifest from '../../../package.json' with { type: 'json' }
 
-/** The version of nutcracker that we are compatible with and report to its tools. */
+/**
+ * The version of nutcracker that pistachio is compatible with, and reports to nutcracker's tools.
+ */
 export const NUTCRACKER_VERSION = '0.5.0'
 
 /**
- * Our own version, from package.json. The bundles hold it: the one-file executable has no file to
- * read.
+ * pistachio's version, from package.json. The bundles contain it, because the one-file executable
+ * has no file to read.
  */
 export function pistachioVersion(): string {
   return manifest.version

@@ -1,7 +1,7 @@
 /**
- * A configuration with its shared memory and its routing tables: the one the process starts with,
- * and those that reloads make. Primary thread; called by `primary.ts`. Nothing here is seen by a
- * worker until it is sent there.
+ * A configuration with its shared memory and its routing tables: one at the start, and one for each
+ * reload. Primary thread; called by `primary.ts`. No worker sees a generation before the primary
+ * sends it.
  */
 
 import { shapeOf } from '../../routing/ring-table.ts'
@@ -17,7 +17,7 @@ export interface GenerationTableThread extends TableRunner {
   close(): Promise<void>
 }
 
-/** A generation as the primary holds it. */
+/** A generation with what only the primary needs. */
 export interface LocalGeneration extends Generation {
   readonly layout: SharedLayout
   readonly tables: TableBuilder
@@ -25,7 +25,7 @@ export interface LocalGeneration extends Generation {
   readonly tableThread: GenerationTableThread
 }
 
-/** What of it goes to workers. */
+/** The part of a generation that is sent to workers. */
 export function forWorkers({ id, config, shapes, shared }: LocalGeneration): Generation {
   return { id, config, shapes, shared }
 }
@@ -33,7 +33,7 @@ export function forWorkers({ id, config, shapes, shared }: LocalGeneration): Gen
 /** What all generations of a process have in common. */
 export interface GenerationSettings {
   readonly workers: number
-  /** @param staysWarm whether it is kept ready once it has started. */
+  /** @param staysWarm whether the thread stays once it has started. */
   readonly newTableThread: (staysWarm: boolean) => GenerationTableThread
 }
 
@@ -50,8 +50,8 @@ export async function firstGeneration(
 }
 
 /**
- * The generation of a reload. Servers that were ejected stay so, as far as it is the same server
- * and the pool still ejects.
+ * The generation of a reload. A server that is ejected stays ejected if it is the same server
+ * (`isSameServer`) and the pool still ejects.
  */
 export async function nextGeneration(
   config: Config,
@@ -70,10 +70,10 @@ export async function nextGeneration(
 }
 
 /**
- * Carries the control words and the health of servers over. Called again at the moment of the
- * switch, because tables take their time.
- * @returns indexes of the pools in which a server's state is another than before the call: their
- * tables are out of date.
+ * Copies the log level and the health of servers to the next generation. Called again at the moment
+ * of the switch, because health may change while the tables are built.
+ * @returns indexes of the pools in which the call changed a server's state: their tables are out of
+ * date.
  */
 export function carryHealth(previous: LocalGeneration, next: LocalGeneration): number[] {
   const from = previous.layout.control(previous.shared)
@@ -95,7 +95,10 @@ export interface ServerIndex {
   readonly server: number
 }
 
-/** Where the same server of the pool of the same name stands in another configuration. */
+/**
+ * Index of the same server, in the pool of the same name, in another configuration; null = not
+ * there.
+ */
 export function findServer(config: Config, pool: PoolConfig, server: ServerConfig): ServerIndex | null {
   const poolIndex = config.pools.findIndex(candidate => candidate.name === pool.name)
   if (poolIndex === -1) return null
@@ -104,8 +107,8 @@ export function findServer(config: Config, pool: PoolConfig, server: ServerConfi
 }
 
 /**
- * Indexes of the servers that the pool's table must have: all, but for those that are ejected and
- * leave the ring.
+ * Indexes of the servers in the pool's table: all but the ejected ones; with `eject_keep_ring`,
+ * all.
  */
 export function liveServers({ config, layout, shared }: LocalGeneration, pool: number): number[] {
   const { servers, ejectKeepRing } = config.pools[pool]
@@ -118,15 +121,15 @@ function emptyGeneration(config: Config, settings: GenerationSettings, id: numbe
   const shapes = config.pools.map(shapeOf)
   const layout = new SharedLayout(settings.workers, shapes)
   const shared = layout.allocate()
-  // Ejections want a table at once.
+  // An ejection needs a new table at once.
   const tableThread = settings.newTableThread(config.pools.some(pool => pool.autoEjectHosts))
   const tables = new TableBuilder(config, layout, shared, tableThread)
   return { id, config, shapes, shared, layout, tables, tableThread }
 }
 
 /**
- * @param carried the state beside `up` that the pool's servers may have.
- * @returns true when the server was or is ejected, and the copy said otherwise.
+ * @param carried the state other than `up` that the pool's servers may have.
+ * @returns true when the copy had another state and the pool ejects servers.
  */
 function copyHealth(
   from: LocalGeneration,

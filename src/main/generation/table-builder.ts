@@ -11,9 +11,9 @@ import type { Config } from '../../shared/config.ts'
 import { PoolHead, type SharedLayout, type TableHalf, TableHead } from '../../shared/memory-layout.ts'
 
 /**
- * First tables of up to this many points in all are filled on the primary before it listens: 640
- * points take 3 ms in a cold process, 10,000 take 12 ms, and a first task takes 70 ms for piscina
- * and its thread.
+ * First tables with at most this many points together are filled on the primary before it listens:
+ * 640 points take 3 ms in a cold process, 10,000 take 12 ms, and a first task takes 70 ms for
+ * piscina and its thread.
  * @testOnly
  */
 export const INLINE_POINTS = 10_000
@@ -23,9 +23,7 @@ export interface TableRunner {
   run(task: TableTask): Promise<void>
 }
 
-/**
- * What is asked for a pool: `wanted` = live servers of the next table, null when none is asked for.
- */
+/** Builds of one pool. `wanted`: live servers of the next table; null when none was asked for. */
 interface PoolBuild {
   wanted: readonly number[] | null
   running: Promise<void> | null
@@ -47,8 +45,8 @@ export class TableBuilder {
   }
 
   /**
-   * At process start, before workers take clients: publishes the tables of all pools with all
-   * servers live.
+   * Publishes the tables of all pools with all servers live. Called at process start, before
+   * workers have clients.
    */
   async buildFirst(): Promise<void> {
     const pending: Promise<void>[] = []
@@ -68,8 +66,8 @@ export class TableBuilder {
 
   /**
    * Publishes a table of the live servers, filled off the event loop. Builds of one pool run one
-   * after the other; of the sets asked for meanwhile only the latest is built, and all who asked
-   * wait for it.
+   * after the other. Of the sets that are asked for meanwhile only the latest is built, and all
+   * these calls wait for it.
    * @param live ascending server indexes; may be empty. Rejects when the latest table could not be
    * built: the one before stays.
    */
@@ -92,7 +90,8 @@ export class TableBuilder {
         }
       }
     } finally {
-      // In the same step as the last look at `wanted`: a set asked for later must start a new run.
+      // No await may come between the last check of `wanted` and this: a set that is asked for
+      // later must start a new run.
       build.running = null
     }
   }
@@ -100,15 +99,15 @@ export class TableBuilder {
   async #buildOnce(pool: number, live: readonly number[]): Promise<void> {
     const half = this.#claimHalf(pool)
     const task = { input: tableInput(this.#config.pools[pool], live), half }
-    // The thread computes the checksum with our own code: the package's says whether all of it
-    // arrived where it belongs. Loaded here because most starts need neither.
+    // The thread computes the checksum with pistachio's own code, the package's code verifies it
+    // here. It is loaded here because most starts do not need it.
     const [{ default: fastCrc32c }] = await Promise.all([import('fast-crc32c'), this.#runner.run(task)])
     const checksum = fastCrc32c.calculate(checkedBytes(half)) | 0
     assert(checksum === half.head[TableHead.checksum], `table of pool ${this.#config.pools[pool].name} is whole`)
     this.#publish(pool, live.length)
   }
 
-  /** From here on a reader that is still copying this half knows that its copy is void. */
+  /** Tells readers that are still copying this half that their copy is void. */
   #claimHalf(pool: number): TableHalf {
     const head = this.#layout.poolHead(this.#shared, pool)
     const next = (Atomics.load(head, PoolHead.epoch) + 1) | 0

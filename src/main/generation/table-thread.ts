@@ -2,9 +2,9 @@
  * The one thread beside the event loops that fills routing tables, run by piscina. Primary thread;
  * one for each configuration generation, closed with it.
  *
- * Piscina is loaded and its thread started with the first task: 15 ms and 55 ms here, which a start
- * that needs neither does not pay. An idle thread ends, unless it stays warm: then a table of 4
- * servers is there 1 ms after an ejection.
+ * Loading piscina takes 15 ms and starting its thread 55 ms, so both happen with the first task. An
+ * idle thread ends unless it stays warm; a warm one has a table of 4 servers ready 1 ms after an
+ * ejection.
  */
 
 import type { Piscina } from 'piscina'
@@ -22,7 +22,8 @@ export class TableThread {
    * @param entry what the thread runs: `routing/ring-table-task`.
    * @param staysWarm whether the thread, once started, stays (10 MB): for configurations with
    * `auto_eject_hosts`.
-   * @param onError is told when the thread dies outside of a task; the next task starts another.
+   * @param onError is called when the thread dies outside a task; the next task starts another
+   * thread.
    */
   constructor(entry: URL, staysWarm: boolean, onError: (error: Error) => void) {
     this.#entry = entry
@@ -31,8 +32,8 @@ export class TableThread {
   }
 
   /**
-   * Starts a thread that stays warm before it is needed; to be called when the start of the process
-   * is over.
+   * Starts the thread before it is needed, if it stays warm. To be called after the start of the
+   * process.
    */
   async warmUp(): Promise<void> {
     if (this.#staysWarm) await this.#started()
