@@ -31,6 +31,11 @@ export function argText(request: ParsedArguments, buf: Uint8Array, i: number): s
   return latin1(buf, argStart(request, i), argEnd(request, i))
 }
 
+/** @returns all arguments, one char a byte. For rare requests: it copies them. */
+export function argTexts(request: ParsedArguments, buf: Uint8Array): string[] {
+  return Array.from({ length: request.argCount }, (_, i) => argText(request, buf, i))
+}
+
 /** @returns true when argument `i` is this word, ASCII letters in any case. @param word upper case. */
 export function argIs(request: ParsedArguments, buf: Uint8Array, i: number, word: string): boolean {
   return isWord(buf, argStart(request, i), argEnd(request, i), word)

@@ -204,7 +204,7 @@ function appendRun(socket: Socket, fragment: Message, from: number): void {
 const valuesJoiner: Joiner = {
   partial: true,
   closesWhenStrict: false,
-  accept(_group, fragment, buf, start, end) {
+  accept(_split, fragment, buf, start, end) {
     if (!isList(fragment)) return false
     keepValues(fragment, buf, start, end)
     return true
@@ -228,10 +228,10 @@ const strictValuesJoiner: Joiner = {
 const okJoiner: Joiner = {
   partial: false,
   closesWhenStrict: false,
-  accept(_group, fragment) {
+  accept(_split, fragment) {
     return kindOf(fragment) === ReplyKind.ok
   },
-  write(_group, client) {
+  write(_split, client) {
     client.socket.append(OK, 0, OK.length)
   },
 }
@@ -239,7 +239,7 @@ const okJoiner: Joiner = {
 const statsJoiner: Joiner = {
   partial: true,
   closesWhenStrict: false,
-  accept(_group, fragment, buf, start, end) {
+  accept(_split, fragment, buf, start, end) {
     const kind = kindOf(fragment)
     if (kind === ReplyKind.error || kind === ReplyKind.clientError || kind === ReplyKind.serverError) return false
     fragment.keepReply(buf, start, end)

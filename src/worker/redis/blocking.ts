@@ -6,17 +6,16 @@
  * would at Redis.
  */
 
-import { COLON, MINUS, NINE, STAR, ZERO } from '../../bytes/ascii.ts'
 import { argIs, argText } from '../../protocol/redis/arguments.ts'
 import { KeyForm } from '../../protocol/redis/commands.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { Client } from '../client/client.ts'
 import { answerFailure, answerStateLoss, closeSplit } from '../request/delivery.ts'
 import { Failure } from '../request/failure.ts'
-import { type Message, MessageKind } from '../request/message.ts'
-import type { ReplyTarget } from '../request/reply-target.ts'
-import { type Joiner, SplitRequest } from '../request/split-request.ts'
+import { MessageKind } from '../request/message.ts'
+import { SplitRequest } from '../request/split-request.ts'
 import type { ConnectionUser, ServerConnection } from '../server/server-connection.ts'
+import { WaitAofJoiner, WaitJoiner } from './join/wait.ts'
 import type { RedisPool } from './redis-pool.ts'
 import { needsId, withId } from './servers/connection-id.ts'
 import { Internal, queueInternal, wireRequest } from './servers/wire-request.ts'
@@ -199,7 +198,7 @@ function waitEverywhere(client: Client, parser: RespRequestParser, buf: Uint8Arr
     return
   }
   session.blocking = wait
-  const split = new SplitRequest(client, parser.command.name === 'WAIT' ? new LeastJoiner() : new LeastPairJoiner())
+  const split = new SplitRequest(client, parser.command.name === 'WAIT' ? new WaitJoiner() : new WaitAofJoiner())
   const waitMs = waitOf(parser, buf)
   for (const connection of [...wait.connections]) sendWait(connection, split, parser, buf, waitMs)
   closeSplit(split)
@@ -218,55 +217,4 @@ function sendWait(
   connection.enqueue(split.addFragment(), parser.end - parser.start)
   connection.extendDeadline(waitMs)
   connection.socket.append(buf, parser.start, parser.end)
-}
-
-/** Decimal at `from`, up to its CR. */
-function integerAt(buf: Uint8Array, from: number): number {
-  let p = from
-  const negative = buf[p] === MINUS
-  if (negative) p++
-  let value = 0
-  for (; buf[p] >= ZERO && buf[p] <= NINE; p++) value = value * 10 + buf[p] - ZERO
-  return negative ? -value : value
-}
-
-/** WAIT: replicas that have it all, at the server that has fewest. One instance a request. */
-class LeastJoiner implements Joiner {
-  readonly partial = true
-  readonly closesWhenStrict = false
-  protected least = Number.POSITIVE_INFINITY
-
-  accept(_split: SplitRequest, _fragment: Message, buf: Uint8Array, start: number, _end: number): boolean {
-    if (buf[start] !== COLON) return false
-    this.least = Math.min(this.least, integerAt(buf, start + 1))
-    return true
-  }
-
-  write(_split: SplitRequest, client: ReplyTarget): void {
-    const reply = Buffer.from(this.reply(), 'latin1')
-    client.socket.append(reply, 0, reply.length)
-  }
-
-  protected reply(): string {
-    return `:${this.least}\r\n`
-  }
-}
-
-/** WAITAOF: `[local, replicas]`, the least of each. */
-class LeastPairJoiner extends LeastJoiner {
-  private leastLocal = Number.POSITIVE_INFINITY
-
-  override accept(_split: SplitRequest, _fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
-    if (buf[start] !== STAR) return false
-    const first = buf.indexOf(COLON, start)
-    const second = buf.indexOf(COLON, first + 1)
-    if (first < 0 || second < 0 || second >= end) return false
-    this.leastLocal = Math.min(this.leastLocal, integerAt(buf, first + 1))
-    this.least = Math.min(this.least, integerAt(buf, second + 1))
-    return true
-  }
-
-  protected override reply(): string {
-    return `*2\r\n:${this.leastLocal}\r\n:${this.least}\r\n`
-  }
 }

@@ -9,12 +9,13 @@ import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
 import type { Client } from '../client/client.ts'
 import { blockingRequest } from './blocking.ts'
 import { databaseRequest } from './databases/databases.ts'
+import { mgetJoiner, statusJoiner, sumJoiner } from './join/by-key.ts'
 import { argumentAsBulk, localRequest } from './local.ts'
 import { pubsubRequest } from './pubsub/pubsub.ts'
 import type { Handler, RedisPool } from './redis-pool.ts'
 import { keyspaceRequest } from './split/keyspace.ts'
 import { multiKeyRequest, scriptRequest } from './split/multikey.ts'
-import { gatherJoiner, splitKeys, statusJoiner, sumJoiner } from './split/split.ts'
+import { splitKeys } from './split/split.ts'
 import { transactionRequest } from './transactions/transaction.ts'
 
 /** By `Action`; what has no handler is refused. */
@@ -70,7 +71,7 @@ function sumKeysRequest(redis: RedisPool, client: Client, parser: RespRequestPar
 
 function gatherKeysRequest(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   if (parser.argCount === 2) redis.forward(client, parser, buf, 1)
-  else splitKeys(client, parser, buf, 1, gatherJoiner)
+  else splitKeys(client, parser, buf, 1, mgetJoiner)
 }
 
 function splitPairsRequest(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {

@@ -1,7 +1,7 @@
 /** Commands about the connection or the pool that the proxy answers itself: CLIENT, ECHO, INFO, RESET, ROLE, TIME … Data plane. */
 
 import { encodeText } from '../../bytes/ascii.ts'
-import { argEnd, argIs, argStart } from '../../protocol/redis/arguments.ts'
+import { argEnd, argIs, argStart, argTexts } from '../../protocol/redis/arguments.ts'
 import * as replies from '../../protocol/redis/replies.ts'
 import { bulkOf, ReplyWriter } from '../../protocol/redis/reply-writer.ts'
 import type { RespRequestParser } from '../../protocol/redis/request-parser.ts'
@@ -13,7 +13,7 @@ import { InfoJoiner, tellsOfProxy } from './join/info.ts'
 import { type RedisPool, watchOf } from './redis-pool.ts'
 import { resetSession, sessionOf } from './session/session.ts'
 import { knownState } from './session/state.ts'
-import { argumentTexts, broadcast, Reach } from './split/broadcast.ts'
+import { broadcast, Reach } from './split/broadcast.ts'
 
 const DEFAULT_USER = encodeText('$7\r\ndefault\r\n')
 const RESET = encodeText('+RESET\r\n')
@@ -41,7 +41,7 @@ export function localRequest(redis: RedisPool, client: Client, parser: RespReque
       redis.answer(client, argumentAsBulk(parser, buf, 1))
       return
     case 'INFO':
-      broadcast(client, parser, buf, new InfoJoiner(tellsOfProxy(argumentTexts(parser, buf))), Reach.live)
+      broadcast(client, parser, buf, new InfoJoiner(tellsOfProxy(argTexts(parser, buf))), Reach.live)
       return
     case 'MONITOR':
       monitor(client)
@@ -82,7 +82,7 @@ function isHelp(parser: RespRequestParser, buf: Uint8Array): boolean {
 const ANY_SERVER = new Set(['ACL CAT', 'ACL GENPASS', 'ACL HELP', 'MODULE HELP', 'MODULE LIST'])
 
 function aboutServers(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
-  const args = argumentTexts(parser, buf)
+  const args = argTexts(parser, buf)
   const name = `${parser.command.name} ${args[1].toUpperCase()}`
   if (ANY_SERVER.has(name)) redis.forwardKeyless(client, parser, buf)
   else if (name === 'ACL WHOAMI' && args.length === 2) redis.answer(client, DEFAULT_USER)

@@ -3,17 +3,17 @@
  * about clients of all workers: `client-wide.ts`.
  */
 
+import { argTexts } from '../../../protocol/redis/arguments.ts'
 import * as replies from '../../../protocol/redis/replies.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import type { Client } from '../../client/client.ts'
 import type { RedisPool } from '../redis-pool.ts'
 import { ReplyMode, stateOf } from '../session/state.ts'
-import { argumentTexts } from '../split/broadcast.ts'
 import { ownArity, ownClientReply } from './client-own.ts'
 import { wideCommand } from './client-wide.ts'
 
 export function clientCommand(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
-  const args = argumentTexts(parser, buf)
+  const args = argTexts(parser, buf)
   const name = args[1].toUpperCase()
   if (name === 'HELP') {
     redis.forwardKeyless(client, parser, buf)

@@ -19,6 +19,7 @@ import type { Client } from '../../client/client.ts'
 import type { Message } from '../../request/message.ts'
 import { CloseReason } from '../../request/reply-target.ts'
 import { connectionKind } from '../../server/connection-kind.ts'
+import { statusJoiner } from '../join/by-key.ts'
 import type { RedisPool } from '../redis-pool.ts'
 import { enterDatabase } from '../servers/greeting.ts'
 import { wireRequest } from '../servers/wire-request.ts'
@@ -26,7 +27,6 @@ import { knownSession } from '../session/session.ts'
 import { knownState, stateOf } from '../session/state.ts'
 import { broadcast, Reach } from '../split/broadcast.ts'
 import { multiKeyRequest } from '../split/multikey.ts'
-import { statusJoiner } from '../split/split.ts'
 
 const NO_DATABASE = replies.errorLine('no database is selected because the last SELECT was refused')
 const BAD_FIRST = replies.errorLine('invalid first DB index')

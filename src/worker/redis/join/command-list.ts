@@ -11,7 +11,7 @@ import type { AnyServerRequest } from '../../client/any-server.ts'
 import type { Client } from '../../client/client.ts'
 import type { Message } from '../../request/message.ts'
 import type { Joiner, SplitRequest } from '../../request/split-request.ts'
-import { cannotServe, refuseReply } from '../split/broadcast.ts'
+import { cannotServe, refuseReply } from './replies.ts'
 
 /** `entries`: arrays that begin with a name, or nulls; `names`: texts; `documents`: names, each with a map; `count`: as entries, counted. */
 export type ListForm = 'entries' | 'names' | 'documents' | 'count'
@@ -45,7 +45,7 @@ export class CommandListJoiner implements Joiner {
     return true
   }
 
-  write(_group: SplitRequest, client: Client): void {
+  write(_split: SplitRequest, client: Client): void {
     client.socket.append(this.reply!, 0, this.reply!.length)
   }
 

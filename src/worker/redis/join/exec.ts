@@ -38,7 +38,7 @@ export class ExecJoiner implements Joiner {
     this.#parts = parts
   }
 
-  accept(_group: SplitRequest, fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
+  accept(_split: SplitRequest, fragment: Message, buf: Uint8Array, start: number, end: number): boolean {
     const part = fragment.fragmentIndex
     const lineEnd = findByte(buf, start, end, CR)
     const wanted = this.#places.reduce<number>((count, place) => (place === part ? count + 1 : count), 0)

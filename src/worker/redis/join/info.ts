@@ -8,7 +8,7 @@ import type { ReplyWriter } from '../../../protocol/redis/reply-writer.ts'
 import { PoolStat, ServerStat } from '../../../shared/stat-fields.ts'
 import type { Client } from '../../client/client.ts'
 import type { SplitRequest } from '../../request/split-request.ts'
-import { CollectingJoiner } from '../split/broadcast.ts'
+import { CollectingJoiner } from './collecting-joiner.ts'
 
 type Section = Map<string, string>
 type Info = Map<string, Section>

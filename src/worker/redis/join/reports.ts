@@ -1,11 +1,12 @@
 /** What servers tell of themselves, put together: CONFIG GET, SLOWLOG GET, LATENCY. Data plane, for rare requests. */
 
+import { argTexts } from '../../../protocol/redis/arguments.ts'
 import { isArrays, isTexts, type ReplyValue } from '../../../protocol/redis/reply-value.ts'
 import type { ReplyWriter } from '../../../protocol/redis/reply-writer.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import type { Client } from '../../client/client.ts'
 import type { SplitRequest } from '../../request/split-request.ts'
-import { argumentTexts, CollectingJoiner } from '../split/broadcast.ts'
+import { CollectingJoiner } from './collecting-joiner.ts'
 
 /** Parameters that all servers have with the same value; the others are left out. */
 export class ConfigJoiner extends CollectingJoiner {
@@ -32,7 +33,7 @@ const SLOWLOG_COUNT = 10
 
 /** How many entries SLOWLOG GET asks for; anything that is no number is the servers' to refuse. */
 export function slowlogCount(parser: RespRequestParser, buf: Uint8Array): number {
-  const args = argumentTexts(parser, buf)
+  const args = argTexts(parser, buf)
   const count = args.length > 2 ? Number(args[2]) : SLOWLOG_COUNT
   return count === -1 ? Number.POSITIVE_INFINITY : count
 }

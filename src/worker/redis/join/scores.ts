@@ -5,7 +5,7 @@ import type { ReplyWriter } from '../../../protocol/redis/reply-writer.ts'
 import { readScore, readWeight, ScorePrinter } from '../../../protocol/redis/scores.ts'
 import type { Client } from '../../client/client.ts'
 import type { SplitRequest } from '../../request/split-request.ts'
-import { CollectingJoiner } from '../split/broadcast.ts'
+import { CollectingJoiner } from './collecting-joiner.ts'
 
 type Aggregate = (target: number, value: number) => number
 
@@ -74,7 +74,7 @@ export class ScoresJoiner extends CollectingJoiner {
     return (isTexts(reply) && reply.length % 2 === 0) || isArrays(reply, 2)
   }
 
-  protected override join(writer: ReplyWriter, _group: SplitRequest, client: Client): void {
+  protected override join(writer: ReplyWriter, _split: SplitRequest, client: Client): void {
     const sources = this.replies.map((reply, i) => ({
       scores: this.readScores(reply as ReplyValue[]),
       weight: this.options.weights[i],

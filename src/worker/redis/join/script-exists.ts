@@ -3,7 +3,7 @@
 import type { ReplyValue } from '../../../protocol/redis/reply-value.ts'
 import type { ReplyWriter } from '../../../protocol/redis/reply-writer.ts'
 import type { SplitRequest } from '../../request/split-request.ts'
-import { CollectingJoiner } from '../split/broadcast.ts'
+import { CollectingJoiner } from './collecting-joiner.ts'
 
 export class ScriptExistsJoiner extends CollectingJoiner {
   private readonly onOneServer: readonly boolean[]

@@ -13,10 +13,11 @@ import type { ReplyWriter } from '../../../protocol/redis/reply-writer.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import type { Client } from '../../client/client.ts'
 import type { Joiner } from '../../request/split-request.ts'
+import { CollectingJoiner } from '../join/collecting-joiner.ts'
 import type { RedisPool } from '../redis-pool.ts'
 import { sessionOf } from '../session/session.ts'
 import { Topic } from '../session/state.ts'
-import { broadcast, CollectingJoiner, Reach } from '../split/broadcast.ts'
+import { broadcast, Reach } from '../split/broadcast.ts'
 import { subscriptionsOf } from './subscriptions.ts'
 
 /** What a RESP2 client may say while it is subscribed. */

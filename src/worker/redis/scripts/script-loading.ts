@@ -18,8 +18,10 @@ import type { Message } from '../../request/message.ts'
 import { type Joiner, NO_FAILURE, type SplitRequest } from '../../request/split-request.ts'
 import type { Pool } from '../../server/pool.ts'
 import type { ServerConnection } from '../../server/server-connection.ts'
+import { SameJoiner } from '../join/by-server.ts'
+import { cannotServe, noteAnswer } from '../join/replies.ts'
 import { Internal, queueInternal, wireRequest } from '../servers/wire-request.ts'
-import { broadcast, cannotServe, noteAnswer, Reach, SameJoiner } from '../split/broadcast.ts'
+import { broadcast, Reach } from '../split/broadcast.ts'
 import { identityOf, type Loaded, ScriptRegistry } from './script-registry.ts'
 
 /** A server that has a connection and cannot load yet is asked again after this long, ms. */

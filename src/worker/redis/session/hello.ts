@@ -4,6 +4,7 @@
  */
 
 import { encodeText } from '../../../bytes/ascii.ts'
+import { argTexts } from '../../../protocol/redis/arguments.ts'
 import { WRONG_PASS } from '../../../protocol/redis/replies.ts'
 import { ReplyWriter } from '../../../protocol/redis/reply-writer.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
@@ -11,7 +12,6 @@ import type { Client } from '../../client/client.ts'
 import { connectionKind } from '../../server/connection-kind.ts'
 import type { RedisPool } from '../redis-pool.ts'
 import { withVersion } from '../servers/server-version.ts'
-import { argumentTexts } from '../split/broadcast.ts'
 import { isUser } from './auth.ts'
 import { isBusy } from './session.ts'
 import { isClientText, NAME_REFUSED, stateOf } from './state.ts'
@@ -35,7 +35,7 @@ interface Hello {
 }
 
 export function helloRequest(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
-  const hello = readHello(argumentTexts(parser, buf))
+  const hello = readHello(argTexts(parser, buf))
   if (hello instanceof Uint8Array) {
     redis.answer(client, hello)
     return

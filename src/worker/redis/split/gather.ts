@@ -9,18 +9,20 @@
  */
 
 import { encodeText } from '../../../bytes/ascii.ts'
+import { argTexts } from '../../../protocol/redis/arguments.ts'
 import { HllCode, HllUnion } from '../../../protocol/redis/hyperloglog.ts'
-
 import { isTexts, ReplyError, type ReplyValue, readReply } from '../../../protocol/redis/reply-value.ts'
 import type { ReplyWriter } from '../../../protocol/redis/reply-writer.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import type { Client } from '../../client/client.ts'
 import type { Message } from '../../request/message.ts'
 import type { SplitRequest } from '../../request/split-request.ts'
+import { CollectingJoiner } from '../join/collecting-joiner.ts'
+import { refuseReply } from '../join/replies.ts'
 import { readScoredOptions, ScoresJoiner } from '../join/scores.ts'
 import { type RedisPool, redisOf } from '../redis-pool.ts'
 import { wireRequest } from '../servers/wire-request.ts'
-import { argumentTexts, CollectingJoiner, refuseReply, sendFragments } from './broadcast.ts'
+import { sendFragments } from './broadcast.ts'
 import { refuseCrossServer, shownKey } from './cross-server.ts'
 
 /** Gathers the request at hand. @param servers of each key in `redis.positions`. */
@@ -32,7 +34,7 @@ export function gatherRequest(
 ): void {
   const redis = redisOf(client.pool)
   const { positions } = redis
-  const args = argumentTexts(parser, buf)
+  const args = argTexts(parser, buf)
   const keys = Array.from(positions.args.subarray(0, positions.count), arg => args[arg])
   const options = args.slice(positions.args[positions.count - 1] + 1)
   switch (parser.command.name) {

@@ -3,13 +3,15 @@
  * the one server answers.
  */
 
-import { argEnd, argStart, argText } from '../../../protocol/redis/arguments.ts'
+import { argEnd, argStart, argText, argTexts } from '../../../protocol/redis/arguments.ts'
 import * as replies from '../../../protocol/redis/replies.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import type { LoadedKind } from '../../../shared/messages.ts'
 import type { Client } from '../../client/client.ts'
 import type { Joiner } from '../../request/split-request.ts'
 import { forKills } from '../../server/connection-kind.ts'
+import { partialSumJoiner, statusJoiner, sumJoiner } from '../join/by-key.ts'
+import { AnyJoiner, LeastJoiner, SameJoiner } from '../join/by-server.ts'
 import {
   ConfigJoiner,
   LatencyHistoryJoiner,
@@ -20,10 +22,9 @@ import {
 } from '../join/reports.ts'
 import { ScriptExistsJoiner } from '../join/script-exists.ts'
 import type { RedisPool } from '../redis-pool.ts'
-import { AnyJoiner, argumentTexts, broadcast, LeastJoiner, Reach, SameJoiner } from './broadcast.ts'
+import { broadcast, Reach } from './broadcast.ts'
 import { configSetRefusal } from './config-set.ts'
 import { KeysJoiner, RandomKeyJoiner, scanRequest } from './scan.ts'
-import { partialSumJoiner, statusJoiner, sumJoiner } from './split.ts'
 
 type Handler = (redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array) => void
 
@@ -49,7 +50,7 @@ const changesServers: Handler = (redis, client, parser, buf) => {
 
 function changeRefusal(client: Client, parser: RespRequestParser, buf: Uint8Array): Uint8Array | null {
   const { pool } = client
-  return pool.config.configSet ? configSetRefusal(pool, argumentTexts(parser, buf)) : replies.CONFIG_SET_REFUSED
+  return pool.config.configSet ? configSetRefusal(pool, argTexts(parser, buf)) : replies.CONFIG_SET_REFUSED
 }
 
 function flushes(kind: LoadedKind): Handler {
@@ -60,7 +61,7 @@ function flushes(kind: LoadedKind): Handler {
 }
 
 const functionDelete: Handler = (redis, client, parser, buf) => {
-  redis.loading.drop('function', argumentTexts(parser, buf)[2] ?? '')
+  redis.loading.drop('function', argTexts(parser, buf)[2] ?? '')
   broadcast(client, parser, buf, new SameJoiner(), Reach.all)
 }
 
@@ -164,7 +165,7 @@ function scriptLoad(redis: RedisPool, client: Client, parser: RespRequestParser,
 }
 
 function scriptExists(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
-  const digests = argumentTexts(parser, buf).slice(2)
+  const digests = argTexts(parser, buf).slice(2)
   const onOneServer = digests.map(digest => redis.scripts.ranWithoutKeys(digest))
   broadcast(client, parser, buf, new ScriptExistsJoiner(onOneServer, redis.keylessServer), Reach.live)
 }

@@ -9,6 +9,7 @@
 
 import { CR, DOLLAR, encodeText, equalsText, MINUS, readDecimal, STAR, TILDE } from '../../../bytes/ascii.ts'
 import { latin1 } from '../../../bytes/text.ts'
+import { argTexts } from '../../../protocol/redis/arguments.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import type { Client } from '../../client/client.ts'
 import { answerFailure } from '../../request/delivery.ts'
@@ -16,9 +17,10 @@ import { Failure } from '../../request/failure.ts'
 import type { Message } from '../../request/message.ts'
 import type { Joiner, SplitRequest } from '../../request/split-request.ts'
 import type { Pool } from '../../server/pool.ts'
+import { noteAnswer, refuseReply } from '../join/replies.ts'
 import type { RedisPool } from '../redis-pool.ts'
 import { wireRequest } from '../servers/wire-request.ts'
-import { argumentTexts, noteAnswer, refuseReply, sendFragments, sendOne } from './broadcast.ts'
+import { sendFragments, sendOne } from './broadcast.ts'
 
 /** Servers that a cursor has room for; at least `MAX_SERVERS`. */
 const CURSOR_STEP = 65_536n
@@ -34,7 +36,7 @@ const MOST_BYTES = 0x7fff_ffff
 
 export function scanRequest(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const { pool } = client
-  const args = argumentTexts(parser, buf)
+  const args = argTexts(parser, buf)
   if (!/^\d{1,20}$/.test(args[1]) || BigInt(args[1]) >= CURSOR_LIMIT) {
     redis.answer(client, BAD_CURSOR)
     return
@@ -155,7 +157,7 @@ export class RandomKeyJoiner implements Joiner {
     return true
   }
 
-  write(_group: SplitRequest, client: Client): void {
+  write(_split: SplitRequest, client: Client): void {
     const reply = this.key ?? encodeText(client.resp3 ? '_\r\n' : '$-1\r\n')
     client.socket.append(reply, 0, reply.length)
   }

@@ -4,43 +4,20 @@
  * A fragment on the wire is what nutcracker sends: the name in lower case, then the keys (or pairs) of that server as the client wrote them.
  */
 
-import { COLON, CR, DOLLAR, encodeText, findByte, MINUS, PLUS, readDecimal, STAR, ZERO } from '../../../bytes/ascii.ts'
+import { STAR } from '../../../bytes/ascii.ts'
 import { argEnd, argStart } from '../../../protocol/redis/arguments.ts'
-import { MAX_ARGUMENTS, type RespRequestParser } from '../../../protocol/redis/request-parser.ts'
-import { BulkScanner } from '../../../protocol/redis/value-scanner.ts'
+import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import type { Client } from '../../client/client.ts'
 import { SLAB_BYTES } from '../../memory/slab.ts'
 import { answerFailure, closeSplit } from '../../request/delivery.ts'
 import { Failure } from '../../request/failure.ts'
-import { FanOut } from '../../request/fan-out.ts'
 import type { KeySplit } from '../../request/key-split.ts'
 import { type Message, MessageKind } from '../../request/message.ts'
-import type { ReplyTarget } from '../../request/reply-target.ts'
 import { type Joiner, SplitRequest } from '../../request/split-request.ts'
 import type { Pool } from '../../server/pool.ts'
+import { mgetJoiner } from '../join/by-key.ts'
+import { decimalBytes, HEAD_BYTES, writeNumber } from '../join/numbers.ts'
 import { redisOf } from '../redis-pool.ts'
-
-/** `*` or `:`, a sign, ten digits, CR LF. */
-const HEAD_BYTES = 14
-
-const OK = encodeText('+OK\r\n')
-
-/** Writes `<type><value>\r\n` at `at`. @returns the place after it. */
-function writeNumber(to: Uint8Array, at: number, type: number, value: number): number {
-  let p = at
-  to[p++] = type
-  let rest = value
-  if (rest < 0) {
-    to[p++] = MINUS
-    rest = -rest
-  }
-  let divisor = 1
-  while (rest / divisor >= 10) divisor *= 10
-  for (; divisor >= 1; divisor = Math.trunc(divisor / 10)) to[p++] = ZERO + (Math.trunc(rest / divisor) % 10)
-  to[p++] = CR
-  to[p++] = 10
-  return p
-}
 
 /**
  * Splits the request by server and queues its fragments.
@@ -76,7 +53,7 @@ export function splitKeys(
   else queueFragments(client, parser, buf, stride, joiner, keySplit)
 }
 
-/** All keys live on one server: its reply is the client's. */
+/** One server has all keys: it gets the request unchanged, and its reply goes to the client unchanged. */
 function forwardWhole(client: Client, parser: RespRequestParser, buf: Uint8Array, server: number): void {
   const connection = client.pool.connectionTo(client, server)
   if (connection === null) return
@@ -95,7 +72,7 @@ function queueFragments(
   keySplit: KeySplit,
 ): void {
   const pool = client.pool
-  const fragmentOfKey = joiner === gatherJoiner ? new Uint16Array(keySplit.keyCount) : undefined
+  const fragmentOfKey = joiner === mgetJoiner ? new Uint16Array(keySplit.keyCount) : undefined
   const split = new SplitRequest(client, joiner, fragmentOfKey)
   for (let server = keySplit.first; server <= keySplit.last; server++) {
     if (keySplit.head[server] === -1) continue
@@ -143,120 +120,4 @@ function sendFragment(
     const to = argEnd(parser, (key + 1) * stride) + 2
     socket.append(buf, from, to)
   }
-}
-
-function decimalBytes(value: number): number {
-  let bytes = 1
-  for (let rest = value; rest >= 10; rest = Math.trunc(rest / 10)) bytes++
-  return bytes
-}
-
-/** A reply of a wrong type: an error goes to the client as it is, anything else is a failure of the server. */
-function refuse(split: SplitRequest, buf: Uint8Array, start: number): boolean {
-  if (buf[start] === MINUS) return false
-  split.fail(Failure.invalid)
-  return true
-}
-
-/** DEL, UNLINK, TOUCH, EXISTS: integers, summed. */
-export const sumJoiner: Joiner = {
-  partial: false,
-  closesWhenStrict: false,
-  accept(split, _fragment, buf, start, end) {
-    if (buf[start] !== COLON) return refuse(split, buf, start)
-    let value = 0
-    for (let i = start + 1; i < end - 2; i++) if (buf[i] !== MINUS) value = value * 10 + buf[i] - ZERO
-    split.sum += value
-    return true
-  },
-  write(split, client) {
-    const slab = client.socket.reserve(HEAD_BYTES)
-    client.socket.outLength = writeNumber(slab, client.socket.outLength, COLON, split.sum | 0)
-  },
-}
-
-/** SLOWLOG LEN: integers, summed over the servers that answer. */
-export const partialSumJoiner: Joiner = {
-  partial: true,
-  closesWhenStrict: false,
-  accept(split, fragment, buf, start, end) {
-    const accepted = sumJoiner.accept(split, fragment, buf, start, end)
-    if (accepted && split instanceof FanOut) split.answered()
-    return accepted
-  },
-  write: sumJoiner.write,
-}
-
-/** MSET: any status line will do. */
-export const statusJoiner: Joiner = {
-  partial: false,
-  closesWhenStrict: false,
-  accept(split, _fragment, buf, start) {
-    return buf[start] === PLUS || refuse(split, buf, start)
-  },
-  write(_group, client) {
-    client.socket.append(OK, 0, OK.length)
-  },
-}
-
-/** MGET: values in the order of the keys, each from the fragment that its key went to. */
-export const gatherJoiner: Joiner = {
-  partial: false,
-  closesWhenStrict: false,
-  accept(split, fragment, buf, start, end) {
-    const firstValue = firstValueOf(fragment, buf, start, end)
-    if (firstValue < 0) return refuse(split, buf, start)
-    fragment.keepReply(buf, start, end)
-    fragment.nextValueAt = fragment.replyStart + firstValue - start
-    return true
-  },
-  write(split, client) {
-    const { socket } = client
-    writeListHead(split, client)
-    const { fragments, fragmentOfKey, keyCount } = split
-    for (let key = 0; key < keyCount; key++) {
-      const fragment = fragments[fragmentOfKey[key]]
-      const from = fragment.nextValueAt
-      skipValue(fragment)
-      socket.append(fragment.reply!, from, fragment.nextValueAt)
-    }
-    client.noteReply(split.heldBytes)
-  },
-  streaming: {
-    firstValue: (_split, fragment, buf, start, end) => firstValueOf(fragment, buf, start, end),
-    newScanner: values => new BulkScanner(values),
-    writeHead: writeListHead,
-    skipValue,
-  },
-}
-
-/** @returns the place of the first value, or -1: there must be one value a key, or those of other replies would be taken for them. */
-function firstValueOf(fragment: Message, buf: Uint8Array, start: number, end: number): number {
-  if (buf[start] !== STAR) return -1
-  const lineEnd = findByte(buf, start, end, CR)
-  const values = readDecimal(buf, start + 1, lineEnd, MAX_ARGUMENTS)
-  return values === fragment.keys ? lineEnd + 2 : -1
-}
-
-function writeListHead(split: SplitRequest, client: ReplyTarget): void {
-  const { socket } = client
-  const slab = socket.reserve(HEAD_BYTES)
-  socket.outLength = writeNumber(slab, socket.outLength, STAR, split.keyCount)
-}
-
-/** Moves `nextValueAt` past one value. MGET answers bulks and nulls; what it never answers keeps its bounds, too. */
-function skipValue(fragment: Message): void {
-  const reply = fragment.reply!
-  let p = fragment.nextValueAt
-  for (let values = 1; values > 0; values--) {
-    const type = reply[p]
-    const negative = reply[p + 1] === MINUS
-    let number = 0
-    for (p++; reply[p] !== CR; p++) number = number * 10 + reply[p] - ZERO
-    p += 2
-    if (negative) continue
-    if (type === DOLLAR) p += number + 2
-    else if (type === STAR) values += number
-  }
-  fragment.nextValueAt = p
 }

@@ -4,7 +4,7 @@
  */
 
 import { encodeText } from '../../../bytes/ascii.ts'
-import { argEnd, argStart } from '../../../protocol/redis/arguments.ts'
+import { argEnd, argStart, argTexts } from '../../../protocol/redis/arguments.ts'
 import { Action, fitsArity } from '../../../protocol/redis/commands.ts'
 import { errorLine } from '../../../protocol/redis/replies.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
@@ -18,7 +18,6 @@ import { queuedSelect, refusesDatabase } from '../databases/databases.ts'
 import type { RedisPool } from '../redis-pool.ts'
 import { withVersion } from '../servers/server-version.ts'
 import { Internal, queueInternal, wireRequest } from '../servers/wire-request.ts'
-import { argumentTexts } from '../split/broadcast.ts'
 import { refuseCrossServer, shownKey } from '../split/cross-server.ts'
 import { refusedOnOneServer } from '../split/keyspace.ts'
 import { deniedOnOneServer, NO_SERVER, serverOfKeys } from '../split/multikey.ts'
@@ -102,7 +101,7 @@ function queueClientCommand(
   parser: RespRequestParser,
   buf: Uint8Array,
 ): void {
-  const args = argumentTexts(parser, buf)
+  const args = argTexts(parser, buf)
   const notPossible = notInTransaction(`client|${args[1].toLowerCase()}`)
   const refusal = whyNotQueued(args, notPossible)
   if (refusal !== null) {
