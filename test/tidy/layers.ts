@@ -42,7 +42,7 @@ export const LAYERS: readonly Layer[] = [
   layer('worker/io', `${DATA} log net worker/memory`, 2),
   layer('worker/request', WORKER, 3),
   layer('worker/server', `${WORKER} worker/request`, 5),
-  layer('worker/client', `${WORKER} worker/request worker/server`, 6),
+  layer('worker/client', `${WORKER} worker/request worker/server`, 5),
   layer('worker/redis', `${WORKER} worker/request worker/server worker/client protocol/redis`),
   layer('worker/memcache', `${WORKER} worker/request worker/server worker/client protocol/memcache`),
   layer('worker', `${WORKER} worker/request worker/server worker/client worker/redis worker/memcache`, 2),

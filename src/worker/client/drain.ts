@@ -11,6 +11,7 @@
  * was sent to a server is answered first, and one that is met by the FIN has not been executed, so it may be sent again.
  */
 
+import { endClient, isIdle } from './client-ending.ts'
 import type { PoolClients } from './pool-clients.ts'
 
 /** The least pause: the coarse timer's step. */
@@ -36,8 +37,8 @@ export class Drain {
     const isLastCall = nowMs >= this.lastCallMs
     for (const pool of pools) {
       for (const client of pool.members) {
-        if (isLastCall) client.endInTurn()
-        else if (client.idle && isPause(nowMs - client.activeMs, client.pauseMs)) client.endInTurn()
+        if (isLastCall) endClient(client)
+        else if (isIdle(client) && isPause(nowMs - client.activeMs, client.pauseMs)) endClient(client)
       }
     }
   }

@@ -8,7 +8,9 @@ import { PoolStat } from '../../shared/stat-fields.ts'
 import { CloseReason } from '../request/reply-target.ts'
 import type { Pool } from '../server/pool.ts'
 import type { Client } from './client.ts'
+import { retireClient } from './client-ending.ts'
 import { type ClientLimits, clientLimits } from './client-limits.ts'
+import { Phase } from './client-phase.ts'
 import type { ClientProtocol } from './client-protocol.ts'
 import type { ClientWatches } from './client-watches.ts'
 
@@ -83,7 +85,7 @@ export class PoolClients {
   closeIdle(nowMs: number): void {
     const { config, row, statBase } = this.pool
     for (const client of this.members) {
-      if (client.session?.mayBeSilent || client.lingerUntilMs > 0) continue
+      if (client.session?.mayBeSilent || client.phase === Phase.lingering) continue
       if (client.head === null && nowMs - client.activeMs >= config.clientIdleTimeoutMs) {
         row[statBase + PoolStat.clientIdle]++
         client.close(CloseReason.error)
@@ -96,11 +98,15 @@ export class PoolClients {
     this.pool.adopt(config, index, layout, shared, change)
     this.checkedEpoch = -1
     this.limits = this.limitsNow()
-    for (const client of this.members) client.configured()
+    for (const client of this.members) {
+      client.limits = this.limits
+      client.window.configure(this.limits)
+      this.protocol.configured(client)
+    }
   }
 
   /** The pool is no longer configured: clients lose their connection once they are answered; then `pool.retireServers` is to be called. */
   retire(): void {
-    for (const client of this.members) client.drain()
+    for (const client of this.members) retireClient(client)
   }
 }

@@ -11,6 +11,7 @@ import { ProxyHeaderParser } from '../../protocol/proxy-header.ts'
 import type { SocketOwner } from '../io/socket.ts'
 import { CloseReason } from '../request/reply-target.ts'
 import type { Client } from './client.ts'
+import { Phase } from './client-phase.ts'
 
 /** The header is the first thing that a balancer sends; it may take so long. @testOnly */
 export const GREETING_MS = 5_000
@@ -39,6 +40,7 @@ export class ProxyGreeting implements SocketOwner {
     this.over = true
     client.announced = parser.address
     client.socket.owner = client
+    client.enter(Phase.reading)
     if (parser.end < length) client.onData(buf.subarray(parser.end, length), length - parser.end)
   }
 

@@ -2,6 +2,7 @@
 
 import type { ClientFilter, ClientLine } from '../../../shared/questions.ts'
 import type { Client } from '../../client/client.ts'
+import { Phase } from '../../client/client-phase.ts'
 import type { PoolClients } from '../../client/pool-clients.ts'
 import { type SessionState, sessionStateOf, stateOf, Topic } from '../session/state.ts'
 
@@ -61,7 +62,7 @@ function fieldsOf(client: Client, current: CurrentRequest | null): [string, stri
   const { turn, workerIndex } = client.pool.context
   const state = stateOf(client)
   const session = sessionStateOf(client)
-  const input = client.waitingInput
+  const input = client.input.tail
   const isCurrent = current?.client === client
   const transaction = session?.transaction
   const inputBytes = (input?.length ?? 0) + (isCurrent && input === null ? current.bytes : 0)
@@ -133,7 +134,7 @@ function localAddress(client: Client): string {
 export function clientsThatFit(clients: PoolClients, filter: ClientFilter): Client[] {
   const { nowMs } = clients.pool.context.turn
   return [...clients.members].filter(client => {
-    if (client.lingerUntilMs > 0) return false
+    if (client.phase >= Phase.lingering) return false
     const { ids, type, address, localAddress: local, minAgeSec, exceptId } = filter
     const { id } = stateOf(client)
     if (id === exceptId || (ids !== null && !ids.includes(id))) return false

@@ -192,7 +192,7 @@ class Subscriptions implements ConnectionUser, SessionSubscriptions {
     if (buf[start] === MINUS || (length !== SEVEN && length !== EIGHT)) return false
     const { client, blocking } = this.session
     if (client.head === null) this.confirming = false
-    client.writePush(buf, start, end, this.confirming && blocking === null)
+    client.output.writePush(buf, start, end, this.confirming && blocking === null)
     return true
   }
 

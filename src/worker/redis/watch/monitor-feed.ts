@@ -111,10 +111,10 @@ export class MonitorFeed {
       }
       if (missed > 0) {
         const notice = Buffer.from(this.#notice(missed), 'latin1')
-        client.writePush(notice, 0, notice.length, true)
+        client.output.writePush(notice, 0, notice.length, true)
         this.clients.set(client, 0)
       }
-      if (bytes.length > 0) client.writePush(bytes, 0, bytes.length, true)
+      if (bytes.length > 0) client.output.writePush(bytes, 0, bytes.length, true)
     }
     return this.clients.size
   }

@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { PONG } from '../../../../src/protocol/redis/replies.ts'
-import { LINGER_MS, REQUEST_STALL_MS } from '../../../../src/worker/client/client.ts'
+import { LINGER_MS } from '../../../../src/worker/client/client-ending.ts'
+import { REQUEST_STALL_MS } from '../../../../src/worker/client/client-input.ts'
 import { answerLocally } from '../../../../src/worker/request/delivery.ts'
 import { CloseReason } from '../../../../src/worker/request/reply-target.ts'
 import { waitUntil } from '../../../support/wait.ts'
@@ -184,8 +185,8 @@ describe('bounds', () => {
     expect(harness.client.socket.queuedBytes).toBeGreaterThanOrEqual(50_000)
     expect(harness.client.socket.pendingBytes).toBeLessThan(50_000 + 65_536)
     // Such a client is watched: one that never reads again is closed some day.
-    harness.client.checkWrites(harness.context.turn.nowMs)
-    harness.client.checkWrites(harness.context.turn.nowMs + 70_000)
+    harness.client.output.checkWrites(harness.context.turn.nowMs)
+    harness.client.output.checkWrites(harness.context.turn.nowMs + 70_000)
     expect(harness.poolStat('client_overrun')).toBe(1)
   })
 
@@ -197,7 +198,7 @@ describe('bounds', () => {
     client.socket.writable = false
     harness.context.turn.begin()
     for (let i = 0; i < 8; i++) client.socket.append(Buffer.alloc(8192), 0, 8192)
-    expect(client.checkWrites(harness.context.turn.nowMs)).toBe(false)
+    expect(client.output.checkWrites(harness.context.turn.nowMs)).toBe(false)
     expect(harness.poolStat('client_overrun')).toBe(1)
     expect(harness.logs.messages().join()).toMatch(
       /closed: it does not read its replies: 65536 bytes are buffered, it read nothing for 0 ms and has 0 requests in flight; .* 8192 bytes, .* 32768 bytes/,

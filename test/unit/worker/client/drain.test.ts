@@ -39,8 +39,9 @@ describe('the last call', () => {
   function ended(drain: Drain, nowMs: number): boolean {
     let told = false
     const client = {
-      idle: false,
-      endInTurn: () => {
+      session: null,
+      head: {},
+      closeAfterReplies: () => {
         told = true
       },
     }

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { retireClient } from '../../../../src/worker/client/client-ending.ts'
 import { waitUntil } from '../../../support/wait.ts'
 import { encode } from '../../../support/wire/resp.ts'
 import type { Wire } from '../../../support/wire/wire.ts'
@@ -195,7 +196,7 @@ describe('faults', () => {
     const { request } = largeSet('k', 500_000)
     request.write('xx', request.length - 2)
     await begin(wire, request, 400_000)
-    harness.client.drain()
+    retireClient(harness.client)
     wire.send(request.subarray(400_000))
     await wire.untilClosed()
     expect(harness.server.requests).toEqual([])
