@@ -23,7 +23,7 @@ const POLL_MS = 20
 const ORPHAN_CHECK_MS = 500
 const ECHO_MS = 1_000
 
-/** Something that the person in front of the screen can act on: printed without a stack. */
+/** A problem that the user can solve: printed without a stack. */
 class DemoError extends Error {}
 
 /** A program that the demo runs. In a process group of its own, so that Ctrl-C reaches the demo alone and the end keeps its order. */
@@ -76,7 +76,7 @@ let ending = false
 let endingSinceMs = 0
 let folder = ''
 let reportDeath
-/** Rejects as soon as a program has ended that nobody asked to. */
+/** Rejects as soon as a program has ended that was not asked to. */
 const death = new Promise((_, reject) => {
   reportDeath = reject
 })
@@ -178,7 +178,7 @@ async function mustBeFree(port, variable) {
   }
 }
 
-/** All held at once, so that they differ. */
+/** All are open at once, so that they differ. */
 async function freePorts(count) {
   const servers = Array.from({ length: count }, () => createServer())
   await Promise.all(servers.map(server => listening(server, 0)))
@@ -237,7 +237,7 @@ function endRequested() {
 
 process.on('exit', killAll)
 try {
-  // Nobody waits any longer for a program that has died.
+  // A program that has died ends the wait for the others.
   await Promise.race([start().then(() => death), death, endRequested()])
 } catch (error) {
   console.error(error instanceof DemoError ? error.message : error)

@@ -23,7 +23,7 @@ export interface GoalResult {
   /** The ratio, or the figure itself; NaN when it was not measured. */
   readonly measured: number
   readonly verdict: 'met' | 'missed' | 'not measured'
-  /** Missed by so much that noise cannot explain it: the short form fails. */
+  /** Missed by more than noise can explain: the short form fails. */
   readonly alarm: boolean
 }
 

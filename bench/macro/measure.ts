@@ -1,5 +1,5 @@
 /**
- * Runs one scenario: all contenders are started anew and warmed up, then measured in interleaved rounds, so that a slow
+ * Runs one scenario: starts all contenders and warms them up, then they are measured in interleaved rounds, so that a slow
  * minute of the machine falls on all of them, and ended. Called by `run.ts`.
  *
  *     start all ─▶ warm up each ─▶ round 1: A B C │ round 2: B C A │ round 3: C A B ─▶ settle ─▶ end all
@@ -120,7 +120,7 @@ async function measureTogether(trial: Trial, candidates: readonly Candidate[]): 
   }
 }
 
-/** For what a contender does once in its life: each round starts it anew, with nothing else running. */
+/** For what a contender does once in its life: each round starts it again, with nothing else running. */
 async function measureAlone(trial: Trial, candidates: readonly Candidate[]): Promise<void> {
   for (let round = 0; round < trial.options.rounds; round++) {
     for (const each of candidates) {

@@ -12,7 +12,7 @@ const RETRY_MS = 1
 const SAID_BYTES = 100
 
 /**
- * Connects and asks anew, every millisecond, until the reply is exactly `answer`.
+ * Connects and asks again, every millisecond, until the reply is exactly `answer`.
  * @returns milliseconds from the call to the reply. @throws when the process exits, or after 15 s.
  */
 export async function awaitReply(child: Child, port: number, question: Buffer, answer: Buffer): Promise<number> {
@@ -28,7 +28,7 @@ export async function awaitReply(child: Child, port: number, question: Buffer, a
   throw new Error(`${child.name} answered ${said} on port ${port} for ${READY_MS / 1000} s. ${child.lastOutput}`.trim())
 }
 
-/** @returns what came back until there were so many bytes, or the connection ended, or 2 s were over. */
+/** @returns what came back until there were `answerBytes` bytes, the connection ended, or 2 s were over. */
 function ask(port: number, question: Buffer, answerBytes: number): Promise<Buffer<ArrayBuffer>> {
   return new Promise(resolve => {
     const chunks: Buffer[] = []

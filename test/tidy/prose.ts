@@ -20,14 +20,25 @@ export const BANNED: readonly (readonly [RegExp, string])[] = [
 
 /** @returns `path:line: word` of every banned pattern in the file's comments. */
 export function bannedIn(file: SourceFile): string[] {
-  return commentsOf(file).flatMap(({ text, line }) =>
-    BANNED.flatMap(([pattern]) =>
-      [...text.matchAll(pattern)].map(match => {
-        const below = text.slice(0, match.index).split('\n').length - 1
-        return `${file.path}:${line + below}: ${match[0]}`
-      }),
-    ),
+  return commentsOf(file).flatMap(({ text, line }) => bannedInText(file.path, text, line))
+}
+
+/** @param line of the text's beginning. @returns the same for a whole text: a page, a help text. */
+export function bannedInText(path: string, text: string, line = 1): string[] {
+  return BANNED.flatMap(([pattern]) =>
+    [...text.matchAll(pattern)].map(match => {
+      const below = text.slice(0, match.index).split('\n').length - 1
+      return `${path}:${line + below}: ${match[0]}`
+    }),
   )
+}
+
+/** The comments of a shell script, a Dockerfile or a YAML file, each on its line. */
+export function hashComments(text: string): string {
+  return text
+    .split('\n')
+    .map(line => /(?:^|\s)#(.*)$/.exec(line)?.[1] ?? '')
+    .join('\n')
 }
 
 /**

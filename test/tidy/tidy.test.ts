@@ -3,9 +3,12 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { roomTable } from '../../scripts/layers.ts'
+import { DIRECTIVES } from '../../src/config/directives.ts'
+import { OWN_USAGE_TEXT } from '../../src/main/command-line/usage.ts'
+import { POOL_FIELDS, PROCESS_FIELDS, SERVER_FIELDS } from '../../src/shared/stat-fields.ts'
 import { deadExports, unusedPackages } from './exports.ts'
 import { EXCEPTIONS, importsAgainstLayers, LAYERS, largestCircles, layerOf, rowsOutOfOrder } from './layers.ts'
-import { bannedIn, missingFiles, missingFunctions } from './prose.ts'
+import { bannedIn, bannedInText, hashComments, missingFiles, missingFunctions } from './prose.ts'
 import { LARGEST_CLASS_LINES, LARGEST_FILE_LINES, tooLarge } from './sizes.ts'
 import { exportsOf, functionSizes, importsOf, mentionsOf, ROOT, type SourceFile, sourceFiles } from './source-tree.ts'
 
@@ -22,6 +25,10 @@ const source = sourceFiles(['src'], ['.ts'])
 const tests = sourceFiles(['test'], ['.ts'])
 const tools = sourceFiles(['bench', 'scripts'], ['.ts', '.mjs'])
 const all = [...source, ...tests, ...tools]
+
+function filesNamed(...paths: string[]): SourceFile[] {
+  return paths.map(path => ({ path, text: readFileSync(`${ROOT}/${path}`, 'utf8') }))
+}
 
 function longLines(file: SourceFile): string[] {
   const lines = file.text.split('\n')
@@ -192,6 +199,37 @@ describe('exports, packages and pages', () => {
     expect([...source, ...pages].flatMap(file => missingFiles(file, paths))).toEqual([])
   })
 
+  test('pages and help texts have no banned words', () => {
+    const generated = ['docs/benchmarks.md', 'docs/commands.md']
+    const pages = [
+      ...sourceFiles(['docs', 'deploy'], ['.md']),
+      ...filesNamed('README.md', 'CHANGELOG.md', 'CONTRIBUTING.md'),
+    ]
+    const written = pages.filter(page => !page.path.startsWith('docs/decisions/') && !generated.includes(page.path))
+    expect(written.length).toBeGreaterThan(12)
+    const fields = [...PROCESS_FIELDS, ...POOL_FIELDS, ...SERVER_FIELDS].map(field => [field.name, field.description])
+    const helps = [...DIRECTIVES.map(each => [each.key, each.help]), ...fields, ['--help', OWN_USAGE_TEXT]]
+    expect([
+      ...written.flatMap(page => bannedInText(page.path, page.text)),
+      ...helps.flatMap(([name, text]) => bannedInText(name!, text!)),
+    ]).toEqual([])
+  })
+
+  test('comments of scripts, examples and deployment files have no banned words', () => {
+    const shells = [
+      ...filesNamed('bin/pistachio', 'Dockerfile', '.ci/run', 'conf/nutcracker.yml'),
+      ...sourceFiles(
+        ['deploy'],
+        ['.yml', '.cfg', '.service', '.conf', 'reload', 'default', 'postinst', 'prerm', 'postrm'],
+      ),
+    ]
+    expect(shells.length).toBeGreaterThan(8)
+    expect([
+      ...tools.flatMap(bannedIn),
+      ...shells.flatMap(file => bannedInText(file.path, hashComments(file.text))),
+    ]).toEqual([])
+  })
+
   test('every function that a page names exists', () => {
     const pages = sourceFiles(['docs'], ['.md']).filter(page => !page.path.startsWith('docs/decisions/'))
     expect(pages.flatMap(page => missingFunctions(page, all))).toEqual([])
@@ -292,6 +330,11 @@ describe('the checks themselves', () => {
     const file = at('src/a.ts', text)
     expect(bannedIn(file)).toEqual(['src/a.ts:1: whoever', 'src/a.ts:2: anew', 'src/a.ts:4: So long'])
     expect(missingFiles(file, ['src/a.ts'])).toEqual(['src/a.ts names b.ts'])
+  })
+
+  test('find banned words in a page and in the comments of a script', () => {
+    expect(bannedInText('a.md', 'One.\nIt is built anew, and likewise')).toEqual(['a.md:2: anew', 'a.md:2: likewise'])
+    expect(bannedInText('a.sh', hashComments('nobody=1\nb=$#  # by whoever'))).toEqual(['a.sh:2: whoever'])
   })
 
   test('find a function that does not exist', () => {

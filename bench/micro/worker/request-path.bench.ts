@@ -145,7 +145,7 @@ class Handle implements RawHandle {
   readonly writeQueueSize = 0
   /** Bytes that the worker wrote since `taken`. */
   written = 0
-  /** Likewise as text, where that is wanted. */
+  /** Whether `text` keeps them too. */
   keeps = false
   private text = ''
   private target: Uint8Array = new Uint8Array(0)
