@@ -4,8 +4,9 @@ import type { Config, ServerConfig } from '../shared/config.ts'
 import type { ConfigDiff, PoolChange } from '../shared/config-diff.ts'
 
 /**
- * One line for each pool that is not as it was, and for each address that is gone.
- * @param previous the configuration before. @param next the one in force now.
+ * One line for each pool that has changed, and for each address that is no longer listened on.
+ * @param previous the configuration before.
+ * @param next the one in force now.
  */
 export function describeDiff(diff: ConfigDiff, previous: Config, next: Config): string[] {
   const lines = diff.added.map(index => {

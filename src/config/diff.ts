@@ -1,7 +1,6 @@
 /**
- * What a reload changes: two checked configurations → plain data that says which pools, listeners
- * and servers come, go or change, and which connections and tables must be made again. Called on
- * the primary thread.
+ * Compares two checked configurations: which pools, listeners and servers are added, removed or
+ * changed, and which connections and tables must be made again. Called on the primary thread.
  */
 
 import type { Config, PoolConfig, ServerConfig } from '../shared/config.ts'
@@ -15,11 +14,11 @@ import {
 } from '../shared/config-diff.ts'
 
 const RING_SETTINGS: readonly (keyof PoolConfig)[] = ['hash', 'hashTag', 'distribution']
-/** What is done once to a server connection. */
+/** Settings that are applied when a server connection opens. */
 const CONNECTION_SETTINGS: readonly (keyof PoolConfig)[] = ['redis', 'redisAuth', 'redisDb', 'serverTcpKeepalive']
 const SOCKET_SETTINGS: readonly (keyof PoolConfig)[] = ['backlog', 'reuseport']
 
-/** Compares two checked configurations. Neither is changed; the result refers to parts of both. */
+/** Compares two checked configurations. It changes neither; the result refers to parts of both. */
 export function diffConfigs(before: Config, after: Config): ConfigDiff {
   const oldIndexes = new Map(before.pools.map((pool, index) => [pool.name, index]))
   const newNames = new Set(after.pools.map(pool => pool.name))
@@ -51,8 +50,8 @@ function comparePools(before: PoolConfig, after: PoolConfig, oldIndex: number, n
     listenChanged,
     servers,
     protocolChanged: before.redis !== after.redis,
-    // Without a name of its own a server that moves has another name, so a move alone leaves the
-    // ring as it is.
+    // The ring depends on names, not on addresses. A server with a name of its own keeps its points
+    // when its address changes; one without gets another name.
     ringChanged:
       includesAny(settings, RING_SETTINGS) ||
       added.length + removed.length + reweighted.length > 0 ||
@@ -67,7 +66,7 @@ function comparePools(before: PoolConfig, after: PoolConfig, oldIndex: number, n
 
 function changedSettings(before: PoolConfig, after: PoolConfig): readonly (keyof PoolConfig)[] {
   const keys = Object.keys(after) as (keyof PoolConfig)[]
-  // A hash tag is a pair of bytes; everything else compares by itself.
+  // A hash tag is a pair of bytes; all other settings are plain values.
   return keys.filter(key => !['name', 'listen', 'servers'].includes(key) && String(before[key]) !== String(after[key]))
 }
 
@@ -103,7 +102,7 @@ function compareListeners(before: readonly PoolConfig[], after: readonly PoolCon
     const old = before[oldIndex]
     if (old === undefined) return { action: 'open', listen: pool.listen, before: ABSENT, after: index }
     const sameSocket = SOCKET_SETTINGS.every(key => old[key] === pool[key])
-    // What is kept was bound to the old address, whatever the name resolves to today.
+    // An open listener stays bound to the address that its name resolved to before.
     return sameSocket
       ? { action: 'keep', listen: old.listen, before: oldIndex, after: index }
       : { action: 'reopen', listen: pool.listen, before: oldIndex, after: index }

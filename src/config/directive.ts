@@ -9,7 +9,7 @@ export type PoolSettings = Omit<PoolConfig, 'name' | 'listen' | 'servers'>
 
 interface DirectiveBase {
   readonly key: string
-  /** true: pistachio's own key, which nutcracker refuses as unknown. */
+  /** true: pistachio's own key, which nutcracker rejects as unknown. */
   readonly own: boolean
   readonly help: string
 }
@@ -21,7 +21,7 @@ export interface NumberDirective extends DirectiveBase {
   readonly unit: string
   readonly min: number
   readonly max: number
-  /** Accepted also where it is less than `min`. */
+  /** Also accepted when it is less than `min`. */
   readonly default: number
 }
 
@@ -38,7 +38,7 @@ export interface NameDirective extends DirectiveBase {
   readonly default: string
 }
 
-/** Any text that is not empty; '' is its default: none. */
+/** Any text that is not empty. The default '' means none. */
 export interface TextDirective extends DirectiveBase {
   readonly type: 'text'
   readonly field: keyof PoolSettings

@@ -19,7 +19,7 @@ const INT_MAX = 2147483647
 const KIB = 1024
 const MIB = 1024 * KIB
 
-const nutcrackers = [
+const nutcrackerDirectives = [
   {
     key: 'listen',
     type: 'listen',
@@ -193,7 +193,7 @@ const nutcrackers = [
   },
 ] as const satisfies readonly Directive[]
 
-const ours = [
+const ownDirectives = [
   {
     key: 'strict',
     type: 'bool',
@@ -302,8 +302,7 @@ const ours = [
     field: 'databases',
     unit: 'databases',
     min: 1,
-    // Far more than any server is set to have; the kinds of connections, two for each, stay small
-    // integers.
+    // Far more than any server has. Connection kinds, two for each database, stay small integers.
     max: 65536,
     default: 16,
     own: true,
@@ -406,13 +405,13 @@ const ours = [
   },
 ] as const satisfies readonly Directive[]
 
-/** nutcracker's directives, then ours, each group in the order of the documentation. */
-export const DIRECTIVES: readonly Directive[] = [...nutcrackers, ...ours]
+/** nutcracker's directives, then pistachio's own, both in the order of the documentation. */
+export const DIRECTIVES: readonly Directive[] = [...nutcrackerDirectives, ...ownDirectives]
 
 /** Directive of a key, if there is one. Keys are case-sensitive. */
 export const DIRECTIVE_BY_KEY: ReadonlyMap<string, Directive> = new Map(DIRECTIVES.map(each => [each.key, each]))
 
-type Covered = (typeof nutcrackers)[number]['field'] | (typeof ours)[number]['field']
+type Covered = (typeof nutcrackerDirectives)[number]['field'] | (typeof ownDirectives)[number]['field']
 // Fails to compile when a field of `PoolSettings` has no directive.
 type Uncovered = Exclude<keyof PoolSettings, Covered>
 const allFieldsCovered: [Uncovered] extends [never] ? true : Uncovered = true

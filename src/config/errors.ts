@@ -1,26 +1,27 @@
 /**
- * The errors of this directory: what is wrong with a configuration file, in nutcracker's words and
- * in ours. Thrown by the passes (`source.ts`, `parse.ts`, `structure.ts`, `validate.ts`) on the
- * primary thread and caught once, in `load.ts`; the first error stops everything.
+ * Errors of a configuration file, in nutcracker's words and in pistachio's. Thrown by the passes
+ * (`source.ts`, `parse.ts`, `structure.ts`, `validate.ts`) on the primary thread, and caught once,
+ * in `load.ts`; the first error ends the check.
  */
 
-/** libyaml's error numbers that this directory reports. */
+/** libyaml's error numbers that the passes report. */
 export const LibyamlError = { reader: 2, scanner: 3, parser: 4, composer: 5 } as const
 
-/** A place in the file. Both count from 1; `column` counts characters. */
+/** A position in the file. Both numbers count from 1; `column` counts characters. */
 export interface Position {
   readonly line: number
   readonly column: number
 }
 
 export class ConfigError extends Error {
-  /** nutcracker's log lines about it, exactly; empty where nutcracker says nothing. */
+  /** nutcracker's log lines about it, byte for byte; empty where nutcracker logs nothing. */
   readonly lines: readonly string[]
-  /** Where, or null when the whole file is meant. */
+  /** Where it is; null = the whole file. */
   readonly position: Position | null
 
   /**
-   * @param reason ours: what is wrong, the bad value, the remedy; without file name and full stop.
+   * @param reason pistachio's text: what is wrong, the bad value, the remedy; without file name and
+   * full stop.
    */
   constructor(lines: readonly string[], position: Position | null, reason: string) {
     super(reason)
@@ -35,7 +36,7 @@ export class ConfigError extends Error {
  * position.
  */
 export class BadValue extends Error {
-  /** How to write it instead. */
+  /** What to write instead. */
   readonly remedy: string
   /** Log lines that come before nutcracker's line about the directive. */
   readonly before: readonly string[]
@@ -59,14 +60,14 @@ const SHOWN_CHARACTERS = 80
 /**
  * A scalar in a message.
  * @param value Latin-1 text, one char a byte.
- * @returns the text that these bytes are in UTF-8.
+ * @returns the text of these bytes, read as UTF-8.
  */
 export function showValue(value: string): string {
   return Buffer.from(value, 'latin1').toString('utf8')
 }
 
 /**
- * A scalar in a message of ours: quoted, control characters escaped, cut when long.
+ * A scalar for pistachio's own messages: quoted, control characters escaped, cut when long.
  * @param value Latin-1 text, one char a byte.
  */
 export function quoteValue(value: string): string {

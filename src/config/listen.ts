@@ -1,6 +1,6 @@
 /**
- * The value of `listen:` → where to listen; the only value that needs the resolver. Called by
- * `validate.ts` on the primary thread.
+ * Reads the value of `listen:`, the only value that needs the resolver. Called by `validate.ts` on
+ * the primary thread.
  */
 
 import { lookup } from 'node:dns/promises'
@@ -16,10 +16,10 @@ import { parsePort } from './number.ts'
  */
 export type Resolve = (host: string) => Promise<string>
 
-/** Most bytes of a unix socket's path: sun_path less its final NUL. */
+/** Longest path of a unix socket, bytes: Linux's sun_path less its final NUL. */
 const UNIX_PATH_BYTES = 107
 const PERMISSION_MAX = 0o777
-/** strtol on a 64-bit machine. */
+/** Largest result of strtol on a 64-bit machine. */
 const LONG_MAX = 2n ** 63n - 1n
 
 const TCP_REMEDY = 'write host:port, for instance 127.0.0.1:22121'
@@ -31,15 +31,15 @@ const UNIX_REMEDY = 'write /path/of.sock, or /path/of.sock 0666 with an octal pe
  */
 export async function resolveBySystem(host: string): Promise<string> {
   if (host === '*') return loopbackAddress()
-  // Node answers null for '' instead of asking; nutcracker's getaddrinfo knows no such name.
+  // For '' Node resolves to null without asking; nutcracker's getaddrinfo rejects it.
   if (host === '') throw Object.assign(new Error('empty host name'), { code: 'ENOTFOUND' })
   const { address } = await lookup(host, { order: 'verbatim' })
   return address
 }
 
 /**
- * What glibc takes `*` for when it is given a port as well, which Node does not: the loopback
- * address, IPv6 where there is one.
+ * What glibc resolves `*` with a port to, which Node cannot: the loopback address, IPv6 where there
+ * is one.
  */
 function loopbackAddress(): string {
   const all = Object.values(networkInterfaces()).flat()
@@ -69,8 +69,8 @@ function parseUnixListen(value: string): ListenAddress {
 }
 
 /**
- * C's strtol with base 8, then a 32-bit mode_t: leading blanks, a sign, octal digits, and whatever
- * follows is ignored.
+ * C's strtol with base 8, then a 32-bit mode_t: leading blanks, a sign, octal digits; anything
+ * after them is ignored.
  * @returns -1 when invalid.
  */
 function parsePermission(text: string): number {

@@ -1,9 +1,10 @@
 /**
  * nutcracker.yml from disk to a frozen `Config`, and the report of `-t`. Called on the primary
- * thread: at start, by `--test-conf`, and by a reload. Nothing here logs or exits; the caller
- * decides what becomes of `lines` and `reason`.
+ * thread: at start, by `--test-conf`, and by a reload. Nothing here logs or exits; that is the
+ * caller's part.
  *
- *     bytes ─ source.ts ─▶ text ─ parse.ts ─▶ nodes (passes 1, 2) ─ structure.ts ─▶ entries (3) ─ validate.ts ─▶ Config (4, 5)
+ *     bytes ─ source.ts ─▶ text ─ parse.ts ─▶ nodes ─ structure.ts ─▶ entries ─ validate.ts ─▶ Config
+ *                                passes 1, 2              pass 3           passes 4, 5
  */
 
 import { type FileHandle, open } from 'node:fs/promises'
@@ -18,7 +19,7 @@ import { validate } from './validate.ts'
 
 export interface ConfigProblem {
   readonly ok: false
-  /** nutcracker's log lines, exactly; none for an empty value. */
+  /** nutcracker's log lines, byte for byte; none for an empty value. */
   readonly lines: readonly string[]
   /**
    * `FILE:LINE:COLUMN: what is wrong, the bad value; the remedy`, without line and column where the
@@ -32,13 +33,12 @@ export interface ConfigProblem {
 export type ConfigResult = { readonly ok: true; readonly config: Config } | ConfigProblem
 
 export interface ConfigDependencies {
-  /** Finds the address of a `listen` host; the system's resolver by default. */
+  /** Finds the address of a `listen` host; by default the system's resolver. */
   readonly resolve?: Resolve
 }
 
 /**
- * Reads and checks a configuration file. Rejects for nothing that the file holds, nor for a file
- * that cannot be opened or read.
+ * Reads and checks a configuration file. Never rejects: a bad or unreadable file is a result too.
  */
 export async function loadConfig(file: string, dependencies: ConfigDependencies = {}): Promise<ConfigResult> {
   let handle: FileHandle
@@ -67,7 +67,7 @@ export async function loadConfig(file: string, dependencies: ConfigDependencies 
 
 /**
  * Checks the content of a configuration file.
- * @param file its name, for messages only. Rejects for no content whatever.
+ * @param file its name, for messages only. Never rejects.
  * @testOnly
  */
 export async function parseConfig(
@@ -85,13 +85,13 @@ export async function parseConfig(
 }
 
 /**
- * What `-t` prints and how it exits: our reason, then exactly nutcracker's lines. `stderr` ends
- * with a line break.
+ * What `-t` prints, and its exit code: pistachio's reason, then nutcracker's lines, byte for byte.
+ * `stderr` ends with a line break.
  */
 export function testConfigReport(result: ConfigResult, file: string): { stderr: string; exitCode: number } {
   if (result.ok) return { stderr: `${syntaxLine(file, true)}\n`, exitCode: 0 }
   const summary = syntaxLine(file, false)
-  // nutcracker says it twice about a file that it could open.
+  // nutcracker prints it twice for a file that it could open.
   const lines = result.opened ? [result.reason, summary, summary] : [result.reason, summary]
   return { stderr: `${lines.join('\n')}\n`, exitCode: 1 }
 }
@@ -106,7 +106,7 @@ function problem(error: ConfigError, file: string): ConfigProblem {
   return { ok: false, lines: error.lines, reason: `${place}: ${error.message}`, opened: true }
 }
 
-/** Only a name that no file can have (with a NUL in it) fails without an errno. */
+/** Text of the errno. Only a name with a NUL, which no file can have, fails without one. */
 function causeOf(error: NodeJS.ErrnoException): string {
   return error.errno === undefined ? error.message : strerror(error.errno)
 }

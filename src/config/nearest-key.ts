@@ -1,4 +1,4 @@
-/** Which key the writer of a file most likely meant by one that does not exist. Primary thread. */
+/** Guesses which key the author of a file meant by one that does not exist. Primary thread. */
 
 import { DIRECTIVES } from './directives.ts'
 
@@ -10,7 +10,7 @@ import { DIRECTIVES } from './directives.ts'
 export function nearestKey(key: string): string | null {
   const wanted = key.toLowerCase().replaceAll('-', '_')
   let nearest: string | null = null
-  // A third of the letters may be wrong; beyond that a guess misleads.
+  // At most a third of the letters may differ; otherwise the guess would mislead.
   let least = Math.floor(wanted.length / 3) + 1
   for (const { key: known } of DIRECTIVES) {
     const distance = editDistance(wanted, known, least)
@@ -23,8 +23,8 @@ export function nearestKey(key: string): string | null {
 }
 
 /**
- * @returns letters to insert, delete or replace to make one word the other; `limit` or more is
- * given as `limit`.
+ * @returns number of letters to insert, delete or replace to turn one word into the other; at most
+ * `limit`.
  */
 function editDistance(from: string, to: string, limit: number): number {
   if (Math.abs(from.length - to.length) >= limit) return limit

@@ -1,10 +1,10 @@
 /**
  * Text → one YAML document as libyaml sees it: passes 1 (it loads, and there is exactly one
- * document) and 2 (plain block YAML only). The yaml package parses; this module holds it to what
- * libyaml accepts and turns its errors into libyaml's numbers. Called by `load.ts` on the primary
- * thread.
+ * document) and 2 (plain block YAML only). The yaml package parses; this module rejects what
+ * libyaml would reject and turns the package's errors into libyaml's numbers. Called by `load.ts`
+ * on the primary thread.
  *
- * Where the two differ, and what is done about it:
+ * Differences between the two, and what is done about them:
  * - every scalar is text, keys may repeat, `<<` is an ordinary key (failsafe schema, no checks of
  *   the package's own);
  * - a comment needs no blank before it after a quoted scalar (accepted here as well);
@@ -21,14 +21,14 @@ import { explainYaml } from './yaml-words.ts'
 export interface ScalarNode {
   readonly kind: 'scalar'
   /**
-   * Latin-1 text, one char a byte of its UTF-8 form, quotes and escapes resolved. '' also where
-   * nothing is written.
+   * Latin-1 text, one char a byte of its UTF-8 form, quotes and escapes resolved. Also '' for a
+   * missing value.
    */
   readonly value: string
   readonly at: Position
   /**
-   * Where its second line begins, which is read as part of it because it is indented further; null
-   * for one of one line.
+   * Where its second line begins, which belongs to the value because it is indented further; null
+   * when it has one line.
    */
   readonly continuedAt: Position | null
 }
@@ -48,8 +48,8 @@ export interface SequenceNode {
 export type YamlNode = ScalarNode | MappingNode | SequenceNode
 
 /**
- * The package's messages whose cause libyaml's parser reports; its scanner reports all others.
- * Found by comparing both over mutated files: they agree on the number in 98 of 100.
+ * Messages of the package for which libyaml's parser reports the error; for all others libyaml's
+ * scanner does. Found by comparing both on mutated files: the number is the same for 98 of 100.
  */
 const PARSER_MESSAGES = new RegExp(
   `^(?:${[
@@ -107,14 +107,14 @@ function load(text: string): Loaded {
 }
 
 /**
- * A fault, and where its writer is sent: the package may find it on another line than the one that
- * must be changed.
+ * A fault, and the position to show: the package may find it on another line than the one that must
+ * be changed.
  */
 interface ShownFault extends Fault {
   readonly shownAt: number
 }
 
-/** The fault that comes first in the file, of the package's and ours. */
+/** The first fault in the file, of the package's and those of `tokens.ts`. */
 function firstFault(errors: readonly YAMLParseError[], text: string, ours: Fault | null): ShownFault | null {
   let first: YAMLParseError | null = null
   for (const error of errors) {
@@ -153,11 +153,12 @@ function disallowedToken(token: DisallowedToken, source: Source): ConfigError {
   return new ConfigError(
     [`conf: ${token.name} token (${token.number}) is disallowed`],
     source.position(token.offset),
-    `YAML's ${token.name} (${token.shown}) is not allowed, only "key: value" lines and "- item" lists are; quote it if it is text`,
+    `YAML's ${token.name} (${token.shown}) is not allowed, only "key: value" lines and ` +
+      `"- item" lists are; quote it if it is text`,
   )
 }
 
-/** Recursive; the package gives up on nesting far below the depth of our stack. */
+/** Recursive; the package rejects nesting that would come near the depth of the stack. */
 function toNode(node: ParsedNode | null, source: Source): YamlNode {
   const at = source.position(node?.range[0] ?? 0)
   if (isMap(node)) {
@@ -176,7 +177,7 @@ function toNode(node: ParsedNode | null, source: Source): YamlNode {
   }
 }
 
-/** Of text without quotes: quotes say that the lines belong together. */
+/** Only for text without quotes: quotes show that the lines belong together. */
 function continuation(node: ParsedNode | null, source: Source): Position | null {
   if (!isScalar(node) || node.type !== 'PLAIN') return null
   const [start, end] = node.range

@@ -1,6 +1,6 @@
 /**
- * One entry of `servers:` → a server. Called by `validate.ts` on the primary thread. Host names are
- * not resolved here.
+ * Reads one entry of `servers:`. Called by `validate.ts` on the primary thread. Host names are not
+ * resolved.
  */
 
 import type { ServerConfig } from '../shared/config.ts'
@@ -8,8 +8,8 @@ import { BadValue } from './errors.ts'
 import { parseNumber, parsePort } from './number.ts'
 
 /**
- * Without a name of its own, a server on memcached's port is called by its host alone, as
- * libmemcached's ketama does.
+ * memcached's port. The default name of a server on this port is its host alone, as in
+ * libmemcached's ketama.
  */
 const KETAMA_PORT = 11211
 
@@ -18,10 +18,11 @@ const FORMAT_REMEDY =
   'write host:port:weight or /path/of.sock:weight, for instance 127.0.0.1:6379:1, then, if wanted, one space and a name'
 
 /**
- * Takes the entry apart from its right end: name behind the last space, weight behind the last
- * colon, port behind the colon before; so a host may hold colons (IPv6). Field count, weight and
- * port are checked in this order.
- * @param value Latin-1 text, one char a byte, not empty. @throws BadValue
+ * Reads the entry from its right end: the name after the last space, the weight after the last
+ * colon, the port after the colon before that; so a host may contain colons (IPv6). Field count,
+ * weight and port are checked in this order.
+ * @param value Latin-1 text, one char a byte, not empty.
+ * @throws BadValue
  */
 export function parseServer(value: string): ServerConfig {
   const isUnix = value.startsWith('/')
@@ -60,7 +61,7 @@ function parseWeight(text: string): number {
   throw new BadValue(`${problem} in "hostname:port:weight [name]" format string`, remedy)
 }
 
-/** `host`, `host:port` as spelled, or the path with the colon that follows it. */
+/** `host`, `host:port` as written, or the path with the colon that follows it. */
 function defaultName(address: string, weightColon: number, host: string, port: number, isUnix: boolean): string {
   if (isUnix) return address.slice(0, weightColon + 1)
   return port === KETAMA_PORT ? host : address.slice(0, weightColon)

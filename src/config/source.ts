@@ -9,13 +9,13 @@ const UTF16_LITTLE = [0xff, 0xfe]
 const UTF16_BIG = [0xfe, 0xff]
 const UTF8_MARK = [0xef, 0xbb, 0xbf]
 
-/** Characters that libyaml refuses (reader.c, yaml_parser_update_buffer). */
+/** Characters that libyaml rejects (reader.c, yaml_parser_update_buffer). */
 const REFUSED = /[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u
 /** All of YAML 1.1's line breaks; the yaml package knows only LF and CR LF. */
 const LINE_BREAKS = /\r\n|[\r\x85\u2028\u2029]/g
 /**
- * libyaml takes a byte order mark at the start of a further line for one column of blank (files put
- * together with cat have them).
+ * libyaml reads a byte order mark at the start of a later line as one blank column. Files that were
+ * concatenated contain such marks.
  */
 const MARKS_AT_LINE_START = /^\ufeff/gm
 
@@ -58,7 +58,7 @@ export function decodeSource(bytes: Uint8Array): Source {
 }
 
 /**
- * What a file that opens but cannot be read (a directory, an I/O error) is to nutcracker.
+ * nutcracker's error for a file that opens but cannot be read (a directory, an I/O error).
  * @param cause text of the errno.
  */
 export function unreadableFile(cause: string): ConfigError {
@@ -79,7 +79,7 @@ function decodeAs(encoding: string, bytes: Uint8Array): string {
   try {
     return new TextDecoder(encoding, { fatal: true, ignoreBOM: true }).decode(bytes)
   } catch {
-    // The first replacement character is where decoding failed, unless the file holds one itself
+    // Decoding failed at the first replacement character, unless the file itself contains one
     // before that.
     const text = new TextDecoder(encoding, { ignoreBOM: true }).decode(bytes)
     const name = encoding.slice(0, 6).toUpperCase()

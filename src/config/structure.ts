@@ -1,6 +1,6 @@
 /**
- * Pass 3: the shape of the file. Walks the document as nutcracker walks libyaml's events, with its
- * counters and so with its verdicts, and returns pools → entries. Called by `load.ts` on the
+ * Pass 3: the shape of the file. Walks the document as nutcracker walks libyaml's events, with the
+ * same counters and so the same result, and returns pools → entries. Called by `load.ts` on the
  * primary thread.
  */
 
@@ -13,7 +13,7 @@ export interface Entry {
   readonly value: ScalarNode
 }
 
-/** Scalars may be empty here: `validate.ts` meets them in the order in which nutcracker does. */
+/** Scalars may still be empty: `validate.ts` checks them in nutcracker's order. */
 export interface PoolEntries {
   readonly name: ScalarNode
   /** In file order. */
@@ -41,14 +41,14 @@ function entriesOf(key: ScalarNode, value: YamlNode): readonly Entry[] {
   return [{ key, value: value as ScalarNode }]
 }
 
-/** What stands behind `servers:` in place of a list. */
+/** The value of `servers:` when it is no list. */
 function serversOf(pool: MappingNode): YamlNode | undefined {
   return pool.pairs.find(([key]) => key.kind === 'scalar' && key.value === 'servers')?.[1]
 }
 
 /**
- * nutcracker's conf_validate_structure: one scalar counter a depth, and whether the pool has had
- * its list.
+ * nutcracker's conf_validate_structure: one counter of scalars for each depth, and whether the
+ * pool's list has been seen.
  */
 class ShapeCheck {
   readonly #file: string

@@ -1,14 +1,14 @@
 /**
  * One walk over the flat tokens of a file, for what libyaml's scanner and nutcracker's token check
- * refuse while the yaml package's parser accepts it: tabs where a key could start, a `:` without a
- * key, malformed directives and anchors (all part of pass 1), and every token beyond plain block
- * YAML (pass 2). Called by `parse.ts` on the primary thread.
+ * reject and the yaml package's parser accepts: tabs where a key could start, a `:` without a key,
+ * malformed directives and anchors (all part of pass 1), and every token beyond plain block YAML
+ * (pass 2). Called by `parse.ts` on the primary thread.
  */
 
 import { CST, Lexer } from 'yaml'
 import { LibyamlError } from './errors.ts'
 
-/** Something wrong at a place. `offset` is an index into the text. */
+/** An error at a position. `offset` is an index into the text. */
 export interface Fault {
   readonly offset: number
   /** One of `LibyamlError`. */
@@ -23,8 +23,8 @@ export interface DisallowedToken {
   readonly name: string
   readonly number: number
   /**
-   * The indicator as written, without the name that may follow it: that could be a password in need
-   * of quotes.
+   * The indicator as written, without the name that may follow it, which could be a password that
+   * lacks quotes.
    */
   readonly shown: string
 }
@@ -53,9 +53,9 @@ const DIRECTIVES: readonly (readonly [pattern: RegExp, name: string, number: num
   [/^%YAML[ \t]/, 'version directive', 3],
   [/^%TAG[ \t]/, 'tag directive', 4],
 ]
-/** libyaml ends the name at any of these, the yaml package only at a blank. */
+/** libyaml ends the name at any of these characters, the yaml package only at a blank. */
 const ANCHOR_OR_ALIAS = /^[&*]([\w-]+)(?:$|[?:,\]}%@`])/
-/** An escaped half of a UTF-16 pair: no character to libyaml, not even two of them together. */
+/** An escaped half of a UTF-16 pair. libyaml rejects it, also as one of two that form a pair. */
 const SURROGATE_ESCAPE = /^\\u[dD][89a-fA-F]/
 
 /** Walks over the tokens of the whole text. Never throws. */
@@ -84,17 +84,17 @@ class TokenWalk {
   /** libyaml's simple_key_allowed: a key may start here, so a tab may not. */
   #keyAllowed = true
   /**
-   * Behind a plain scalar, which swallows blanks and line breaks: tabs are legal there from column
+   * After a plain scalar, which takes in blanks and line breaks: tabs are allowed there from column
    * `#indent + 1` on.
    */
   #afterPlain = false
   /** The next scalar is the text of a `|` or `>` block. */
   #blockNext = false
-  /** Behind `...`, where only another document may begin. */
+  /** After `...`, where only another document may begin. */
   #ended = false
   /** Column of the last key or `-` that began a node. */
   #indent = -1
-  /** Columns of the `?` that still wait for their `:`. */
+  /** Columns of each `?` whose `:` has not come yet. */
   readonly #explicitKeys = new Set<number>()
   readonly #anchors = new Set<string>()
 
@@ -219,7 +219,7 @@ function endOfSingleQuoted(source: string): number {
 }
 
 /**
- * @returns the index behind the closing quote, or that of an escape which libyaml refuses, or -1
+ * @returns the index after the closing quote, or the index of an escape that libyaml rejects, or -1
  * when the quote is not closed.
  */
 function endOfDoubleQuoted(source: string): number {

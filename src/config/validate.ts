@@ -66,7 +66,7 @@ async function readPool(pool: PoolEntries, resolve: Resolve): Promise<PoolDraft>
   return draft
 }
 
-/** nutcracker refuses these without a word. */
+/** nutcracker rejects these without a log line. */
 function refuseEmpty(scalar: ScalarNode): void {
   if (scalar.value === '') throw new ConfigError([], scalar.at, 'an empty value; write one, or remove the line')
 }
@@ -102,7 +102,7 @@ function unknownKey(key: ScalarNode): ConfigError {
 }
 
 function wrongDirective(key: string, value: ScalarNode, error: BadValue): ConfigError {
-  // A password belongs in no log.
+  // A password must not be logged.
   const shown = key === 'redis_auth' ? '' : `: ${quoteValue(value.value)}`
   return new ConfigError(
     [...error.before, `conf: directive "${key}" ${error.message}`],
@@ -112,7 +112,7 @@ function wrongDirective(key: string, value: ScalarNode, error: BadValue): Config
 }
 
 /**
- * Two lines that were meant to be two values are one to YAML, if the second one is indented
+ * For YAML, two lines that were meant as two values are one value if the second is indented
  * further.
  */
 function continued({ continuedAt }: ScalarNode): string {
@@ -129,7 +129,7 @@ function parseSetting(directive: SettingDirective, value: string): PoolSettings[
       const range = `digits only, ${special}from ${directive.min} to ${directive.max} (${directive.unit})`
       const number = directive.own ? parseExactNumber(value) : parseNumber(value)
       if (number === -1) throw new BadValue('is not a number', `write ${range}`)
-      // nutcracker looks at the range of its own numbers later, in pass 5.
+      // nutcracker checks the range of its own numbers later, in pass 5.
       if (directive.own && number !== directive.default && (number < directive.min || number > directive.max)) {
         throw new BadValue(`is not between ${directive.min} and ${directive.max}`, `write ${range}`)
       }
@@ -191,8 +191,8 @@ function finishPool(draft: PoolDraft): PoolConfig {
 }
 
 /**
- * A `strict` pool has no SELECT, and a pool with `redis_db` shows clients that one as its database
- * 0.
+ * Number of databases that clients see: 1 in a `strict` pool, which has no SELECT, and in a pool
+ * with `redis_db`, whose database clients see as 0.
  */
 function finishDatabases(draft: PoolDraft, { databases, strict, redisDb, redis }: PoolSettings): number {
   const at = draft.seen.get('databases')
@@ -226,7 +226,8 @@ function finishServers(draft: PoolDraft): readonly ServerConfig[] {
     throw new ConfigError(
       [`conf: pool '${showValue(draft.name)}' has servers with same name '${showValue(name)}'`],
       sorted[twin + 1]!.at,
-      `a second server with the name ${quoteValue(name)}, after the one on line ${at.line}; give one of them a name of its own`,
+      `a second server with the name ${quoteValue(name)}, after the one on line ${at.line}; ` +
+        'give one of them a name of its own',
     )
   }
   return Object.freeze(sorted.map(({ at: _at, ...server }) => Object.freeze(server)))
@@ -241,7 +242,8 @@ function checkListenTexts(drafts: readonly PoolDraft[]): void {
     throw new ConfigError(
       [showValue(`conf: pools '${first.name}' and '${second.name}' have the same listen address '${text}'`)],
       second.seen.get('listen')!,
-      `the same listen address as pool ${quoteValue(first.name)} on line ${first.at.line}: ${quoteValue(text)}; give each pool its own`,
+      `the same listen address as pool ${quoteValue(first.name)} on line ${first.at.line}: ${quoteValue(text)}; ` +
+        'give each pool its own',
     )
   }
 }
@@ -255,7 +257,8 @@ function checkPoolNames(drafts: readonly PoolDraft[], file: string): void {
       // The missing quote before the name is nutcracker's.
       [`conf: '${file}' has pools with same name ${showValue(first.name)}'`],
       second.at,
-      `a second pool with the name ${quoteValue(first.name)}, after the one on line ${first.at.line}; rename one of them`,
+      `a second pool with the name ${quoteValue(first.name)}, after the one on line ${first.at.line}; ` +
+        'rename one of them',
     )
   }
 }

@@ -1,9 +1,9 @@
 /**
- * What is wrong with a file that is not YAML, in words for its writer, and the place where the
- * mistake is: the yaml package speaks of "implicit keys" and "compact mappings", and points at the
- * line before the one at fault. Called by `parse.ts` on the primary thread.
+ * Explains what is wrong with a file that is not YAML, and where the mistake is, to the author of
+ * the file: the yaml package writes of "implicit keys" and "compact mappings", and points at the
+ * line before the mistake. Called by `parse.ts` on the primary thread.
  *
- * No value of the file is shown: it could be a password in need of quotes.
+ * No value of the file is shown, because it could be a password that lacks quotes.
  */
 
 export interface Explanation {
@@ -17,7 +17,7 @@ const KEY_VALUE = 'write "key: value", with a colon and a space after it'
 const INDENT = 'give all keys of a pool the same indentation, in spaces'
 const ITEMS = 'give all "- " of a list the same indentation, in spaces'
 
-/** What to say about the package's messages that begin so. The first that fits. */
+/** Explanations of the package's messages, by how they begin. The first match counts. */
 const EXPLANATIONS: readonly (readonly [beginning: RegExp, explain: (text: string, offset: number) => Explanation])[] =
   [
     [/^Implicit (?:map )?keys need/, missingColon],
@@ -73,7 +73,7 @@ function missingColon(text: string, offset: number): Explanation {
 }
 
 /**
- * A value that goes on: with a second `key:` on its line, or on the line below, which is indented
+ * A value that continues: with a second `key:` on its line, or on the next line, which is indented
  * further.
  */
 function valueAndMore(text: string, offset: number): Explanation {
@@ -125,11 +125,11 @@ function blockText(text: string, offset: number): Explanation {
 }
 
 interface Line {
-  /** Index of its first character that is not a space. */
+  /** Index of the line's first character that is not a space. */
   readonly start: number
-  /** From there to its end. */
+  /** Text from there to the line's end. */
   readonly content: string
-  /** From the offset asked for to its end. */
+  /** Text from the given offset to the line's end. */
   readonly rest: string
 }
 

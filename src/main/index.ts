@@ -2,10 +2,11 @@
  * Entry of the process, on the primary thread: from the command line to the exit code, in
  * nutcracker's order.
  *
- *     options ─▶ log ─▶ daemonize ─▶ signals ─▶ banner ─▶ configuration ─▶ proxy (tables, workers, listeners, stats port) ─▶ pid file
+ *     options ─▶ log ─▶ daemonize ─▶ signals ─▶ banner ─▶ configuration ─┐
+ *     pid file ◀─ stats port ◀─ listeners ◀─ workers ◀─ tables ◀─────────┘
  *
- * The pid file comes last: it names a process that serves. Exit codes: 0 after a graceful shutdown,
- * `-h -V -D`, and `-t` with a good file; 1 for everything else.
+ * The pid file is written last, so that it names a process that serves. Exit codes: 0 after a
+ * graceful shutdown, `-h -V -D`, and `-t` with a good file; 1 for everything else.
  */
 
 import { machine, release, type as systemName } from 'node:os'
@@ -25,15 +26,16 @@ import { nameProcess } from './process/process-name.ts'
 import { installSignals } from './process/signals.ts'
 
 const RUN_LINE =
-  "run, rabbit run / dig that hole, forget the sun / and when at last the work is done / don't sit down / it's time to dig another one"
+  'run, rabbit run / dig that hole, forget the sun / and when at last the work is done ' +
+  "/ don't sit down / it's time to dig another one"
 const DONE_LINE = 'done, rabbit done'
 
-/** The file that a thread runs: its neighbour is .ts when run from source and .js when built. */
+/** The file that a thread runs: .ts when run from source, .js when built, like this file. */
 function threadEntry(name: string): URL {
   return new URL(`../${name}${extname(import.meta.filename)}`, import.meta.url)
 }
 
-/** One run of the proxy, from the log on. */
+/** One run of the proxy, from the open log to the exit code. */
 class ProxyProcess {
   readonly #options: Options
   readonly #log: Logger
@@ -41,7 +43,7 @@ class ProxyProcess {
   readonly #ignoredSignals = inheritedIgnored()
   readonly #primary: Primary
   #running = false
-  /** Reloads one after the other; a signal during one asks for another. */
+  /** The reload that is running, or null. A signal during a reload starts another one after it. */
   #reload: Promise<void> | null = null
   #reloadAgain = false
 
@@ -108,7 +110,7 @@ class ProxyProcess {
     if (problem !== '') throw new Error(problem)
   }
 
-  /** @returns null when the file is no good; it has been said why. */
+  /** @returns null when the file is not valid; the log has the reason. */
   async #load(): Promise<Config | null> {
     const { confFile } = this.#options
     const result = await loadConfig(confFile)
@@ -164,7 +166,7 @@ class ProxyProcess {
   }
 
   #exit(code: 0 | 1): never {
-    // Whatever goes wrong on the way out must not bring us back here.
+    // An error from here on must not call this method again.
     process.removeAllListeners('uncaughtException')
     this.#primary.abort()
     if (this.#options.pidFile !== '') removePidFile(this.#options.pidFile)
@@ -177,14 +179,14 @@ function asError(reason: unknown): Error {
   return reason instanceof Error ? reason : new Error(String(reason))
 }
 
-/** Whether an error's stack tells something: what the system refuses is told by its name. */
+/** Whether an error's stack is worth a line: for a system error its name is enough. */
 function isOurs(error: Error): boolean {
   return !('code' in error)
 }
 
 /** Opens the log, or ends the process. */
 function openLog(options: Options): Logger {
-  // Until there is a configuration, there is no shared memory that could hold the level.
+  // Shared memory, which holds the level later, exists only once there is a configuration.
   const control = new Int32Array(Control.logLevel + 1)
   control[Control.logLevel] = options.verbosity
   try {
@@ -196,7 +198,7 @@ function openLog(options: Options): Logger {
   }
 }
 
-/** `--explain-key`: a line a pool on stdout, then the end. */
+/** `--explain-key`: prints one line for each pool to stdout and exits. */
 async function explain(confFile: string, key: string): Promise<never> {
   const result = await loadConfig(confFile)
   if (!result.ok) {
@@ -206,8 +208,8 @@ async function explain(confFile: string, key: string): Promise<never> {
   const { explainKey } = await import('../routing/explain.ts')
   for (const pool of result.config.pools) {
     const { server, hash } = explainKey(pool, Buffer.from(key))
-    const owner = server === null ? 'any server (random)' : `server '${server.name}' (${server.pname})`
-    process.stdout.write(`${pool.name}: key '${key}' has hash ${hash}: ${owner}\n`)
+    const target = server === null ? 'any server (random)' : `server '${server.name}' (${server.pname})`
+    process.stdout.write(`${pool.name}: key '${key}' has hash ${hash}: ${target}\n`)
   }
   process.exit(0)
 }

@@ -1,7 +1,7 @@
 /**
  * The running proxy as the primary thread sees it: which configuration is in force, and what a
- * start, a reload and a graceful shutdown do, step by step. Made by `index.ts`; everything it works
- * with has a file of its own.
+ * start, a reload and a graceful shutdown do, step by step. Made by `index.ts`; each of its parts
+ * has its own file.
  *
  *     listener-set ─ accepted client ─▶ hand-over ─▶ supervisor ─▶ worker threads
  *                                          │ census      │ 'ejected'
@@ -43,16 +43,16 @@ import { Supervisor } from './workers/supervisor.ts'
 export interface PrimaryOptions {
   readonly workers: number
   readonly mbufBytes: number
-  /** Most memory for data that waits, over all workers; 0 = no limit. */
+  /** Limit on buffered requests and replies over all workers, bytes; 0 = none. */
   readonly memoryLimitBytes: number
   readonly statsAddress: string
   readonly statsPort: number
   /** HAProxy's agent check on the stats address; 0 = none. */
   readonly agentCheckPort: number
-  /** The agent check says a weight by load. */
+  /** The agent check reports a weight by load. */
   readonly agentCheckWeight: boolean
   readonly log: Logger
-  /** What the workers open for themselves. */
+  /** The log that each worker opens for itself. */
   readonly workerLog: LogOptions
   /** File that the worker threads run. */
   readonly workerEntry: URL
@@ -78,7 +78,7 @@ export class Primary {
   #budget: DescriptorBudget | null = null
   #current: LocalGeneration | null = null
   readonly #adoptions: Adoptions
-  /** The graceful shutdown has begun: servers are still looked after, reloads are not. */
+  /** The graceful shutdown has begun: servers are still probed, reloads are no longer done. */
   #draining = false
   #ending = false
 
@@ -131,20 +131,19 @@ export class Primary {
   }
 
   /**
-   * Lets the worker threads load their program while the configuration is read. Anything may come
-   * of it: `start`, or the end.
+   * Makes the worker threads load their program while the configuration is read. `start` or `abort`
+   * follows.
    */
   prepare(): void {
     if (this.#descriptors.canStart()) this.#supervisor.prepare()
   }
 
   /**
-   * Resolves when all listeners are open; the stats port, which scripts take for a sign of that, is
-   * the last one. What another process can see of this one before (paths of unix sockets) changes
-   * only once nothing can fail any more. Rejects with the line for the log when something cannot be
-   * had; `abort` cleans up then.
-   * @param onServing called once everything listens, before the log says so. What it throws fails
-   * the start.
+   * Resolves when all listeners are open. The stats port opens last, because scripts take it as the
+   * sign that the proxy serves. Paths of unix sockets, which other processes see, appear only once
+   * nothing can fail any more. Rejects with the line for the log; then the caller must `abort`.
+   * @param onServing called once everything listens, before the log says that. If it throws, the
+   * start fails.
    */
   async start(config: Config, onServing: () => void): Promise<void> {
     if (!this.#descriptors.canStart()) throw this.#descriptors.tooFew()
@@ -161,7 +160,7 @@ export class Primary {
     onServing()
     for (const line of listenerLines(config, this.#ports)) this.#log.notice(line)
     this.#health.useGeneration(first)
-    this.#warmTables(first)
+    warmTables(first, this.#log)
   }
 
   #agentState(): AgentState {
@@ -170,8 +169,8 @@ export class Primary {
   }
 
   /**
-   * Replaces the configuration. Rejects with the reason when an address or a table cannot be had:
-   * nothing has changed then.
+   * Replaces the configuration. Rejects with the reason when an address cannot be bound or a table
+   * cannot be built; then nothing has changed.
    */
   async reload(config: Config): Promise<void> {
     const previous = this.#current!
@@ -205,9 +204,9 @@ export class Primary {
   }
 
   /**
-   * Tells health checks, stops accepting, lets the workers finish, ends. Resolves within the
-   * timeout and a little; at once when it is 0.
-   * @param delayMs time to serve as before once health checks were told, ms; counts towards the
+   * The graceful shutdown: tells health checks, stops accepting, lets the workers finish, and ends
+   * them. Resolves soon after the timeout at the latest; at once when it is 0.
+   * @param delayMs time to go on accepting after health checks were told, ms; counts towards the
    * timeout.
    */
   async drain(timeoutMs: number, delayMs: number): Promise<void> {
@@ -227,8 +226,8 @@ export class Primary {
   }
 
   /**
-   * Gives up what other processes see: addresses and files. For an end at once, and after a start
-   * that failed.
+   * Closes addresses and removes files that other processes see. For an immediate end, and after a
+   * start that failed.
    */
   abort(): void {
     this.#ending = true
@@ -238,10 +237,7 @@ export class Primary {
     this.#ports.close()
   }
 
-  /**
-   * From the old memory to the new in one step, as far as the primary is concerned: nothing is
-   * awaited here.
-   */
+  /** Switches the primary from the old memory to the new in one step: nothing is awaited here. */
   #switch(
     previous: LocalGeneration,
     next: LocalGeneration,
@@ -258,7 +254,7 @@ export class Primary {
     this.#listeners.commit(diff.listeners, next.config, prepared)
     this.#health.useGeneration(next)
     for (const pool of stale) this.#health.rebuild(pool)
-    this.#warmTables(next)
+    warmTables(next, this.#log)
     void previous.tableThread.close()
   }
 
@@ -272,7 +268,7 @@ export class Primary {
     this.#log.follow(layout.control(shared))
   }
 
-  /** The current configuration's, from now on. */
+  /** Puts the budget of the current configuration in force. */
   #useBudget(budget: DescriptorBudget): void {
     const { config, layout, shared } = this.#current!
     this.#budget = budget
@@ -292,8 +288,9 @@ export class Primary {
   }
 
   /**
-   * nutcracker counts a listener as a connection. One a pool, however many threads listen.
-   * @param opened how many are new.
+   * Counts listeners as connections, as nutcracker does: one for each pool, whatever the number of
+   * threads that listen.
+   * @param opened number of new ones.
    */
   #countListeners(opened: number): void {
     const { config, layout, shared } = this.#current!
@@ -307,13 +304,10 @@ export class Primary {
     layout.row(shared, 0)[layout.poolStat(pool) + PoolStat.clientRefused]++
   }
 
-  #warmTables({ tableThread }: LocalGeneration): void {
-    tableThread.warmUp().catch((error: Error) => {
-      this.#log.error('the thread that builds routing tables did not start', error)
-    })
-  }
-
-  /** A worker that begins now. What its predecessor left in older memory is final. */
+  /**
+   * What a worker that begins now begins with. What its predecessor has counted in older memory is
+   * final.
+   */
   #dataFor(worker: number): WorkerData {
     const { workers, mbufBytes, workerLog } = this.#options
     const memoryLimitBytes = Math.trunc(this.#options.memoryLimitBytes / workers)
@@ -334,7 +328,8 @@ export class Primary {
     this.#listeners.workerGone(worker)
     this.#questions.workerGone(worker)
     if (!this.#ending) layout.row(shared, 0)[ProcessStat.workerCrashes]++
-    // A reload must not wait for this worker to adopt a generation: its successor starts with it.
+    // A reload must not wait for this worker to adopt a generation: its successor begins with the
+    // current one.
     this.#workerAdopted(worker, this.#current!.id)
   }
 
@@ -353,7 +348,10 @@ export class Primary {
     else if (message.type === 'answer') this.#questions.answer(worker, message.relayId, message.answer)
   }
 
-  /** The worker may speak of an older generation; the server may have left since. */
+  /**
+   * The indexes may be those of an older generation, and the server may have left the configuration
+   * since.
+   */
   #onEjected(worker: number, message: FromWorker & { readonly type: 'ejected' }): void {
     if (this.#ending) return
     const pool = this.#adoptions.of(worker).config.pools[message.pool]
@@ -363,12 +361,19 @@ export class Primary {
   }
 }
 
-/** What the log says once everything listens. */
+function warmTables({ tableThread }: LocalGeneration, log: Logger): void {
+  tableThread.warmUp().catch((error: Error) => {
+    log.error('the thread that builds routing tables did not start', error)
+  })
+}
+
+/** The log's lines once everything listens. */
 function listenerLines({ pools }: Config, ports: StatusPorts): string[] {
   const { stats, agentCheck } = ports.describe()
   const lines = pools.map((pool, index) => {
     const protocol = pool.redis ? 'redis' : 'memcache'
-    return `listening on '${pool.listen.text}' in ${protocol} pool ${index} '${pool.name}' with ${pool.servers.length} servers`
+    const what = `${protocol} pool ${index} '${pool.name}' with ${pool.servers.length} servers`
+    return `listening on '${pool.listen.text}' in ${what}`
   })
   lines.unshift(`listening on stats server '${stats}'`)
   if (agentCheck !== '') lines.push(`listening on agent-check port '${agentCheck}'`)

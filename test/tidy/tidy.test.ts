@@ -13,6 +13,11 @@ import { LARGEST_CLASS_LINES, LARGEST_FILE_LINES, tooLarge } from './sizes.ts'
 import { exportsOf, functionSizes, importsOf, mentionsOf, ROOT, type SourceFile, sourceFiles } from './source-tree.ts'
 
 const LONGEST_LINE = 160
+/** Rooms of src whose lines are as short as the formatter wants them. */
+const SHORT_LINES = ['bytes', 'config', 'hashkit', 'log', 'main', 'routing', 'shared', 'stats'].map(
+  room => `src/${room}/`,
+)
+const LONGEST_SHORT_LINE = 120
 const LONGEST_FUNCTION_LINES = 70
 
 /** The data plane imports no package. */
@@ -31,8 +36,9 @@ function filesNamed(...paths: string[]): SourceFile[] {
 }
 
 function longLines(file: SourceFile): string[] {
+  const limit = SHORT_LINES.some(room => file.path.startsWith(room)) ? LONGEST_SHORT_LINE : LONGEST_LINE
   const lines = file.text.split('\n')
-  return lines.flatMap((line, index) => (line.length > LONGEST_LINE ? [`${file.path}:${index + 1}`] : []))
+  return lines.flatMap((line, index) => (line.length > limit ? [`${file.path}:${index + 1}`] : []))
 }
 
 function longFunctions(file: SourceFile): string[] {
@@ -253,6 +259,7 @@ describe('the checks themselves', () => {
 
   test('find a long line and a long function', () => {
     expect(longLines(at('src/a.ts', `ok\n${'x'.repeat(LONGEST_LINE + 1)}`))).toEqual(['src/a.ts:2'])
+    expect(longLines(at('src/log/a.ts', 'x'.repeat(LONGEST_SHORT_LINE + 1)))).toEqual(['src/log/a.ts:1'])
     const method = `class A {\n  b(): void {\n${'    c()\n'.repeat(LONGEST_FUNCTION_LINES)}  }\n}\n`
     expect(longFunctions(at('src/a.ts', method))).toEqual(['src/a.ts:2 has 72 lines'])
     expect(longFunctions(at('src/a.ts', `const a = (): void => {\n${'  c()\n'.repeat(60)}}\n`))).toEqual([])

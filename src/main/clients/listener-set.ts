@@ -45,7 +45,7 @@ interface Entry {
   pool: PoolConfig
   poolIndex: number
   /** Workers that listen; empty = the primary. */
-  owners: readonly number[]
+  listeningWorkers: readonly number[]
   /** The primary's socket. */
   listener: Listener | null
   /** Clients accepted before their pool is in force; null = they are handed over at once. */
@@ -89,8 +89,8 @@ export class ListenerSet {
       const entry = this.#newEntry(pool, index)
       entry.hidden = pool.listen.path !== ''
       this.#entries.set(pool.listen.text, entry)
-      if (entry.owners.length === 0) await this.#bind(entry)
-      for (const worker of entry.owners) answers.push(this.#ask(worker, entry))
+      if (entry.listeningWorkers.length === 0) await this.#bind(entry)
+      for (const worker of entry.listeningWorkers) answers.push(this.#ask(worker, entry))
     }
     await Promise.all(answers)
   }
@@ -123,7 +123,7 @@ export class ListenerSet {
       for (const change of changes) {
         if (change.action !== 'open') continue
         const entry = this.#newEntry(next.pools[change.after], change.after)
-        if (entry.owners.length > 0) {
+        if (entry.listeningWorkers.length > 0) {
           await this.#tryAddress(entry)
           continue
         }
@@ -150,8 +150,9 @@ export class ListenerSet {
   release(changes: readonly ListenerChange[], next: Config): void {
     for (const change of changes) {
       const entry = this.#entries.get(change.listen.text)
-      if (entry === undefined || !mustMove(change, entry, next)) continue
-      for (const worker of entry.owners) this.#options.post(worker, { type: 'unlisten', pool: entry.poolIndex })
+      if (entry === undefined || !needsRebind(change, entry, next)) continue
+      for (const worker of entry.listeningWorkers)
+        this.#options.post(worker, { type: 'unlisten', pool: entry.poolIndex })
     }
   }
 
@@ -164,7 +165,7 @@ export class ListenerSet {
       const { text } = change.listen
       const entry =
         this.#entries.get(text) ?? prepared.get(text) ?? this.#newEntry(next.pools[change.after], change.after)
-      const move = change.action === 'open' || mustMove(change, entry, next)
+      const rebinds = change.action === 'open' || needsRebind(change, entry, next)
       if (change.action === 'close') {
         entry.listener?.close()
         removeFile(entry)
@@ -174,8 +175,8 @@ export class ListenerSet {
       entry.pool = next.pools[change.after]
       entry.poolIndex = change.after
       this.#entries.set(text, entry)
-      if (entry.listener !== null && entry.owners.length === 0) entry.listener.setBacklog(entry.pool.backlog)
-      if (move) this.#move(entry)
+      if (entry.listener !== null && entry.listeningWorkers.length === 0) entry.listener.setBacklog(entry.pool.backlog)
+      if (rebinds) this.#rebind(entry)
       const waiting = entry.waiting ?? []
       entry.waiting = null
       for (const client of waiting) this.#options.onClient(entry.poolIndex, client)
@@ -185,7 +186,7 @@ export class ListenerSet {
   /** Tells a worker that has started its listeners. */
   workerReady(worker: number): void {
     for (const entry of this.#entries.values()) {
-      if (entry.owners.includes(worker)) this.#askLater(worker, entry)
+      if (entry.listeningWorkers.includes(worker)) this.#askLater(worker, entry)
     }
   }
 
@@ -224,8 +225,8 @@ export class ListenerSet {
   }
 
   #newEntry(pool: PoolConfig, poolIndex: number): Entry {
-    const owners = ownersOf(pool, poolIndex, this.#options.workers)
-    return { pool, poolIndex, owners, listener: null, waiting: null, failing: false, file: '', hidden: false }
+    const listeningWorkers = listeningWorkersOf(pool, poolIndex, this.#options.workers)
+    return { pool, poolIndex, listeningWorkers, listener: null, waiting: null, failing: false, file: '', hidden: false }
   }
 
   async #bind(entry: Entry): Promise<void> {
@@ -278,17 +279,20 @@ export class ListenerSet {
   }
 
   /** Opens an entry that is new or has other threads than before. */
-  #move(entry: Entry): void {
-    const wasPrimary = entry.owners.length === 0
+  #rebind(entry: Entry): void {
+    const wasPrimary = entry.listeningWorkers.length === 0
     const isPath = entry.pool.listen.path !== ''
     // A path stays with its worker: closing a unix socket removes its file, which may be another
     // worker's by then.
-    const owners = isPath && !wasPrimary ? entry.owners : ownersOf(entry.pool, entry.poolIndex, this.#options.workers)
-    entry.owners = owners
-    if (owners.length > 0) {
+    const listeningWorkers =
+      isPath && !wasPrimary
+        ? entry.listeningWorkers
+        : listeningWorkersOf(entry.pool, entry.poolIndex, this.#options.workers)
+    entry.listeningWorkers = listeningWorkers
+    if (listeningWorkers.length > 0) {
       entry.listener?.close()
       entry.listener = null
-      for (const worker of owners) this.#askLater(worker, entry)
+      for (const worker of listeningWorkers) this.#askLater(worker, entry)
     } else if (!wasPrimary) {
       void this.#takeOver(entry)
     }
@@ -331,18 +335,18 @@ export class ListenerSet {
   }
 }
 
-function ownersOf(pool: PoolConfig, poolIndex: number, workers: number): readonly number[] {
+function listeningWorkersOf(pool: PoolConfig, poolIndex: number, workers: number): readonly number[] {
   if (pool.listen.path !== '') return [poolIndex % workers]
   return pool.reuseport ? Array.from({ length: workers }, (_, worker) => worker) : []
 }
 
 /** Whether the listener needs a new socket. The primary changes the backlog of an open one. */
-function mustMove(change: ListenerChange, entry: Entry, next: Config): boolean {
+function needsRebind(change: ListenerChange, entry: Entry, next: Config): boolean {
   if (change.action === 'open') return false
   if (change.action === 'close') return true
   const pool = next.pools[change.after]
   const byWorkers = pool.reuseport || pool.listen.path !== ''
-  if (entry.owners.length === 0) return byWorkers
+  if (entry.listeningWorkers.length === 0) return byWorkers
   // A worker identifies its listeners by their pool.
   return !byWorkers || change.action === 'reopen' || pool.name !== entry.pool.name
 }

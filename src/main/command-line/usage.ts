@@ -41,11 +41,13 @@ export const OWN_USAGE_TEXT = [
   'Options that nutcracker does not have:\n',
   '      --workers=N        : set number of worker threads (default: one per core, min: 1, max: 256)\n',
   '      --log-format=S     : set format of log lines: nutcracker or json (default: nutcracker)\n',
-  '      --memory-limit=S   : set memory limit for buffered requests and replies: bytes, k, m, g or %, 0 for none (default: 50%)\n',
+  '      --memory-limit=S   : set memory limit for buffered requests and replies: ' +
+    'bytes, k, m, g or %, 0 for none (default: 50%)\n',
   '      --drain-timeout=N  : set upper limit for a graceful shutdown in msec (default: 30000 msec)\n',
   '      --drain-delay=N    : set time after SIGTERM in which clients are still accepted in msec (default: 0 msec)\n',
   '      --agent-check-port=N : set port of the HAProxy agent check, on the stats addr (default: off)\n',
-  '      --agent-check-weight : report a weight by load in the agent check; needs HAProxy weights of 20 or more (default: off)\n',
+  '      --agent-check-weight : report a weight by load in the agent check; ' +
+    'needs HAProxy weights of 20 or more (default: off)\n',
   '      --explain-key=S    : print the server of a key for each pool, and exit\n',
   '\n',
 ].join('')

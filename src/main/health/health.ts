@@ -1,14 +1,14 @@
 /**
- * What follows when a worker ejects a server, and how the server comes back. Primary thread; one
- * for the process.
+ * What the primary does when a worker ejects a server, and how the server returns. One for the
+ * process.
  *
  *     worker: failures reach the limit, state := ejected ─▶ 'ejected' ─▶ count, log, table without it
  *                                                                          │ server_retry_timeout
  *                         up: state := up, table with it ◀── healthy ── probe ── not ──▶ wait again
  *
- * No client ever meets a server that has not answered a probe first. With `eject_keep_ring` the
- * tables stay as they are: the workers themselves answer for ejected servers. Pools without
- * `auto_eject_hosts` never come here.
+ * A server returns only after it has answered a probe, so no client's request tries it out. With
+ * `eject_keep_ring` the tables do not change: the workers answer requests for ejected servers with
+ * an error. Pools without `auto_eject_hosts` eject no servers.
  */
 
 import type { Logger } from '../../log/log.ts'
@@ -17,14 +17,20 @@ import { Health, HealthState, HealthTime } from '../../shared/memory-layout.ts'
 import { PoolStat, ServerStat } from '../../shared/stat-fields.ts'
 import { type LocalGeneration, liveServers, type ServerIndex } from '../generation/generation.ts'
 
-/** `server_retry_timeout: 0` must not become a storm of connections. */
+/**
+ * Shortest time between probes, ms: `server_retry_timeout: 0` must not open connections without a
+ * pause.
+ */
 const MIN_RETRY_MS = 50
-/** A table that could not be built is tried again after this long. */
+/** Time after which the build of a table that failed is tried again, ms. */
 const REBUILD_RETRY_MS = 1_000
 
 export interface HealthOptions {
   readonly log: Logger
-  /** Asks a server; '' = healthy, else why not (`prober.ts`). */
+  /**
+   * Asks a server whether it can serve (`prober.ts`). Resolves with '' when it is healthy, else
+   * with the reason.
+   */
   readonly probe: (pool: PoolConfig, server: ServerConfig) => Promise<string>
 }
 
@@ -32,7 +38,10 @@ export interface HealthOptions {
 interface EjectedServer {
   readonly at: ServerIndex
   timer: NodeJS.Timeout
-  /** Why the last probe failed; a reason is logged when it changes. */
+  /**
+   * Why the last probe failed, '' before the first. Only a new reason is logged at the level of
+   * notices.
+   */
   lastProblem: string
 }
 
@@ -47,10 +56,7 @@ export class HealthMonitor {
     this.#options = options
   }
 
-  /**
-   * Looks after this generation's servers from now on; those that it finds ejected are probed at
-   * their time.
-   */
+  /** Probes this generation's ejected servers from now on, each at its retry time. */
   useGeneration(current: LocalGeneration): void {
     this.close()
     this.#current = current
@@ -79,7 +85,8 @@ export class HealthMonitor {
     row[current.layout.serverStat(at.pool, at.server) + ServerStat.ejectedAt] = ejectedAtMs * 1_000
     const failures = `${pool.serverFailureLimit} ${pool.serverFailureLimit === 1 ? 'failure' : 'failures'}`
     this.#options.log.notice(
-      `server '${server.pname}' of pool '${pool.name}' ejected for ${pool.serverRetryTimeoutMs} ms after ${failures}: ${reason}`,
+      `server '${server.pname}' of pool '${pool.name}' ejected for ${pool.serverRetryTimeoutMs} ms ` +
+        `after ${failures}: ${reason}`,
     )
     this.#await(at)
     this.rebuild(at.pool)
@@ -90,7 +97,7 @@ export class HealthMonitor {
     const current = this.#current!
     const config = current.config.pools[pool]
     current.tables.build(pool, liveServers(current, pool)).catch((error: Error) => {
-      // Given up with its generation.
+      // The generation has ended, and this build with it.
       if (current !== this.#current) return
       this.#options.log.error(`the routing table of pool '${config.name}' could not be built; trying again`, error)
       const timer = setTimeout(() => {
@@ -119,7 +126,7 @@ export class HealthMonitor {
     times[HealthTime.retryAtMs] = nowMs + config.serverRetryTimeoutMs
   }
 
-  /** Has the server probed at its retry time. */
+  /** Schedules the server's probe for its retry time. */
   #await(at: ServerIndex): void {
     const current = this.#current!
     const key = `${at.pool}/${at.server}`
@@ -140,7 +147,7 @@ export class HealthMonitor {
     const pool = current.config.pools[at.pool]
     const server = pool.servers[at.server]
     const problem = await this.#options.probe(pool, server)
-    // A reload came meanwhile: the new generation looks after the server, if it still has it.
+    // A reload came meanwhile: the new generation probes the server, if it still has it.
     if (this.#ejectedServers.get(`${at.pool}/${at.server}`) !== ejected) return
     if (problem === '') this.#return(ejected, pool, server)
     else this.#stayAway(ejected, problem, pool, server)
@@ -159,7 +166,8 @@ export class HealthMonitor {
   #stayAway(ejected: EjectedServer, problem: string, pool: PoolConfig, server: ServerConfig): void {
     const current = this.#current!
     const { at } = ejected
-    const message = `server '${server.pname}' of pool '${pool.name}' stays ejected for ${pool.serverRetryTimeoutMs} ms more: ${problem}`
+    const which = `server '${server.pname}' of pool '${pool.name}'`
+    const message = `${which} stays ejected for ${pool.serverRetryTimeoutMs} ms more: ${problem}`
     if (problem === ejected.lastProblem) this.#options.log.info(message)
     else this.#options.log.notice(message)
     ejected.lastProblem = problem

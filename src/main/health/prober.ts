@@ -8,13 +8,13 @@ import { connect } from 'node:net'
 import type { PoolConfig, ServerConfig } from '../../shared/config.ts'
 import { strerror } from '../../shared/strerror.ts'
 
-/** For pools that wait for ever. */
+/** Time limit of a probe for pools without `timeout`, ms. */
 const DEFAULT_TIMEOUT_MS = 1_000
-/** Longer than any line that a probe is answered with. */
+/** Limit on a probe's reply: longer than any valid one. */
 const REPLY_LIMIT_BYTES = 1_024
 
 /**
- * Resolves host names each time. Never rejects.
+ * Resolves host names again each time. Never rejects.
  * @returns '' when the server is healthy, else why not, for the log.
  */
 export function probe(pool: PoolConfig, server: ServerConfig): Promise<string> {
@@ -50,7 +50,7 @@ export function probe(pool: PoolConfig, server: ServerConfig): Promise<string> {
 
 interface Probe {
   readonly request: string
-  /** How each line of the answer must begin. */
+  /** How each line of the reply must begin. */
   readonly expected: readonly string[]
 }
 
@@ -62,7 +62,7 @@ function redisProbe(password: string): Probe {
   return { request: `*2\r\n$4\r\nAUTH\r\n$${password.length}\r\n${password}\r\n${ping}`, expected: ['+OK', '+PONG'] }
 }
 
-/** @returns '' for healthy, a reason, or null while the answer is not whole. */
+/** @returns '' when healthy, the reason when not, or null while the reply is incomplete. */
 function judge(received: string, expected: readonly string[]): string | null {
   const lines = received.split('\r\n')
   const whole = lines.length - 1

@@ -2,12 +2,12 @@
  * HAProxy's agent check: a port that answers each connection with one line about this process.
  * Primary thread; opened by `primary.ts` with `--agent-check-port`.
  *
- *     up ready         serve clients
- *     up ready 75%     with `--agent-check-weight`: with three quarters of the configured weight (the more there is to do, the less)
- *     drain            send no new connections; those there are may finish
+ *     up ready         serves clients
+ *     up ready 75%     `--agent-check-weight`: three quarters of the configured weight, by load
+ *     drain            takes no new connections; open ones may finish
  *     down             no worker runs
  *
- * `ready` is said every time, because it takes back the `drain` of the process that had the port
+ * Every answer contains `ready`, because it cancels the `drain` of the process that had the port
  * before. Source: HAProxy's configuration manual, `agent-check`.
  *
  * HAProxy rounds the percentage of a weight down: 95 % of the default weight 1 is 0, which means no
@@ -23,19 +23,19 @@ import { strerror } from '../../shared/strerror.ts'
 import { AnswerPort } from './answer-port.ts'
 
 /**
- * The weight goes in steps of this many per cent, so that it does not change with every breath. 0
- * would mean `drain`.
+ * Step of the weight, per cent, so that small changes of the load do not change it. The weight is
+ * at least one step, because 0 means `drain`.
  */
 const WEIGHT_STEP = 5
 /** Utilisation is measured over at least this long, ms. */
 const SAMPLE_MS = 1_000
 
-/** What the answer follows from. */
+/** What the answer depends on. */
 export interface AgentState {
   /** Of each worker since it started; null = it does not run. */
   readonly eventLoops: readonly (EventLoopUtilization | null)[]
   readonly clients: number
-  /** As many clients as the descriptors allow; Infinity = any number. */
+  /** Limit on clients from the descriptor limit; Infinity = none. */
   readonly maxClients: number
 }
 
@@ -43,9 +43,9 @@ export interface AgentCheckOptions {
   /** Numeric address. */
   readonly address: string
   readonly port: number
-  /** Says a weight by load. */
+  /** Reports a weight by load. */
   readonly weighted: boolean
-  /** Another process that shares too may have the port as well. */
+  /** true: another process may listen on the port too, if it shares the port as well. */
   readonly shared: boolean
   readonly state: () => AgentState
   readonly log: Logger
@@ -67,17 +67,14 @@ export class AgentCheck {
     this.#meter = new LoadMeter(options.nowMs ?? (() => performance.now()), options.state().eventLoops)
   }
 
-  /** Opens the port. Rejects with the line for the log when it cannot be had. */
+  /** Opens the port. Rejects with the line for the log when that fails. */
   static async open(options: AgentCheckOptions): Promise<AgentCheck> {
     const agent = new AgentCheck(options)
     await agent.#listen(options.shared)
     return agent
   }
 
-  /**
-   * Opens the port again if it was shared and is not to be, or the other way round. Failures are
-   * logged: the port is closed then.
-   */
+  /** Opens the port again if `shared` has changed. Logs a failure; the port is closed then. */
   async share(shared: boolean): Promise<void> {
     if (shared === this.#shared) return
     try {
@@ -89,9 +86,9 @@ export class AgentCheck {
   }
 
   /**
-   * Says `drain` from now on; or leaves the port to a successor that shares it and has its own
-   * answer. Which of the two it is can only be found out by giving the port up: a process that then
-   * gets the port exclusively is alone.
+   * Answers `drain` from now on; or closes the port when a successor shares it, which gives its own
+   * answer. Closing is the only way to find out: a process that can open the port exclusively
+   * afterwards is alone.
    */
   async drain(): Promise<void> {
     this.#draining = true
@@ -99,11 +96,11 @@ export class AgentCheck {
     try {
       this.#stopListening()
       await this.#listen(false)
-      // Not for himself alone for long: a successor may start at any time.
+      // The port must not stay exclusive: a successor may start at any time.
       this.#stopListening()
       await this.#listen(true)
     } catch {
-      // Taken: the successor answers.
+      // The successor has the port and answers.
     }
   }
 
@@ -146,7 +143,7 @@ export class AgentCheck {
   }
 }
 
-/** How busy the workers were, from one look to a later one. */
+/** How busy the workers were between two samples. */
 class LoadMeter {
   readonly #nowMs: () => number
   #before: readonly (EventLoopUtilization | null)[]
@@ -160,8 +157,9 @@ class LoadMeter {
   }
 
   /**
-   * @returns 0..1, the mean over all workers that have run since the last sample: one that has just
-   * started was busy with that. Several askers share a sample; before the first it is 0.
+   * @returns mean utilisation of all workers that have run since the last sample, 0..1; 0 before
+   * the first sample. A worker that has just started is left out, because starting keeps it busy.
+   * Calls within `SAMPLE_MS` get the same sample.
    */
   busyShare(loops: readonly (EventLoopUtilization | null)[]): number {
     const nowMs = this.#nowMs()

@@ -1,11 +1,11 @@
 /**
- * A place where a reader that connects gets one text and the end of the connection. Primary thread;
- * the stats port (`stats-server.ts`) and the agent-check port (`agent-check.ts`) are such places.
+ * A port that writes one text to each reader that connects, and closes the connection. Primary
+ * thread; used for the stats port (`stats-server.ts`) and the agent-check port (`agent-check.ts`).
  *
- * With `http`, a reader that sends an HTTP GET gets its text in an HTTP response. nutcracker's own
- * tools connect and read without sending anything, and an HTTP client sends after it has connected,
- * so the two look alike at first: the port waits `HTTP_WAIT_MS` for a first line, and no longer
- * than until something else or the reader's FIN has come.
+ * With `http`, a reader that sends an HTTP GET gets the text in an HTTP response. nutcracker's
+ * tools connect and read without sending anything, and an HTTP client sends only after it has
+ * connected, so they cannot be told apart at first. The port waits `HTTP_WAIT_MS` for a request
+ * line; bytes of anything else, or the reader's FIN, end the wait.
  */
 
 import { existsSync } from 'node:fs'
@@ -21,18 +21,18 @@ import {
 } from '../../net/listener.ts'
 import { classify, httpResponse } from './http-get.ts'
 
-/** A reader that does not read its text and close in this time is disconnected. */
+/** Time for a reader to read its text and close, ms. Then it is disconnected. */
 const READER_MS = 5_000
 /**
- * Readers at once; those beyond are closed without a text, so that they cannot use up the
- * descriptors.
+ * Limit on readers at once. The port closes further ones without a text, so that they cannot use up
+ * the descriptors.
  */
 const MAX_READERS = 64
 const BACKLOG = 511
 /**
- * From the connection to the first byte of a request: 0.5 ms at most for curl, wget and Python, 9
- * ms for Node's fetch, and 22 ms on a machine with two cores and seven busy processes (460
- * requests).
+ * Time from the connection to the first byte of a request, ms. Measured: 0.5 ms at most for curl,
+ * wget and Python, 9 ms for Node's fetch, and 22 ms on a machine with two cores and seven busy
+ * processes (460 requests).
  */
 const HTTP_WAIT_MS = 50
 
@@ -41,11 +41,11 @@ export interface AnswerPortOptions {
   readonly address: string
   readonly port: number
   /**
-   * A process that shares too may have the port as well (SO_REUSEPORT); else opening fails while
-   * another process has it.
+   * true: another process may listen on the port too, if it shares the port as well (SO_REUSEPORT).
+   * false: opening fails while another process has the port.
    */
   readonly shared: boolean
-  /** Whether HTTP GET is answered by HTTP. */
+  /** Whether an HTTP GET gets an HTTP response. */
   readonly http: boolean
   /** The text for the reader that has just connected; Latin-1. */
   readonly answer: () => string
@@ -71,15 +71,12 @@ export class AnswerPort {
     return port
   }
 
-  /**
-   * Finds out whether the address can be had, and keeps it; connections are refused until `listen`.
-   * @throws ListenFailure
-   */
+  /** Binds the address. The kernel refuses connections until `listen`. @throws ListenFailure */
   static reserve(options: AnswerPortOptions): AnswerPort {
     const port = new AnswerPort(options)
     const { address, shared, onError } = options
     if (address.startsWith('/')) {
-      // As nutcracker, a file in the way is not removed: another process may listen there.
+      // As in nutcracker, an existing file is not removed: another process may listen there.
       if (existsSync(address)) throw new ListenFailure('EADDRINUSE', -1, 'bind')
       return port
     }
@@ -97,12 +94,12 @@ export class AnswerPort {
     else this.#listener = await reserved.listen()
   }
 
-  /** Descriptor of the listening socket, or -1 where unknown. */
+  /** Descriptor of the listening socket; -1 = unknown. */
   get fd(): number {
     return this.#listener?.fd ?? -1
   }
 
-  /** Stops listening, and removes a unix socket's file; readers that are connected may finish. */
+  /** Stops listening, and removes a unix socket's file; connected readers may finish. */
   stopListening(): void {
     this.#reserved?.close()
     this.#listener?.close()
@@ -147,7 +144,7 @@ export class AnswerPort {
     const { http, answer } = this.#options
     if (http) answerOnceKnown(socket, answer)
     else socket.end(answer(), 'latin1')
-    // What a reader sends is read and ignored: left unread it would turn the end of the connection
+    // Bytes from the reader are read and ignored: unread bytes would turn the end of the connection
     // into a reset.
     socket.resume()
   }

@@ -1,10 +1,10 @@
 /**
- * Tells an HTTP GET from everything else that a reader of the stats port may send, and wraps a
- * document for it. Primary thread; for `answer-port.ts`. The rest of HTTP (other methods, HTTP/0.9,
- * kept connections) is not spoken here.
+ * Recognises an HTTP GET in the first bytes of a reader of the stats port, and builds the response.
+ * Primary thread; for `answer-port.ts`. Other methods, HTTP/0.9 and persistent connections are not
+ * supported.
  */
 
-/** Longest request line that is waited for. */
+/** Longest request line; a longer one is no GET. */
 const LONGEST_LINE_CHARS = 8_192
 
 const METHOD = 'GET '

@@ -19,8 +19,8 @@ export interface StatsServerOptions {
   readonly address: string
   readonly port: number
   /**
-   * A process that shares too may have the port as well: one of the two that run while one replaces
-   * the other.
+   * true: another process may listen on the port too, if it shares the port as well: two processes
+   * run while one replaces the other.
    */
   readonly shared: boolean
   readonly snapshot: () => StatsSnapshot
@@ -47,10 +47,7 @@ export class StatsServer {
     this.#limitedLog = new LimitedLog(options.log, 'the stats port')
   }
 
-  /**
-   * Finds out whether the port can be had, and keeps it. Rejects with nutcracker's line about why
-   * it cannot.
-   */
+  /** Binds the port. Rejects with nutcracker's line when that fails. */
   static async reserve(options: StatsServerOptions): Promise<StatsServer> {
     const server = new StatsServer(options)
     const { address, port } = options
@@ -59,7 +56,7 @@ export class StatsServer {
     return server
   }
 
-  /** Starts to answer. Rejects as `reserve` does. */
+  /** Starts to answer. Rejects like `reserve`. */
   async listen(): Promise<void> {
     try {
       await this.#port!.listen()
@@ -68,10 +65,7 @@ export class StatsServer {
     }
   }
 
-  /**
-   * Opens the port again if it was shared and is not to be, or the other way round. Failures are
-   * logged: the port is closed then.
-   */
+  /** Opens the port again if `shared` has changed. Logs a failure; the port is closed then. */
   async share(shared: boolean): Promise<void> {
     if (shared === this.#shared || this.#address.startsWith('/')) return
     this.#shared = shared

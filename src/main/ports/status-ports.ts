@@ -16,7 +16,7 @@ export interface StatusPortsOptions {
   readonly statsPort: number
   /** HAProxy's agent check; 0 = none. */
   readonly agentCheckPort: number
-  /** The agent check says a weight by load. */
+  /** The agent check reports a weight by load. */
   readonly agentCheckWeight: boolean
   readonly snapshot: () => StatsSnapshot
   readonly agentState: () => AgentState
@@ -32,9 +32,7 @@ export class StatusPorts {
     this.#options = options
   }
 
-  /**
-   * Finds out whether the stats port can be had, and keeps it. Rejects with the line for the log.
-   */
+  /** Binds the stats port. Rejects with the line for the log. */
   async reserve(config: Config): Promise<void> {
     const { address, statsPort: port, snapshot, log } = this.#options
     this.#stats = await StatsServer.reserve({
@@ -46,9 +44,7 @@ export class StatusPorts {
     })
   }
 
-  /**
-   * Opens both; the stats port, which was reserved, comes last. Rejects with the line for the log.
-   */
+  /** Opens both ports, the stats port last. Rejects with the line for the log. */
   async open(config: Config): Promise<void> {
     const { address, agentCheckPort: port, agentCheckWeight: weighted, agentState: state, log } = this.#options
     if (port !== 0) {
@@ -59,20 +55,20 @@ export class StatusPorts {
     await this.#stats!.listen()
   }
 
-  /** Where the stats port is, and what else is open, for the log. */
+  /** Addresses of the open ports, for the log. */
   describe(): { readonly stats: string; readonly agentCheck: string } {
     const { address, statsPort, agentCheckPort } = this.#options
     const stats = address.startsWith('/') ? address : `${address}:${statsPort}`
     return { stats, agentCheck: agentCheckPort === 0 ? '' : `${address}:${agentCheckPort}` }
   }
 
-  /** A reload: the ports are shared with other processes, or not, as this configuration says. */
+  /** Follows a reload: shares the ports with other processes or not, as this configuration says. */
   async useConfig(config: Config): Promise<void> {
     await this.#stats?.share(sharesPorts(config))
     await this.#agent?.share(sharesPorts(config))
   }
 
-  /** The agent check says `drain` from now on, or leaves its port to a successor. */
+  /** Makes the agent check answer `drain`, or closes its port when a successor has it too. */
   async drain(): Promise<void> {
     await this.#agent?.drain()
   }
@@ -84,9 +80,9 @@ export class StatusPorts {
 }
 
 /**
- * Whether a second process may have the ports too: where pools share theirs, one process replaces
- * another while both run. Else two processes with the same port are a mistake, and a reader would
- * be answered by either.
+ * Whether a second process may have the ports too. It may when pools have `reuseport`: then one
+ * process replaces another while both run. Else two processes on one port are a mistake, and
+ * readers would get an answer from either.
  */
 function sharesPorts({ pools }: Config): boolean {
   return pools.some(pool => pool.reuseport)

@@ -1,8 +1,8 @@
 /**
  * `-d`. Node cannot fork a running process, so the foreground process starts the program again in a
- * session of its own, with the null device for stdin, stdout and stderr and the same working
- * directory. It waits until the daemon serves or has failed: scripts go on when it ends, and look
- * at its exit code. Called by `index.ts` on the primary thread, once the log file is known to open.
+ * new session, with the null device as stdin, stdout and stderr and in the same working directory.
+ * It waits until the daemon serves or has failed, because scripts continue when it ends, and check
+ * its exit code. Called by `index.ts` on the primary thread, once the log file is known to open.
  *
  *     foreground ── spawn ──▶ daemon: configuration, listeners, pid file
  *         ◀── "serving", or why not, through a pipe ──┘
@@ -17,8 +17,8 @@ import { text } from 'node:stream/consumers'
 import { strerror } from '../../shared/strerror.ts'
 
 /**
- * Tells the second process that it is the daemon. Taken out of its environment before anything else
- * starts.
+ * Environment variable that tells the second process that it is the daemon, which removes it before
+ * anything else starts.
  */
 const MARK = 'PISTACHIO_DAEMON'
 /** Descriptor of the daemon's end of the pipe; the first one after stderr. */
@@ -44,7 +44,10 @@ export type DaemonRole =
   /** There is no daemon; the caller says why and exits 1. */
   | { readonly role: 'failed'; readonly message: string }
 
-/** Splits the roles. In the daemon it also clears the file mode mask, as nutcracker does. */
+/**
+ * Starts the daemon; called in both processes, it tells each its role. In the daemon it also clears
+ * the file mode mask, as nutcracker does.
+ */
 export async function daemonize(): Promise<DaemonRole> {
   if (process.env[MARK] !== undefined) {
     delete process.env[MARK]
@@ -68,8 +71,8 @@ export async function daemonize(): Promise<DaemonRole> {
 }
 
 /**
- * What becomes of the daemon's start. Its own start has no time limit (tables of large rings, a
- * slow resolver), so this has none either.
+ * Waits for the daemon's report. There is no time limit, because the start has none either (tables
+ * of large rings, a slow resolver).
  */
 async function outcomeOf(child: ChildProcess): Promise<DaemonRole> {
   const ended = once(child, 'exit')
@@ -92,15 +95,15 @@ function pipeReport(): StartReport {
       writeSync(REPORT_FD, message)
       closeSync(REPORT_FD)
     } catch {
-      // The process that started this one is gone.
+      // The process that started this one has ended.
     }
   }
   return { serving: () => tell(SERVING), failed: reason => tell(`${reason}\n`) }
 }
 
 /**
- * What starts this program again: `ps` must show the daemon as it was started, and the one-file
- * executable is no script's interpreter.
+ * Arguments that start this program again. `ps` must show the daemon's command line as it was
+ * given, and the one-file executable takes no script as an argument.
  */
 function ownCommandLine(): { readonly args: readonly string[]; readonly argv0: string } {
   if (isSea()) return { args: process.argv.slice(2), argv0: process.argv0 }

@@ -1,10 +1,10 @@
 /**
- * How many clients the descriptor limit leaves room for. Asked at start, once the workers run, and
- * at each reload, on the primary thread.
+ * How many clients fit the descriptor limit. Computed at start, once the workers run, and at each
+ * reload, on the primary thread.
  *
- * nutcracker takes the limit less its server connections less 32 and closes what is beyond in
- * silence; when that goes negative it takes no notice of the limit at all. Here what is open is
- * counted, and the clients beyond get an error line, so some descriptors stay in reserve.
+ * nutcracker subtracts its server connections and 32 from the limit and closes further clients
+ * without a message; if the result is negative, it ignores the limit. pistachio counts its open
+ * descriptors, and further clients get an error line, for which some descriptors stay in reserve.
  */
 
 import { readdirSync, readFileSync } from 'node:fs'
@@ -12,24 +12,24 @@ import type { Config } from '../../shared/config.ts'
 import { LISTENERS_A_WORKER } from '../../shared/memory-layout.ts'
 
 /**
- * For what comes and goes: four refused clients that read their line, readers of the stats port,
- * and the 6 of a thread that builds tables (a reload; measured on 24.21).
+ * Descriptors in reserve: four rejected clients that read their line, readers of the stats port,
+ * and 6 of a thread that builds tables (a reload; measured on Node 24.21).
  */
 const RESERVE = 12
 /**
- * Turns of a worker's loop in which a client that is refused for want of a descriptor still has
- * one.
+ * Turns of a worker's loop for which a client that is rejected because descriptors are short still
+ * has one.
  */
 const REFUSAL_TURNS = 3
 /**
- * Where descriptors are few, the reserve is this part of what clients, servers and the reserve
- * share.
+ * When descriptors are few, the reserve is at most this part of those for clients, servers and the
+ * reserve.
  */
 const LARGEST_RESERVE_SHARE = 1 / 3
 
 /**
- * What a process has open at least before it listens: Node's own with the log and the stats port,
- * and those of a worker (24.21).
+ * Least number of descriptors that the process has open before it listens: Node's, with the log and
+ * the stats port; and those of one worker (Node 24.21).
  */
 const LEAST_OWN = 25
 const LEAST_OF_WORKER = 6
@@ -38,15 +38,15 @@ export interface DescriptorBudget {
   /** Soft limit of the process; Infinity = none. */
   readonly limit: number
   /**
-   * A client whose descriptor lies within this many of the limit is refused, whatever the count of
-   * clients says.
+   * A client whose descriptor lies within this many of the limit is rejected, whatever the number
+   * of clients.
    */
   readonly reserve: number
-  /** Most connections to servers at once, over all workers. */
+  /** Limit on server connections, over all workers. */
   readonly maxServerConnections: number
-  /** Most clients at once; 0 = there is no room for any. */
+  /** Limit on clients; 0 = there is no room for any. */
   readonly maxClients: number
-  /** false: with all server connections in use there is no room for that many clients. */
+  /** false: `maxClients` do not fit while all server connections are in use. */
   readonly fits: boolean
 }
 
@@ -63,10 +63,10 @@ export function descriptorBudget(config: Config, workers: number, limit: number,
     maxServerConnections += servers.length * serverConnections * workers
     const shared = reuseport && listen.path === ''
     listeners += shared ? workers * LISTENERS_A_WORKER : 1
-    // So many can be accepted by all workers while one reads its line.
+    // All workers can accept this many while one client reads its line.
     if (shared) wanted = RESERVE + REFUSAL_TURNS * LISTENERS_A_WORKER * workers
   }
-  // libuv opens one more for each loop with its first connection.
+  // libuv opens one more for each loop at the loop's first connection.
   const free = Math.max(0, limit - own - listeners - workers)
   const reserve = Math.min(wanted, Math.trunc(free * LARGEST_RESERVE_SHARE))
   const room = free - reserve
@@ -81,7 +81,7 @@ export function descriptorBudget(config: Config, workers: number, limit: number,
   }
 }
 
-/** The limit of this process, and what it has open itself. One for the process. */
+/** The limit of this process, and its own open descriptors. One for the process. */
 export class DescriptorLimit {
   readonly #workers: number
   #own = 0
@@ -90,20 +90,20 @@ export class DescriptorLimit {
     this.#workers = workers
   }
 
-  /** Whether the workers can start at all: one that cannot open its files dies. */
+  /** Whether the workers can start: a worker that cannot open its files dies. */
   canStart(limit: number = descriptorLimit()): boolean {
     return limit >= LEAST_OWN + this.#workers * LEAST_OF_WORKER
   }
 
   /**
-   * Takes what is open now for the process's own: called once, when all workers run and nobody
-   * listens for clients.
+   * Counts the descriptors that are open now as the process's own. Called once, when all workers
+   * run and no listener is open.
    */
   count(): void {
     this.#own = openDescriptors()
   }
 
-  /** @throws Error where there is no room for a single client. */
+  /** @throws Error when there is no room for a single client. */
   budgetFor(config: Config): DescriptorBudget {
     const budget = descriptorBudget(config, this.#workers, descriptorLimit(), this.#own)
     if (budget.maxClients === 0) throw this.tooFew()
@@ -118,12 +118,12 @@ export class DescriptorLimit {
 }
 
 /**
- * How many descriptors the process has open; 0 where that is unknown, and so is the limit.
+ * Number of open descriptors of the process; 0 where that is unknown, as the limit is then.
  * @testOnly
  */
 export function openDescriptors(): number {
   try {
-    // One of them is that of the folder.
+    // One of them is the open folder's.
     return readdirSync('/proc/self/fd').length - 1
   } catch {
     return 0
@@ -131,15 +131,15 @@ export function openDescriptors(): number {
 }
 
 /**
- * Soft limit of open descriptors, after Node has raised it as far as it may; Infinity when there is
- * none or it is unknown.
+ * Soft limit on open descriptors, which Node has raised to the hard limit at start; Infinity when
+ * there is none or it is unknown.
  * @testOnly
  */
 export function descriptorLimit(): number {
   try {
     return parseLimit(readFileSync('/proc/self/limits', 'latin1'))
   } catch {
-    // Not Linux: the kernel's own refusal is the only guard.
+    // Not Linux: only the kernel's limit applies.
     return Infinity
   }
 }

@@ -1,9 +1,9 @@
 /**
  * Signals that were ignored when the program was started (`trap '' TERM`, `nohup`). A program
- * inherits that, and nutcracker leaves it so for every signal that it does not handle itself; Node
- * sets all signals to their defaults before any JavaScript runs. So `bin/pistachio` looks first and
- * passes the kernel's mask on. The one-file executable has nobody to look for it. Called by
- * `index.ts` on the primary thread.
+ * inherits that, and nutcracker keeps it for every signal that it does not handle; but Node sets
+ * all signals to their defaults before any JavaScript runs. So `bin/pistachio` reads the kernel's
+ * mask and passes it on. For the one-file executable nothing reads the mask. Called by `index.ts`
+ * on the primary thread.
  */
 
 import { constants } from 'node:os'
@@ -11,7 +11,7 @@ import { constants } from 'node:os'
 /** Set by `bin/pistachio`: the line `SigIgn` of /proc/self/status, 16 hexadecimal digits. */
 const MASK = 'PISTACHIO_IGNORED_SIGNALS'
 
-/** The names of the signals, and takes the mask out of the environment. */
+/** Names of the ignored signals. Removes the mask from the environment. */
 export function inheritedIgnored(env: NodeJS.ProcessEnv = process.env): ReadonlySet<NodeJS.Signals> {
   const mask = env[MASK] ?? ''
   delete env[MASK]

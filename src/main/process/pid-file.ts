@@ -1,7 +1,7 @@
 /**
  * The file of `-p`, for scripts that signal the proxy. Called by `index.ts` on the primary thread.
- * It is not a lock, and an old file is overwritten; but only by a process that serves, so that a
- * start that fails leaves the file of the running process as it is.
+ * It is not a lock, and an old file is overwritten; but only a process that serves writes it, so a
+ * start that fails leaves the running process's file unchanged.
  */
 
 import {
@@ -22,7 +22,7 @@ import { strerror } from '../../shared/strerror.ts'
 const MODE = 0o644
 
 /**
- * Whether the file can be written, found out without touching it.
+ * Checks whether the file can be written, without changing it.
  * @returns '' or the text for the log.
  */
 export function checkPidFile(path: string): string {
@@ -44,8 +44,8 @@ export function writePidFile(path: string): string {
   try {
     const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT, MODE)
     try {
-      // Cut afterwards: a script that reads meanwhile finds the old number or the new one, not
-      // nothing.
+      // Truncated after the write, so that a script that reads meanwhile finds the old number or
+      // the new one, not an empty file.
       ftruncateSync(fd, writeSync(fd, String(process.pid)))
     } finally {
       closeSync(fd)
@@ -57,18 +57,18 @@ export function writePidFile(path: string): string {
 }
 
 /**
- * Removes the file if it still names this process: a successor that took over with the same file
- * keeps its own. Never fails.
+ * Removes the file if it still names this process: a successor may have written its own number.
+ * Never fails.
  */
 export function removePidFile(path: string): void {
   try {
     if (readFileSync(path, 'latin1') === String(process.pid)) rmSync(path)
   } catch {
-    // Gone already, or a folder that may not be written any more: the process ends either way.
+    // Already removed, or the folder is no longer writable: the process ends in any case.
   }
 }
 
-/** nutcracker's line. @param code errno name; undefined for a name that no file can have. */
+/** nutcracker's line. @param code errno name; undefined for a name that is no valid path. */
 function failure(path: string, code: string | undefined): string {
   return `opening pid file '${path}' failed: ${strerror(code ?? 'EINVAL')}`
 }

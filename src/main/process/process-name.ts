@@ -1,13 +1,13 @@
 /**
- * What `ps`, `pgrep` and `killall` call the process: the name it was started by, as a program of
- * its own would have it, and not `node`. Called once by `index.ts` on the primary thread.
+ * The process's name in `ps`, `pgrep` and `killall`: the name it was started by, and not `node`.
+ * Called once by `index.ts` on the primary thread.
  */
 
 import { writeFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { isSea } from 'node:sea'
 
-/** How `bin/pistachio` passes the name it was started by. */
+/** Option by which `bin/pistachio` passes the name it was started by. */
 const TITLE = '--title='
 
 /**
@@ -16,12 +16,12 @@ const TITLE = '--title='
  */
 export function nameProcess(): void {
   const name = isSea() ? basename(process.argv0) : titleOption()
-  // The one-file executable has the command line that it was started with, and setting the title
-  // would overwrite it.
+  // The one-file executable has its own command line already, and setting the title would overwrite
+  // it.
   if (!isSea()) process.title = [name, ...process.argv.slice(2)].join(' ')
   try {
-    // Until now the command is Node's name for its main thread, or the first 15 bytes of the title,
-    // options and all.
+    // Until here the command is Node's name for its main thread, or the first 15 bytes of the title
+    // with its options.
     writeFileSync('/proc/self/comm', name)
   } catch {
     // Not Linux, or no /proc: `pgrep` finds the name at the beginning of the title.

@@ -1,14 +1,14 @@
 /**
- * What each signal means. Installed by `index.ts` on the primary thread as early as it can be:
- * until then SIGUSR1 would start Node's debugger.
+ * What each signal does. `index.ts` installs the handlers on the primary thread as early as
+ * possible, because until then SIGUSR1 starts Node's debugger.
  *
- *     SIGHUP            open the log file again          SIGINT, SIGTERM   drain and end; the second one ends at once
- *     SIGTTIN, SIGTTOU  log level up, down               SIGUSR1           read the configuration again
- *     SIGUSR2           nothing                          (SIGPIPE          ignored by Node)
- *     SIGQUIT, SIGABRT, SIGSYS, SIGALRM …                a line in the log, then the signal's default: the process dies by it
+ *     SIGHUP            open the log file again      SIGINT, SIGTERM   drain and end; the second: end now
+ *     SIGTTIN, SIGTTOU  log level up, down           SIGUSR1           read the configuration again
+ *     SIGUSR2           nothing                      (SIGPIPE          ignored by Node)
+ *     SIGQUIT, SIGABRT, SIGSYS, SIGALRM …                a line in the log, then the default: the process ends
  *
- * The lines are nutcracker's, which logs them at every level. It has none for SIGTERM, and leaves
- * at once on SIGINT.
+ * The lines are nutcracker's, which logs them at every level. It has none for SIGTERM, and ends at
+ * once on SIGINT.
  */
 
 import { constants } from 'node:os'
@@ -16,8 +16,8 @@ import type { Logger } from '../../log/log.ts'
 import { strerror } from '../../shared/strerror.ts'
 
 /**
- * Those that end a process by default and that no fault of the program's own raises (SIGABRT by
- * abort() never gets to its handler).
+ * Signals that end a process by default and that no fault of the program itself raises (SIGABRT by
+ * abort() never reaches its handler).
  */
 const FATAL: readonly NodeJS.Signals[] = [
   'SIGQUIT',
@@ -36,17 +36,17 @@ export interface SignalOptions {
   /** Path of the log file as `-o` gave it, '' for stderr. */
   readonly logFile: string
   /**
-   * Signals that the program was started with as ignored: they stay so, but for those that
+   * Signals that were ignored when the program started. They stay ignored, except those that
    * nutcracker handles.
    */
   readonly ignored: ReadonlySet<NodeJS.Signals>
-  /** SIGHUP, after the primary's own log was reopened: the workers' turn. */
+  /** Called for SIGHUP, after the primary has reopened its own log: the workers reopen theirs. */
   readonly onReopenLog: () => void
-  /** SIGUSR1. */
+  /** Called for SIGUSR1. */
   readonly onReload: () => void
-  /** The first SIGINT or SIGTERM. */
+  /** Called for the first SIGINT or SIGTERM. */
   readonly onDrain: (signal: 'SIGINT' | 'SIGTERM') => void
-  /** Every further SIGINT or SIGTERM: the process ends in this call. */
+  /** Called for every further SIGINT or SIGTERM; the process ends in this call. */
   readonly onExit: (signal: 'SIGINT' | 'SIGTERM') => void
 }
 

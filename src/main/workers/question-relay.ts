@@ -2,8 +2,8 @@
  * Carries questions from one worker to others, and their answers back (`shared/questions.ts`).
  * Primary thread.
  *
- * A question stays here until the last worker has answered or is dead, or until its time is over: a
- * worker that never answers costs one small record until then.
+ * A question is kept until the last worker has answered or died, or until its time limit; a worker
+ * that never answers costs one small record until then.
  */
 
 import type { FromWorker, ToWorker } from '../../shared/messages.ts'
@@ -18,7 +18,7 @@ export interface QuestionRelayOptions {
 
 interface RelayedQuestion {
   readonly from: number
-  /** The asking worker's number for it. */
+  /** Id that the asking worker gave the question. */
   readonly id: number
   /** Workers that have not answered. */
   readonly waiting: Set<number>
@@ -30,14 +30,17 @@ export class QuestionRelay {
   readonly #options: QuestionRelayOptions
   readonly #questions: Map<number, RelayedQuestion> = new Map()
   #lastRelayId = 0
-  /** A question was asked whose effect lasts: workers that begin later must hear of it. */
+  /**
+   * A question with a lasting effect was asked (a pause, MONITOR): workers that begin later must be
+   * told.
+   */
   #somethingLasts = false
 
   constructor(options: QuestionRelayOptions) {
     this.#options = options
   }
 
-  /** Questions that are not answered by all yet. */
+  /** Number of questions that some worker has not answered. */
   get size(): number {
     return this.#questions.size
   }
@@ -65,7 +68,7 @@ export class QuestionRelay {
     if (question !== undefined) this.#answered(relayId, question, worker, answer)
   }
 
-  /** A worker has begun. The others tell it what lasts. */
+  /** A worker has begun. The other workers tell it about pauses and monitoring clients. */
   workerReady(worker: number): void {
     if (!this.#somethingLasts) return
     for (let other = 0; other < this.#options.workers; other++) {
@@ -73,7 +76,7 @@ export class QuestionRelay {
     }
   }
 
-  /** A worker is dead: it answers no more, and its own questions matter to none. */
+  /** A worker has died: it gives no more answers, and its own questions are forgotten. */
   workerGone(worker: number): void {
     for (const [relayId, question] of this.#questions) {
       if (question.from === worker) this.#questions.delete(relayId)

@@ -1,15 +1,15 @@
 /**
- * The worker threads: started, watched, replaced when they die, drained at the end. Primary thread;
+ * Starts the worker threads, replaces those that die, and drains them at the end. Primary thread;
  * one for the process.
  *
- *     launch ─▶ booting ── 'ready' ─▶ running ── dies ─▶ onGone ─▶ launch (at once; a worker that keeps dying, after a pause)
+ *     launch ─▶ booting ── 'ready' ─▶ running ── dies ─▶ onGone ─▶ launch (at once, or after a pause)
  *                 └─ dies: three times in a row ─▶ onFatal
  *
- * The first threads may be launched before there is a configuration: half of a process's start is
- * theirs, and they need nothing for it. `WorkerData` follows as their first message.
+ * The first threads may be launched before there is a configuration, because loading their program
+ * takes half of the start and needs none. `WorkerData` follows as their first message.
  *
- * A worker that dies takes its clients with it and nothing else. What it needs besides its
- * `WorkerData` (listeners) it is told again by `onReady`.
+ * When a worker dies, only its own clients are disconnected. `onReady` tells its successor the
+ * listeners, which are not in `WorkerData`.
  */
 
 import type { EventLoopUtilization } from 'node:perf_hooks'
@@ -21,23 +21,27 @@ import type { FromWorker, ToWorker, WorkerData, WorkerStart } from '../../shared
 import type { HandOverTarget } from '../clients/hand-over.ts'
 
 /**
- * A worker that dies so often before it is ready stops the process: it would die for ever.
+ * Deaths of one worker in a row before it is ready after which the process ends: further attempts
+ * would fail too.
  * @testOnly
  */
 export const MAX_BOOT_CRASHES = 3
-/** A worker that lived for less is restarted after a pause. */
+/** A worker that has lived for less than this and dies again is restarted after a pause, ms. */
 const SHORT_LIFE_MS = 5_000
 const FIRST_PAUSE_MS = 50
 const LONGEST_PAUSE_MS = 1_000
-/** Clients in one message at most. */
+/** Limit on clients in one message. */
 const LARGEST_HAND_OVER = 64
-/** From one message with clients to the next of the same worker, unless one is full. */
+/**
+ * Shortest time between two messages with clients to one worker, ms. A full message is sent at
+ * once.
+ */
 const HAND_OVER_PAUSE_MS = 1
-/** How much longer than the drain timeout workers may take to say that they are done. */
+/** Time after the drain timeout for workers to report that they are done, ms. */
 const DRAIN_GRACE_MS = 500
 /**
- * JavaScript heap of one worker; buffers lie outside of it. Beyond it the worker dies, not the
- * process.
+ * Limit on the JavaScript heap of one worker, MB; buffers lie outside the heap. A worker that
+ * exceeds it dies, and the process does not.
  */
 const WORKER_HEAP_MB = 1_024
 
@@ -45,13 +49,13 @@ export interface SupervisorOptions {
   /** File that the threads run. */
   readonly entry: URL
   readonly workers: number
-  /** What a worker that begins now begins with. */
+  /** @returns what a worker that begins now begins with. */
   readonly dataFor: (worker: number) => WorkerData
-  /** The worker is ready and knows the generation it began with, and no listener. */
+  /** The worker is ready. It knows the generation that it began with, and no listener. */
   readonly onReady: (worker: number) => void
-  /** The worker is dead; none takes its place before this returns. */
+  /** The worker has died. Its successor is started after this returns. */
   readonly onGone: (worker: number) => void
-  /** Every message but `ready` and `drained`. */
+  /** Called for every message but `ready` and `drained`. */
   readonly onMessage: (worker: number, message: FromWorker) => void
   /** A worker cannot be kept alive. Called once, and only after the start. */
   readonly onFatal: (reason: Error) => void
@@ -63,12 +67,12 @@ interface WorkerSeat {
   readonly index: number
   thread: Worker | null
   state: 'booting' | 'running' | 'drained' | 'gone'
-  /** Why the thread ends, once it has said so. */
+  /** Error that ends the thread, or null. */
   lastError: Error | null
-  /** Exit code of a thread that ended before `start`. */
+  /** Exit code of a thread that ended before `start`, or null. */
   earlyExit: number | null
   readySinceMs: number
-  /** Accepted clients that are about to be handed over, and their pools. */
+  /** Accepted clients for the next message, and the pool of each. */
   clients: AcceptedClient[]
   pools: number[]
   /** When clients were last handed over; time of `performance.now`. */
@@ -85,7 +89,7 @@ export class Supervisor implements HandOverTarget {
   readonly #seats: WorkerSeat[]
   #started = false
   #stopping = false
-  /** Settled once; not null while the first workers boot. */
+  /** Settled when the first workers are ready or one has failed; null before and after that. */
   #starting: PromiseWithResolvers<void> | null = null
   #drained: PromiseWithResolvers<void> | null = null
 
@@ -109,8 +113,8 @@ export class Supervisor implements HandOverTarget {
   }
 
   /**
-   * Launches all threads, to load their program until `start`. One that dies meanwhile has died at
-   * boot once `start` is called.
+   * Launches all threads, which load their program until `start`. The death of one is handled in
+   * `start`.
    */
   prepare(): void {
     for (const seat of this.#seats) this.#launch(seat)
@@ -137,7 +141,7 @@ export class Supervisor implements HandOverTarget {
     return this.#seats[worker].state === 'running'
   }
 
-  /** How busy each worker was since it started; null = it does not run. */
+  /** How busy each worker has been since it started; null = it does not run. */
   eventLoops(): (EventLoopUtilization | null)[] {
     return this.#seats.map(({ state, thread }) =>
       state === 'running' && thread !== null ? thread.performance.eventLoopUtilization() : null,
@@ -159,9 +163,9 @@ export class Supervisor implements HandOverTarget {
   }
 
   /**
-   * A message costs more than the client in it, and wakes a thread. So one that comes alone goes at
-   * once, and where clients come quickly one after the other they go together, a millisecond later
-   * (measured: see `docs/decisions/0002-connection-hand-over.md`).
+   * A message costs more than the client in it, and wakes a thread. So a client is handed over at
+   * once if the last message is a millisecond old; clients that come faster go together in one
+   * message (measured: see `docs/decisions/0002-connection-hand-over.md`).
    */
   #handOverSoon(seat: WorkerSeat): void {
     const isPause = performance.now() - seat.handedOverMs < HAND_OVER_PAUSE_MS
@@ -184,13 +188,13 @@ export class Supervisor implements HandOverTarget {
   }
 
   /**
-   * @returns false when the worker is not there, or has not begun: it will begin with what is in
-   * force then.
+   * @returns false when the worker is not there or has not begun. It will begin with the generation
+   * in force then.
    */
   post(worker: number, message: ToWorker): boolean {
     const seat = this.#seats[worker]
     if (seat.thread === null || !this.#started) return false
-    // Clients come first: they were accepted under the configuration that the worker knows.
+    // Clients go first: they were accepted under the configuration that the worker has now.
     if (seat.clients.length > 0) this.#handOver(seat)
     seat.thread.postMessage(message)
     return true
@@ -291,12 +295,12 @@ export class Supervisor implements HandOverTarget {
     const cause = seat.lastError ?? new Error(`Worker ${seat.index} exited with code ${code}`)
     seat.thread = null
     seat.state = 'gone'
-    // They were counted as this worker's; its successor must not be charged with their end.
+    // These clients are counted for this worker: they must end before its successor begins.
     for (const client of seat.clients.splice(0)) client.close()
     seat.pools.length = 0
     onGone(seat.index)
     if (this.#stopping) {
-      // Ended by `terminate`, or on its own while it should have drained.
+      // `terminate` ended it, or it died during the drain.
       if (seat.lastError !== null) log.error(`worker ${seat.index} died`, cause)
       this.#checkDrained()
     } else if (booting) {
@@ -324,8 +328,8 @@ export class Supervisor implements HandOverTarget {
 }
 
 /**
- * None after a long life or a first short one; then doubling, so that a worker that always dies
- * does not eat the machine.
+ * Pause before the restart, ms: none after a long life or the first short one, then doubling, so
+ * that a worker that always dies does not use up the CPU.
  */
 function pauseAfter(seat: WorkerSeat): number {
   const livedMs = performance.now() - seat.readySinceMs
