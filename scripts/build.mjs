@@ -1,5 +1,5 @@
-// Checks the types of src, then bundles it to dist: one file a thread, where its entry lies in src, because finding and reading small modules
-// was a third of the start. In a scratch folder first, so that a failed or concurrent build never leaves half a program behind.
+// Checks the types of src, then bundles it to dist: one file per thread, at the path of its entry in src, because finding and reading small
+// modules took a third of the start. It builds in a scratch folder first, so that a failed or concurrent build leaves no partial program.
 import { execFileSync } from 'node:child_process'
 import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -8,9 +8,9 @@ import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
 import { licences } from './licences.mjs'
 
-/** What the process, its workers and the thread that fills routing tables run. */
+/** The entries of the primary, the workers, and the thread that fills routing tables. */
 const ENTRIES = ['main/index', 'worker/index', 'routing/ring-table-task']
-/** Packages that few starts need: they stay where npm puts them and are loaded when they are needed. All others become part of the bundles. */
+/** Packages that few starts need: the program loads them from node_modules when it needs them. All others become part of the bundles. */
 const LOADED_LATER = ['pino', 'piscina']
 
 const { resolve: fileOf } = createRequire(import.meta.url)
@@ -20,8 +20,8 @@ const scratch = join(root, `dist.new-${process.pid}`)
 const old = join(root, `dist.old-${process.pid}`)
 
 /**
- * Not minified, and with a source map, so that a stack in the log says where it was.
- * @returns the files that it was made of.
+ * Not minified, and with a source map, so that a stack in the log names functions and lines.
+ * @returns the files in the bundle.
  */
 async function bundle(entry) {
   const input = join(root, 'src', `${entry}.ts`)
@@ -46,7 +46,7 @@ try {
   for (const entry of ENTRIES) files.push(...(await bundle(entry)))
   writeFileSync(join(scratch, 'licences.txt'), licences(files))
 } catch (error) {
-  // The compiler has said what is wrong.
+  // The compiler has printed the error.
   if (error.status === undefined) console.error(error)
   rmSync(scratch, { recursive: true, force: true })
   process.exit(1)

@@ -1,6 +1,6 @@
 /**
- * `npm start`: three real redis-servers on loopback, the proxy in front of them, and a few lines that say how to talk to it. Ctrl-C (or
- * SIGTERM) ends all of it. PORT and STATS_PORT choose other ports. Plain JavaScript for Node 20; the launcher finds the proxy's own Node.
+ * `npm start`: three real redis-servers on loopback, the proxy in front of them, and a few commands to try. Ctrl-C (or
+ * SIGTERM) stops all of them. PORT and STATS_PORT set other ports. Plain JavaScript for Node 20; the launcher finds the proxy's own Node.
  */
 
 import { spawn } from 'node:child_process'
@@ -17,7 +17,7 @@ const HOST = '127.0.0.1'
 const REDIS_SERVERS = 3
 const START_TIMEOUT_MS = 10_000
 const DRAIN_TIMEOUT_MS = 2_000
-/** How long a program that was asked to end may take before it is killed. */
+/** Time between SIGTERM and SIGKILL. */
 const STOP_TIMEOUT_MS = 5_000
 const POLL_MS = 20
 const ORPHAN_CHECK_MS = 500
@@ -26,12 +26,12 @@ const ECHO_MS = 1_000
 /** A problem that the user can solve: printed without a stack. */
 class DemoError extends Error {}
 
-/** A program that the demo runs. In a process group of its own, so that Ctrl-C reaches the demo alone and the end keeps its order. */
+/** A program that the demo runs, in a process group of its own: Ctrl-C reaches only the demo, which stops the programs in order. */
 class Program {
   #child
   #ended = false
 
-  /** @param {string} name for messages @param {string} logPath where it says why it ended, or '' */
+  /** @param {string} name for messages @param {string} logPath its log file, or '' */
   constructor(name, command, args, logPath) {
     this.name = name
     this.logPath = logPath
@@ -89,7 +89,7 @@ function run(name, command, args, logPath) {
   })
 }
 
-/** In order: the proxy first, so that it answers what is in flight while its servers still live. */
+/** The proxy first, so that it answers the requests in flight while its servers still run. */
 async function stopAll() {
   for (const program of programs.toReversed()) await program.stop()
   removeFolder()
@@ -216,8 +216,8 @@ function ping(port) {
 }
 
 /**
- * Resolves when a signal asks for the end, or npm is gone without having sent one. A later signal ends at once; one that follows
- * immediately is npm passing on what the terminal has sent to all.
+ * Resolves at a signal, or when npm has exited without sending one. A second signal ends the demo at once, unless it follows
+ * immediately: npm forwards the signal that the terminal has sent to all.
  */
 function endRequested() {
   return new Promise(resolve => {

@@ -1,4 +1,4 @@
-// The licences of what becomes part of a bundle or of the executable: they want to go along with it.
+// The licences of the packages in a bundle or in the executable: they require that their text is distributed too.
 import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 
@@ -16,8 +16,8 @@ export function licences(files) {
 }
 
 /**
- * The licence of the Node that runs this, and of the parts that it is built of. It lies beside Node's executable, or in the npm package that
- * brought it. @param root the project's folder. @returns an address where the file is in neither place.
+ * The licence of the running Node and of its parts. The file is beside Node's executable or in the npm package `node`.
+ * @param root the project's folder. @returns the licence, or its address if the file is in neither place.
  */
 export function nodeLicence(root) {
   const npmPackage = `node_modules/node/node_modules/node-${process.platform}-${process.arch}`

@@ -1,5 +1,5 @@
-// Makes release/pistachio: the whole program as one executable file, which is Node itself with the bundles of all threads inside (Node's
-// single-executable form). It needs nothing else on a machine but the C and C++ libraries (glibc 2.28 or later).
+// Makes release/pistachio: the whole program as one executable file, which is Node with the bundles of all threads inside (Node's
+// single-executable form). A machine needs only the C and C++ libraries for it (glibc 2.28 or later).
 // Usage: node scripts/package-binary.mjs [FILE], which also writes FILE.licences.txt
 import { spawnSync } from 'node:child_process'
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
@@ -14,15 +14,15 @@ const { resolve: fileOf } = createRequire(import.meta.url)
 const THREADS = join(root, 'scripts/binary/worker-threads.ts')
 const TABLE_TASK = join(root, 'src/routing/ring-table-task.ts')
 const PISCINA_WORKER = join(dirname(fileOf('piscina')), 'worker.js')
-/** Marks the place in Node's executable that says whether it holds a program of its own. */
+/** Marks the place in Node's executable that tells Node whether the executable contains a program. */
 const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2'
-/** The files of the program are on no disk; `binary/worker-threads.ts` knows those of threads by these places. */
+/** Paths of the program's files, which are on no disk; `binary/worker-threads.ts` finds the programs of threads by them. */
 const PLACES = {
   'import.meta.url': '"file:///main/index.js"',
   'import.meta.filename': '"/main/index.js"',
   __dirname: '"/piscina"',
 }
-/** What the program loads by a name that it has only when it runs: [file, text there, text in its place]. */
+/** What the program loads by a name that it computes at run time: [file, text, replacement]. */
 const INLINED = [
   [join(root, 'src/log/json-sink.ts'), "createRequire(import.meta.url)('pino')", "require('pino')"],
   [PISCINA_WORKER, 'require(s)', `require(${JSON.stringify(TABLE_TASK)})`],
@@ -47,7 +47,7 @@ function inlining(isPrimary) {
 
 /**
  * One thread's program as one CommonJS file: an executable of Node 24 takes no other.
- * @returns the files that it was made of.
+ * @returns the files in the bundle.
  */
 async function bundle(input, file, isPrimary) {
   const build = await rolldown({
@@ -57,7 +57,7 @@ async function bundle(input, file, isPrimary) {
     tsconfig: join(root, 'tsconfig.build.json'),
     // Piscina asks for it only to change a thread's priority.
     external: ['@napi-rs/nice'],
-    // The package itself looks for a native addon first, by names that no bundler can follow.
+    // The package looks for a native addon first, by names that no bundler can follow.
     resolve: { alias: { 'fast-crc32c': fileOf('fast-crc32c/impls/js_crc32c.js') } },
     transform: { define: PLACES },
     plugins: [inlining(isPrimary)],
@@ -67,7 +67,7 @@ async function bundle(input, file, isPrimary) {
   return output.flatMap(chunk => chunk.moduleIds ?? [])
 }
 
-/** Runs a tool of Node's that has something to say only when it fails. */
+/** Runs a tool of Node; its output matters only when it fails. */
 function run(...args) {
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
   if (status !== 0) throw new Error(`${args[0]} failed\n${stdout}${stderr}`)
@@ -91,7 +91,7 @@ function assemble(scratch, file) {
   chmodSync(file, 0o755)
   // A seventh of the file is symbols that only a debugger reads.
   const { error } = spawnSync('strip', ['--strip-all', file], { stdio: 'inherit' })
-  if (error !== undefined) console.error(`Not stripped, and so 18 MB larger: ${error.message}`)
+  if (error !== undefined) console.error(`Could not strip the executable, it is 18 MB larger: ${error.message}`)
   run(fileOf('postject/dist/cli.js'), file, 'NODE_SEA_BLOB', blob, '--sentinel-fuse', FUSE)
 }
 
@@ -106,7 +106,7 @@ try {
   ]
   const file = join(scratch, 'pistachio')
   assemble(scratch, file)
-  // Checks that it starts, and says which version it is.
+  // Checks that it starts and prints its version.
   const version = spawnSync(file, ['-V'], { encoding: 'utf8' }).stderr.split('\n')[2]
   if (!version?.startsWith('pistachio ')) throw new Error(`${file} does not start`)
   writeFileSync(`${target}.licences.txt`, licences(files) + nodeLicence(root))

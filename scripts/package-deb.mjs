@@ -1,7 +1,7 @@
 // Makes release/pistachio_VERSION-REVISION_ARCHITECTURE.deb: the one-file executable with its manual pages, systemd unit, log rotation and
 // default configuration. Needs dpkg-deb. The files are in deploy/.
 // Usage: node scripts/package-deb.mjs [--binary FILE] [--revision N] [--quick] [--folder FOLDER]
-//   --binary: an executable that package-binary.mjs made before. --quick compresses badly: 4 s in place of 80, 42 MB in place of 28.
+//   --binary: an executable made by package-binary.mjs. --quick: less compression, 4 s instead of 80, 42 MB instead of 28.
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
@@ -41,7 +41,7 @@ function debianArchitecture() {
   try {
     return execFileSync('dpkg', ['--print-architecture'], { encoding: 'utf8' }).trim()
   } catch (error) {
-    console.error(`dpkg does not run (${error.message}): on other systems than Debian and Ubuntu install dpkg first`)
+    console.error(`cannot run dpkg (${error.message}): install dpkg first (Debian and Ubuntu have it)`)
     process.exit(1)
   }
 }
@@ -54,19 +54,19 @@ function put(path, content, mode = 0o644) {
   chmodSync(file, mode)
 }
 
-/** A text of deploy/, with the places filled in that depend on the build. */
+/** A text of deploy/ with version and architecture filled in. */
 function text(path) {
   return readFileSync(join(root, 'deploy', path), 'utf8')
     .replaceAll('@VERSION@', version)
     .replaceAll('@ARCHITECTURE@', architecture)
 }
 
-/** Debian wants no time in compressed files, so that the same build gives the same package. */
+/** Without a timestamp, as Debian requires: the same build gives the same package. */
 function compressed(content) {
   return gzipSync(content, { level: 9 })
 }
 
-/** @returns the licences of what the executable holds. */
+/** @returns the licences of the executable's parts. */
 function putExecutable() {
   let binary = values.binary
   if (binary === '') {

@@ -1,13 +1,13 @@
 /**
- * Sees to it that the programs which tests, benchmarks and the demo run beside the proxy are on this machine. What is missing is installed
- * through apt when that is allowed (root); else one line says what to install. Nothing is printed when everything is there.
+ * Installs the programs that tests, benchmarks and the demo run beside the proxy. Missing ones come from apt if the user is root; otherwise one
+ * line says what to install. Prints nothing if no program is missing.
  *
  *     node scripts/test-servers.mjs            all that `npm test` and `npm run bench` need
  *     node scripts/test-servers.mjs demo       what `npm start` needs
  *     node scripts/test-servers.mjs package    what `npm run test:package` needs
  *     node scripts/test-servers.mjs clients    client libraries of other languages, for optional tests
  *     node scripts/test-servers.mjs apps       applications and client libraries that `npm run test:apps` tries
- *     node scripts/test-servers.mjs versions   what `npm run test:versions` fetches newer servers with
+ *     node scripts/test-servers.mjs versions   what `npm run test:versions` needs to download newer servers
  *
  * Plain JavaScript for Node 20, without packages: it also runs where nothing is installed yet. `demo.mjs` imports it.
  */
@@ -17,7 +17,7 @@ import { accessSync, constants, existsSync, rmSync, writeFileSync } from 'node:f
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-/** Debian package → how to see that it is there. */
+/** Debian package → whether it is installed. */
 const PACKAGES = {
   'redis-server': () => onPath('redis-server'),
   'redis-tools': () => onPath('redis-cli') && onPath('redis-benchmark'),

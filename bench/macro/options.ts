@@ -26,21 +26,21 @@ export interface BenchOptions extends MeasureOptions {
 
 export const HELP = `npm run bench -- [options]
 
-Measures proxies over the same servers: direct, nutcracker, pistachio with 1 worker and with one a core.
+Measures proxies over the same servers: direct, nutcracker, pistachio with 1 worker and with one per core.
 
   --only RE           scenarios whose name matches, for instance --only 'get-p(1|16)$'; --list names them
   --contenders A,B    of: ${CONTENDERS.map(each => each.name).join(', ')}
-  --contender N=CMD   one more proxy, by a shell command; in it {conf} is a nutcracker.yml, {port} where it must listen,
+  --contender N=CMD   one more proxy, as a shell command with {conf} a nutcracker.yml, {port} the port to listen on,
                       {servers} host:port,… of the servers, {stats} a free port, {dir} a scratch folder
   --rounds N          rounds of each scenario (default 3)
   --seconds S         measured seconds of a round (default 2, short 1)
   --warmup S          load on a contender before its first round (default 1, short 0.5)
   --settle S          quiet seconds before the settled memory is read (default 2, short 0.5)
   --seed N            seed of the keys' order (default 1)
-  --short             the form for continuous integration: few scenarios, exit 1 when a ratio is beyond what noise explains
+  --short             the form for continuous integration: few scenarios; exit 1 if noise cannot explain a ratio
   --json FILE         write the figures
-  --save              keep the figures in bench/results, from which the trend is told
-  --write-docs        --save, and write docs/benchmarks.md with its plot
+  --save              keep the figures in bench/results for the table of the trend
+  --write-docs        --save, and write docs/benchmarks.md, its plot, and the table of speed in README.md
   --list, --help
 `
 

@@ -1,15 +1,15 @@
 /**
- * Stands for `node:worker_threads` on the primary thread of the one-file executable: a thread's program is an asset of the executable and not
- * a file. Everything else is Node's own module.
+ * Replaces `node:worker_threads` on the primary thread of the one-file executable, because a thread's program is an asset of the executable
+ * and not a file. All other exports are Node's.
  */
 
 import { getAsset } from 'node:sea'
 import { Worker as NodeWorker, type WorkerOptions } from 'node:worker_threads'
 
-// biome-ignore lint/performance/noBarrelFile: it stands for the whole module.
+// biome-ignore lint/performance/noBarrelFile: it replaces the whole module.
 export { isMainThread, MessageChannel, receiveMessageOnPort } from 'node:worker_threads'
 
-/** Which asset is the program of the file that a thread is started with; `package-binary.mjs` says where the files seem to lie. */
+/** File of a thread → asset with its program; `package-binary.mjs` defines the paths. */
 const ASSETS: Readonly<Record<string, string>> = {
   'file:///worker/index.js': 'worker',
   '/piscina/worker.js': 'table-thread',

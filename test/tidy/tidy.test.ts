@@ -243,6 +243,13 @@ describe('exports, packages and pages', () => {
     expect(path.text.match(/\.ts:\w/g)!.length).toBeGreaterThan(40)
   })
 
+  test('every page is in the index', () => {
+    const index = readFileSync(`${ROOT}/docs/README.md`, 'utf8')
+    const names = sourceFiles(['docs'], ['.md']).map(page => page.path.slice('docs/'.length))
+    const pages = names.filter(name => name !== 'README.md' && !name.includes('/'))
+    expect(pages.filter(name => !index.includes(`(${name})`))).toEqual([])
+  })
+
   test('every decision is in the index', () => {
     const index = readFileSync(`${ROOT}/docs/decisions/README.md`, 'utf8')
     const names = sourceFiles(['docs/decisions'], ['.md']).map(file => file.path.split('/').at(-1)!)
