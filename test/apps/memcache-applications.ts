@@ -116,6 +116,12 @@ export const MEMCACHE_APPLICATIONS: readonly Application[] = (
       packages: ['libcache-memcached-perl', 'libcache-memcached-fast-perl'],
     },
     {
+      name: 'gomemcache (Go)',
+      tried: '2014-11-09',
+      program: 'gomemcache.go',
+      packages: ['golang-github-bradfitz-gomemcache-dev', 'golang-go'],
+    },
+    {
       name: 'spymemcached (Java)',
       tried: '2.12',
       program: 'SpyMemcached.java',

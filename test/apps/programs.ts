@@ -1,6 +1,6 @@
 /** Runs the programs of `programs/` and says what this machine lacks for them. */
 
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -20,7 +20,16 @@ const RUNNERS: Readonly<Record<string, readonly string[]>> = {
   rb: ['ruby'],
   pl: ['perl'],
   lua: ['lua5.1'],
+  go: ['go', 'run'],
   java: ['java', '-cp', '/usr/share/java/spymemcached.jar'],
+}
+
+/** Debian's Go libraries lie in a workspace, not in modules. */
+const ENVIRONMENT = {
+  NODE_ENV: 'production',
+  PYTHONDONTWRITEBYTECODE: '1',
+  GO111MODULE: 'off',
+  GOPATH: '/usr/share/gocode',
 }
 
 export interface Outcome {
@@ -39,19 +48,32 @@ export function missingFor(application: Application): string {
 export function run(application: Application, port: number, env: Readonly<Record<string, string>>): Promise<Outcome> {
   const [command, ...before] = RUNNERS[application.program.split('.').at(-1)!]!
   const path = join(application.packages === undefined ? LINKED_PROGRAMS : PROGRAMS, application.program)
-  const variables = { ...process.env, NODE_ENV: 'production', PYTHONDONTWRITEBYTECODE: '1', ...env, PORT: `${port}` }
+  const variables = { ...process.env, ...ENVIRONMENT, ...env, PORT: `${port}` }
   return new Promise((resolve, reject) => {
     const args = ['--pdeathsig', 'KILL', command!, ...before, path]
-    const child = spawn('setpriv', args, { env: variables, stdio: ['ignore', 'pipe', 'pipe'] })
-    const timer = setTimeout(() => child.kill('SIGKILL'), PROGRAM_TIMEOUT_MS)
+    const child = spawn('setpriv', args, { env: variables, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+    const timer = setTimeout(() => killGroup(child), PROGRAM_TIMEOUT_MS)
     let output = ''
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => (output += String(chunk)))
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', chunk => {
+        output += String(chunk)
+      })
     child.once('error', reject)
+    child.once('exit', () => killGroup(child))
     child.once('close', code => {
       clearTimeout(timer)
       resolve({ code: code ?? -1, output })
     })
   })
+}
+
+/** Ends a program and the workers that it started. */
+function killGroup(child: ChildProcess): void {
+  try {
+    process.kill(-child.pid!, 'SIGKILL')
+  } catch {
+    // All of them have ended.
+  }
 }
 
 /** The last lines of a program's output or of a log, for a failed test's message. */

@@ -14,7 +14,7 @@ for (let n = 0; n < 20; n++) {
 if (process.env.SEVERAL === '1')
   await (
     await redlock.lock(
-      [1, 2, 3, 4, 5, 6, 7, 8].map(n => `several:${n}`),
+      [1, 2, 3, 4, 5, 6, 7, 8].map(n => `${process.env.PREFIX ?? 'several'}:${n}`),
       5_000,
     )
   ).unlock()
