@@ -3,13 +3,7 @@
 import type { RequestParser } from '../../protocol/parser.ts'
 import type { Client } from './client.ts'
 
-/** What a client has told the protocol about itself. */
-export interface ClientState {
-  /** True while nothing in it changes what a request means. See `Client.updateFastPath`. */
-  readonly allowsFastPath: boolean
-}
-
-/** What a client has open beyond single requests: a transaction, a blocking command, subscriptions. */
+/** What a client has told the protocol about itself, and has open: a transaction, a blocking command, subscriptions. */
 export interface ClientSession {
   /** True while nothing in it changes what a request means. See `Client.updateFastPath`. */
   readonly allowsFastPath: boolean

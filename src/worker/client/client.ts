@@ -21,7 +21,7 @@ import { checkRequest, continueInput, dropInput, endInput, readInput, restrictPa
 import type { ClientLimits } from './client-limits.ts'
 import { ClientOutput } from './client-output.ts'
 import { mayFollow, Phase } from './client-phase.ts'
-import type { ClientSession, ClientState } from './client-protocol.ts'
+import type { ClientSession } from './client-protocol.ts'
 import { checkUploadWait, type UploadClient } from './client-upload.ts'
 import { InputState } from './input-state.ts'
 import type { PoolClients } from './pool-clients.ts'
@@ -61,9 +61,7 @@ export class Client implements SocketOwner, UploadClient {
   resp3 = false
   /** The server connections that serve it, see `server/connection-kind.ts`: it follows `resp3` and the database. */
   connectionKind = 0
-  /** What the client has told the protocol about itself; null until it does. */
-  protocolState: ClientState | null = null
-  /** What the client has open beyond single requests; null until it does. */
+  /** What the client has told the protocol about itself, and has open; null until there is any of it. */
   session: ClientSession | null = null
   /** Address of the client according to the PROXY header of its connection; '' without one. */
   announced = ''
@@ -137,13 +135,11 @@ export class Client implements SocketOwner, UploadClient {
   }
 
   /**
-   * Opens or closes the fast path. To be called after each change of what it depends on: `authenticated`, `session`, `protocolState`,
+   * Opens or closes the fast path. To be called after each change of what it depends on: `authenticated`, `session`,
    * `resp3` and `PoolClients.watched`.
    */
   updateFastPath(): void {
-    const { session, protocolState } = this
-    const isPlain =
-      (session === null || session.allowsFastPath) && (protocolState === null || protocolState.allowsFastPath)
+    const isPlain = this.session === null || this.session.allowsFastPath
     this.fastPath = isPlain && this.authenticated && !this.poolClients.watched
   }
 

@@ -104,7 +104,7 @@ class BlockingWait implements ConnectionUser, SessionWait {
   }
 
   /** The client is gone. */
-  leave(): void {
+  end(): void {
     for (const connection of this.connections.splice(0)) connection.close(Failure.closed)
   }
 }
@@ -129,7 +129,7 @@ export function blockingRequest(redis: RedisPool, client: Client, parser: RespRe
   if (server === NO_SERVER) return
   const session = sessionOf(client)
   const wait = new BlockingWait(session, command.name, true)
-  const connection = session.take(server, wait)
+  const connection = session.checkOut(server, wait)
   if (connection === null) return
   identify(connection)
   wait.connections.push(connection)

@@ -20,7 +20,7 @@ import { MessageKind } from '../request/message.ts'
 import type { Pool } from '../server/pool.ts'
 import type { Server } from '../server/server.ts'
 import type { ConnectionUser, ServerConnection } from '../server/server-connection.ts'
-import { knownState, sessionStateOf } from './session/state.ts'
+import { knownSession } from './session/session.ts'
 
 const COMMAND = Buffer.from('*1\r\n$7\r\nCOMMAND\r\n')
 
@@ -50,9 +50,9 @@ export class LearnedCommands {
    * @returns false when the request is postponed until the servers have told.
    */
   resolve(client: Client, parser: RespRequestParser, buf: Uint8Array): boolean {
-    const state = knownState(client)
+    const session = knownSession(client)
     // A request with its replies off is not postponed. A client without the password does not make the proxy ask.
-    const mayAsk = client.authenticated && (state === null || state.allowsFastPath)
+    const mayAsk = client.authenticated && (session === null || session.isServed)
     const command = this.find(client, parser, buf, mayAsk)
     if (command !== null) parser.command = command
     return command !== null
@@ -84,7 +84,7 @@ export class LearnedCommands {
   /** Whether the only server may hear a command that it has not told of. In MULTI it would be queued here, where the server refuses it. */
   private passesOn(client: Client): boolean {
     if (!client.authenticated || this.pool.servers.length > 1) return false
-    return !(this.known && sessionStateOf(client)?.transaction?.open)
+    return !(this.known && knownSession(client)?.transaction?.open)
   }
 
   private commandOf(info: CommandInfo): Command {

@@ -11,8 +11,7 @@ import { clientCommand } from './clients/client-command.ts'
 import { commandRequest } from './command-listing.ts'
 import { InfoJoiner, tellsOfProxy } from './join/info.ts'
 import { type RedisPool, watchOf } from './redis-pool.ts'
-import { resetSession, sessionOf } from './session/session.ts'
-import { knownState } from './session/state.ts'
+import { knownSession, sessionOf } from './session/session.ts'
 import { broadcast, Reach } from './split/broadcast.ts'
 
 const DEFAULT_USER = encodeText('$7\r\ndefault\r\n')
@@ -109,15 +108,14 @@ function time(client: Client): Uint8Array {
 
 /** As a new connection, but for what Redis keeps: the library's name, CLIENT ID. */
 function reset(redis: RedisPool, client: Client): void {
-  if (client.pending > 0 && (client.connectionKind > 0 || client.session !== null)) {
+  if (client.pending > 0 && (client.connectionKind > 0 || knownSession(client)?.hasOpenState)) {
     // What is in flight was asked in RESP3 or in another database, or is on connections that end here.
     client.postpone(true)
     return
   }
   client.resp3 = false
   client.connectionKind = 0
-  resetSession(client)
-  knownState(client)?.reset()
+  knownSession(client)?.reset()
   client.setAuthenticated(redis.pool.config.redisAuth === '')
   redis.answer(client, RESET)
 }

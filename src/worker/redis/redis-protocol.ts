@@ -35,7 +35,7 @@ import { greet, inspectInternal, probe } from './servers/greeting.ts'
 import { authenticate } from './session/auth.ts'
 import { helloRequest } from './session/hello.ts'
 import { unansweredRequest } from './session/reply-mode.ts'
-import { isRefusedToMonitor, knownState, sessionStateOf } from './session/state.ts'
+import { isRefusedToMonitor, knownSession } from './session/session.ts'
 import { fitsStrict, strictRequest } from './strict.ts'
 import { queueRequest } from './transactions/transaction-queue.ts'
 import { openTransactionOf, Transaction } from './transactions/transaction-state.ts'
@@ -113,9 +113,9 @@ export class RedisProtocol extends RedisPool implements ClientProtocol, ServerPr
 
   /** Looks at what the client has told the proxy about its connection: CLIENT REPLY, a refused SELECT. */
   private readonly statedRequest: StatedRequest = (client, parser, buf) => {
-    const state = knownState(client)
-    if (state === null || state.allowsFastPath) this.answeredRequest(client, parser, buf)
-    else if (state.answers) this.requestInState(client, parser, buf)
+    const session = knownSession(client)
+    if (session === null || session.isServed) this.answeredRequest(client, parser, buf)
+    else if (session.answers) this.requestInState(client, parser, buf)
     else if (!unansweredRequest(client, parser, buf, this.requestInState)) this.requestInState(client, parser, buf)
   }
 
@@ -153,7 +153,7 @@ export class RedisProtocol extends RedisPool implements ClientProtocol, ServerPr
       this.answer(client, NO_KEYS_HERE)
       return true
     }
-    if (sessionStateOf(client)!.subscribed && !client.resp3) return subscriberRequest(this, client, parser, buf)
+    if (knownSession(client)!.subscribed && !client.resp3) return subscriberRequest(this, client, parser, buf)
     const transaction = openTransactionOf(client)
     return transaction !== null && queueRequest(this, client, transaction, parser, buf)
   }

@@ -8,7 +8,7 @@ import * as replies from '../../../protocol/redis/replies.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 import type { Client } from '../../client/client.ts'
 import type { RedisPool } from '../redis-pool.ts'
-import { ReplyMode, stateOf } from '../session/state.ts'
+import { ReplyMode, sessionOf } from '../session/session.ts'
 import { ownArity, ownClientReply } from './client-own.ts'
 import { wideCommand } from './client-wide.ts'
 
@@ -40,13 +40,14 @@ function reply(redis: RedisPool, client: Client, args: readonly string[]): void 
     redis.answerRefused(client, replies.wrongArguments('CLIENT|REPLY'))
     return
   }
-  const state = stateOf(client)
+  const session = sessionOf(client)
   if (mode === 'ON') {
-    state.replyMode = ReplyMode.on
+    session.replyMode = ReplyMode.on
     client.updateFastPath()
     redis.answer(client, replies.OK)
   } else if (mode === 'OFF' || mode === 'SKIP') {
-    if (mode === 'OFF' || state.replyMode === ReplyMode.on) state.replyMode = ReplyMode[mode === 'OFF' ? 'off' : 'skip']
+    if (mode === 'OFF' || session.replyMode === ReplyMode.on)
+      session.replyMode = ReplyMode[mode === 'OFF' ? 'off' : 'skip']
     client.updateFastPath()
   } else {
     redis.answer(client, replies.SYNTAX_ERROR)

@@ -4,7 +4,7 @@ import type { ClientFilter, ClientLine } from '../../../shared/questions.ts'
 import type { Client } from '../../client/client.ts'
 import { Phase } from '../../client/client-phase.ts'
 import type { PoolClients } from '../../client/pool-clients.ts'
-import { type SessionState, sessionStateOf, stateOf, Topic } from '../session/state.ts'
+import { knownSession, type RedisSession, sessionOf, Topic } from '../session/session.ts'
 
 /** A filter that every client fits. */
 export const EVERY_CLIENT: ClientFilter = {
@@ -60,25 +60,24 @@ export function describeClient(client: Client, version: string, current: Current
 function fieldsOf(client: Client, current: CurrentRequest | null): [string, string | number][] {
   const { socket } = client
   const { turn, workerIndex } = client.pool.context
-  const state = stateOf(client)
-  const session = sessionStateOf(client)
+  const session = sessionOf(client)
   const input = client.input.tail
   const isCurrent = current?.client === client
-  const transaction = session?.transaction
+  const transaction = session.transaction
   const inputBytes = (input?.length ?? 0) + (isCurrent && input === null ? current.bytes : 0)
   return [
-    ['id', state.id],
+    ['id', session.id],
     ['addr', shownAddress(client)],
     ['laddr', localAddress(client)],
     ['fd', socket.handle?.fd ?? -1],
-    ['name', state.name],
+    ['name', session.name],
     ['age', secondsBetween(client.openedMs, turn.nowMs)],
     ['idle', secondsBetween(client.activeMs, turn.nowMs)],
     ['flags', flagsOf(client, session)],
     ['db', client.database],
-    ['sub', session?.subscriptionsOf(Topic.channel) ?? 0],
-    ['psub', session?.subscriptionsOf(Topic.pattern) ?? 0],
-    ['ssub', session?.subscriptionsOf(Topic.shard) ?? 0],
+    ['sub', session.subscriptionsOf(Topic.channel)],
+    ['psub', session.subscriptionsOf(Topic.pattern)],
+    ['ssub', session.subscriptionsOf(Topic.shard)],
     ['multi', transaction?.open === true ? transaction.requests : -1],
     ['watch', transaction?.watchedKeys ?? 0],
     ['qbuf', inputBytes],
@@ -92,12 +91,12 @@ function fieldsOf(client: Client, current: CurrentRequest | null): [string, stri
     ['omem', socket.queuedBytes + client.heldBytes],
     ['tot-mem', client.memoryBytes],
     ['events', socket.queuedBytes > 0 ? (socket.reading ? 'rw' : 'w') : 'r'],
-    ['cmd', isCurrent ? current.command : (session?.blocking?.command ?? 'NULL')],
+    ['cmd', isCurrent ? current.command : (session.blocking?.command ?? 'NULL')],
     ['user', 'default'],
     ['redir', -1],
     ['resp', client.resp3 ? 3 : 2],
-    ['lib-name', state.library],
-    ['lib-ver', state.libraryVersion],
+    ['lib-name', session.library],
+    ['lib-ver', session.libraryVersion],
     ['io-thread', workerIndex],
   ]
 }
@@ -107,13 +106,13 @@ function secondsBetween(fromMs: number, toMs: number): number {
 }
 
 /** Redis's letters: what is not told of here, a client of a proxy never is. */
-function flagsOf(client: Client, session: SessionState | null): string {
+function flagsOf(client: Client, session: RedisSession): string {
   const { path } = client.pool.config.listen
   const letters = [
-    session?.monitoring != null ? 'O' : '',
-    session?.subscribed === true ? 'P' : '',
-    session?.transaction?.open === true ? 'x' : '',
-    session?.blocking != null ? 'b' : '',
+    session.monitoring != null ? 'O' : '',
+    session.subscribed === true ? 'P' : '',
+    session.transaction?.open === true ? 'x' : '',
+    session.blocking != null ? 'b' : '',
     client.ending ? 'c' : '',
     path === '' ? '' : 'U',
   ].join('')
@@ -136,7 +135,7 @@ export function clientsThatFit(clients: PoolClients, filter: ClientFilter): Clie
   return [...clients.members].filter(client => {
     if (client.phase >= Phase.lingering) return false
     const { ids, type, address, localAddress: local, minAgeSec, exceptId } = filter
-    const { id } = stateOf(client)
+    const { id } = sessionOf(client)
     if (id === exceptId || (ids !== null && !ids.includes(id))) return false
     if (type !== null && type !== typeOf(client)) return false
     if (address !== null && address !== shownAddress(client)) return false
@@ -146,7 +145,7 @@ export function clientsThatFit(clients: PoolClients, filter: ClientFilter): Clie
 }
 
 function typeOf(client: Client): ClientFilter['type'] {
-  return sessionStateOf(client)?.subscribed === true ? 'pubsub' : 'normal'
+  return knownSession(client)?.subscribed === true ? 'pubsub' : 'normal'
 }
 
 export function clientLines(
@@ -156,7 +155,7 @@ export function clientLines(
   current: CurrentRequest | null,
 ): ClientLine[] {
   return clientsThatFit(clients, filter).map(client => ({
-    id: stateOf(client).id,
+    id: sessionOf(client).id,
     text: describeClient(client, version, current),
   }))
 }

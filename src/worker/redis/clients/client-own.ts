@@ -4,7 +4,8 @@ import { encodeText } from '../../../bytes/ascii.ts'
 import * as replies from '../../../protocol/redis/replies.ts'
 import { ReplyWriter } from '../../../protocol/redis/reply-writer.ts'
 import type { Client } from '../../client/client.ts'
-import { isClientText, NAME_REFUSED, stateOf } from '../session/state.ts'
+import { isClientText, NAME_REFUSED } from '../session/client-text.ts'
+import { sessionOf } from '../session/session.ts'
 
 const NO_CACHING = encodeText(
   '-ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled\r\n',
@@ -15,7 +16,7 @@ type Subcommand = (client: Client, args: readonly string[]) => Uint8Array
 
 /** With their arity: arguments with CLIENT and the subcommand, negative = at least. */
 const SUBCOMMANDS: ReadonlyMap<string, readonly [arity: number, run: Subcommand]> = new Map([
-  ['ID', [2, client => integer(stateOf(client).id)]],
+  ['ID', [2, client => integer(sessionOf(client).id)]],
   ['GETNAME', [2, getName]],
   ['SETNAME', [3, setName]],
   ['SETINFO', [4, setInfo]],
@@ -43,18 +44,18 @@ function integer(value: number): Uint8Array {
 
 function getName(client: Client): Uint8Array {
   const writer = new ReplyWriter(client.resp3)
-  const { name } = stateOf(client)
+  const { name } = sessionOf(client)
   return (name === '' ? writer.null() : writer.bulk(name)).bytes()
 }
 
 function setName(client: Client, [name]: readonly string[]): Uint8Array {
   if (!isClientText(name)) return NAME_REFUSED
-  stateOf(client).name = name
+  sessionOf(client).name = name
   return replies.OK
 }
 
 function setInfo(client: Client, [attribute, value]: readonly string[]): Uint8Array {
-  const state = stateOf(client)
+  const session = sessionOf(client)
   const name = attribute.toUpperCase()
   if (name !== 'LIB-NAME' && name !== 'LIB-VER') {
     return replies.errorLine(`Unrecognized option '${attribute.replace(/[\r\n]/g, ' ')}'`)
@@ -62,8 +63,8 @@ function setInfo(client: Client, [attribute, value]: readonly string[]): Uint8Ar
   if (!isClientText(value)) {
     return replies.errorLine(`${name.toLowerCase()} cannot contain spaces, newlines or special characters.`)
   }
-  if (name === 'LIB-NAME') state.library = value
-  else state.libraryVersion = value
+  if (name === 'LIB-NAME') session.library = value
+  else session.libraryVersion = value
   return replies.OK
 }
 

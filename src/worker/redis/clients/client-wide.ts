@@ -12,7 +12,7 @@ import type { Client } from '../../client/client.ts'
 import { answerLocally } from '../../request/delivery.ts'
 import { CloseReason } from '../../request/reply-target.ts'
 import { type VersionOwner, withVersion } from '../servers/server-version.ts'
-import { stateOf } from '../session/state.ts'
+import { sessionOf } from '../session/session.ts'
 import { type CurrentRequest, clientsThatFit, describeClient, EVERY_CLIENT } from './client-list.ts'
 import { askWorkers } from './pool-questions.ts'
 
@@ -158,7 +158,7 @@ function kill(_owner: VersionOwner, current: CurrentRequest, args: readonly stri
 
 function readKillFilter(client: Client, args: readonly string[]): ClientFilter | Uint8Array {
   if (args.length % 2 !== 0) return replies.SYNTAX_ERROR
-  const own = stateOf(client).id
+  const own = sessionOf(client).id
   let filter: ClientFilter = { ...EVERY_CLIENT, exceptId: own }
   for (let i = 0; i < args.length; i += 2) {
     const read = KILL_FILTERS.get(args[i].toUpperCase())

@@ -9,7 +9,7 @@ import { awaitReply, lateReply } from '../../client/late-reply.ts'
 import type { PoolClients } from '../../client/pool-clients.ts'
 import { CloseReason } from '../../request/reply-target.ts'
 import { watchOf } from '../redis-pool.ts'
-import { sessionStateOf } from '../session/state.ts'
+import { knownSession } from '../session/session.ts'
 import { type CurrentRequest, clientLines, clientsThatFit, EVERY_CLIENT } from './client-list.ts'
 
 /** What a question means to this worker's clients. @param current the request that asks, where a client of this worker does. */
@@ -39,7 +39,7 @@ function killClients(members: PoolClients, filter: ClientFilter, current: Curren
 
 function unblockClient(members: PoolClients, id: number, withError: boolean): number {
   const [client] = clientsThatFit(members, { ...EVERY_CLIENT, ids: [id] })
-  const blocking = client === undefined ? null : sessionStateOf(client)?.blocking
+  const blocking = client === undefined ? null : knownSession(client)?.blocking
   if (blocking == null) return 0
   blocking.unblock(withError)
   return 1

@@ -23,8 +23,7 @@ import { statusJoiner } from '../join/by-key.ts'
 import type { RedisPool } from '../redis-pool.ts'
 import { enterDatabase } from '../servers/greeting.ts'
 import { wireRequest } from '../servers/wire-request.ts'
-import { knownSession } from '../session/session.ts'
-import { knownState, stateOf } from '../session/state.ts'
+import { knownSession, sessionOf } from '../session/session.ts'
 import { broadcast, Reach } from '../split/broadcast.ts'
 import { multiKeyRequest } from '../split/multikey.ts'
 
@@ -61,13 +60,13 @@ export function databaseRequest(redis: RedisPool, client: Client, parser: RespRe
 function select(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const database = readDatabase(client, parser, buf, 1)
   if (database < 0 || !redis.databaseLimit.allows(database)) {
-    stateOf(client).withoutDatabase = true
+    sessionOf(client).withoutDatabase = true
     client.updateFastPath()
     redis.answer(client, database === BadDatabase.notInteger ? replies.NOT_AN_INTEGER : replies.DB_OUT_OF_RANGE)
     return
   }
   // With CLIENT REPLY OFF and SKIP there is a place in the queue already that waits for this answer.
-  const answers = knownState(client)?.answers !== false
+  const answers = knownSession(client)?.answers !== false
   if (database !== client.database && client.pending > 0 && answers) {
     client.postpone(true)
     return
@@ -79,10 +78,10 @@ function select(redis: RedisPool, client: Client, parser: RespRequestParser, buf
 /** The client's requests go to this database from now on, and so does its transaction. */
 function useDatabase(client: Client, database: number): void {
   client.connectionKind = connectionKind(database, client.resp3)
-  const state = knownState(client)
-  if (state !== null) state.withoutDatabase = false
+  const session = knownSession(client)
+  if (session !== null) session.withoutDatabase = false
   client.updateFastPath()
-  const watching = knownSession(client)?.transaction?.connection ?? null
+  const watching = session?.transaction?.connection ?? null
   if (watching !== null) enterDatabase(watching, database)
 }
 
@@ -126,7 +125,7 @@ export function leaveLostDatabase(client: Client): void {
 
 /** Refuses a request of a client that has no database, unless it is about the connection only. @returns true when it is refused. */
 export function refusesWithoutDatabase(redis: RedisPool, client: Client, command: Command): boolean {
-  if (!client.authenticated || !stateOf(client).withoutDatabase) return false
+  if (!client.authenticated || !sessionOf(client).withoutDatabase) return false
   if (WITHOUT_DATABASE.has(command.action) || NAMED_WITHOUT_DATABASE.has(command.name)) return false
   redis.answer(client, NO_DATABASE)
   return true

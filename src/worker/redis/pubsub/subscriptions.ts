@@ -22,8 +22,7 @@ import type { Server } from '../../server/server.ts'
 import type { ConnectionUser, ServerConnection } from '../../server/server-connection.ts'
 import { redisOf } from '../redis-pool.ts'
 import { Internal, queueInternal, wireRequest } from '../servers/wire-request.ts'
-import { type RedisSession, refuseConnection, type SessionSubscriptions } from '../session/session.ts'
-import { Topic } from '../session/state.ts'
+import { type RedisSession, refuseConnection, type SessionSubscriptions, Topic } from '../session/session.ts'
 import { AbsentServers } from './absent-servers.ts'
 import type { PublishOrder } from './publish-order.ts'
 
@@ -281,7 +280,7 @@ class Subscriptions implements ConnectionUser, SessionSubscriptions {
   }
 
   /** The client is gone, or has said RESET. */
-  leave(): void {
+  end(): void {
     this.ended = true
     if (this.arrival > 0) this.order.settle(this.arrival)
     this.absent.clear()

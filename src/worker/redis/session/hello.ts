@@ -13,8 +13,8 @@ import { connectionKind } from '../../server/connection-kind.ts'
 import type { RedisPool } from '../redis-pool.ts'
 import { withVersion } from '../servers/server-version.ts'
 import { isUser } from './auth.ts'
-import { isBusy } from './session.ts'
-import { isClientText, NAME_REFUSED, stateOf } from './state.ts'
+import { isClientText, NAME_REFUSED } from './client-text.ts'
+import { knownSession, sessionOf } from './session.ts'
 
 const NOPROTO = encodeText('-NOPROTO unsupported protocol version\r\n')
 const BAD_VERSION = encodeText('-ERR Protocol version is not an integer or out of range\r\n')
@@ -56,7 +56,7 @@ export function helloRequest(redis: RedisPool, client: Client, parser: RespReque
   }
   if (!client.authenticated) {
     redis.answer(client, NOT_AUTHENTICATED)
-  } else if (changes && isBusy(client)) {
+  } else if (changes && knownSession(client)?.hasOpenState === true) {
     redis.answer(client, BUSY)
   } else {
     withVersion(redis, client, version => {
@@ -97,14 +97,14 @@ function greeting(redis: RedisPool, client: Client, resp3: boolean, name: string
   client.resp3 = resp3
   client.connectionKind = connectionKind(client.database, resp3)
   client.updateFastPath()
-  const state = stateOf(client)
-  if (name !== null) state.name = name
+  const session = sessionOf(client)
+  if (name !== null) session.name = name
   const writer = new ReplyWriter(resp3).map(7)
   writer.bulk('server').bulk('redis').bulk('version').bulk(version).bulk('proto')
   writer
     .integer(resp3 ? 3 : 2)
     .bulk('id')
-    .integer(state.id)
+    .integer(session.id)
     .bulk('mode')
     .bulk('standalone')
   return writer.bulk('role').bulk('master').bulk('modules').array(0).bytes()

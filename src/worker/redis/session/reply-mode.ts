@@ -13,7 +13,7 @@ import { dropBehind } from '../../client/lost-server.ts'
 import { MessageKind } from '../../request/message.ts'
 import { CloseReason } from '../../request/reply-target.ts'
 import type { StatedRequest } from '../watch/request-watch.ts'
-import { knownState, ReplyMode, sessionStateOf } from './state.ts'
+import { knownSession, ReplyMode } from './session.ts'
 
 /**
  * Handles a request of a client that wants no replies (CLIENT REPLY).
@@ -34,7 +34,7 @@ export function unansweredRequest(
     endSkip(client)
     return false
   }
-  const session = sessionStateOf(client)
+  const session = knownSession(client)
   if (needsReplies(command.action) || session?.transaction != null || session?.blocking != null) {
     client.pool.limitedLog.notice(
       'closed by CLIENT REPLY',
@@ -61,9 +61,9 @@ export function unansweredRequest(
 
 /** CLIENT REPLY SKIP is for one request. */
 function endSkip(client: Client): void {
-  const state = knownState(client)!
-  if (state.replyMode !== ReplyMode.skip) return
-  state.replyMode = ReplyMode.on
+  const session = knownSession(client)!
+  if (session.replyMode !== ReplyMode.skip) return
+  session.replyMode = ReplyMode.on
   client.updateFastPath()
 }
 

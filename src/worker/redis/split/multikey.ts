@@ -15,7 +15,7 @@ import { answerFailure, answerLocally } from '../../request/delivery.ts'
 import { Failure } from '../../request/failure.ts'
 import { forScripts, isForScripts } from '../../server/connection-kind.ts'
 import { redisOf } from '../redis-pool.ts'
-import { knownState } from '../session/state.ts'
+import { knownSession } from '../session/session.ts'
 import { refuseCrossServer, shownKey } from './cross-server.ts'
 import { gatherRequest } from './gather.ts'
 
@@ -168,9 +168,9 @@ export function scriptRequest(client: Client, parser: RespRequestParser, buf: Ui
  * @returns false when the request is postponed: earlier ones are in flight on other connections.
  */
 function runsScripts(client: Client): boolean {
-  const state = knownState(client)
+  const session = knownSession(client)
   // A request with its replies off cannot be postponed.
-  if (isForScripts(client.connectionKind) || (state !== null && !state.allowsFastPath)) return true
+  if (isForScripts(client.connectionKind) || (session !== null && !session.isServed)) return true
   if (client.pending > 0) {
     client.postpone(true)
     return false

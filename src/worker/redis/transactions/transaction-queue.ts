@@ -253,7 +253,7 @@ function queueElsewhere(
 function partAt(client: Client, transaction: Transaction, server: number): number {
   const known = transaction.others.findIndex(connection => connection.server === client.pool.servers[server])
   if (known >= 0) return known + 1
-  const connection = transaction.session.take(server, transaction, true)
+  const connection = transaction.session.checkOut(server, transaction, true)
   if (connection === null) {
     if (!client.isPostponed) refuseTransaction(transaction)
     return 0
@@ -290,7 +290,7 @@ export function begin(client: Client, transaction: Transaction, server: number):
     client.postpone(true)
     return false
   }
-  transaction.connection ??= transaction.session.take(server, transaction)
+  transaction.connection ??= transaction.session.checkOut(server, transaction)
   const { connection } = transaction
   if (connection === null) {
     if (!client.isPostponed) refuseTransaction(transaction)

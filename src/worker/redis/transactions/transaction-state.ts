@@ -9,17 +9,10 @@ import { knownSession, type RedisSession, type SessionTransaction } from '../ses
 
 export const NONE: ServerConnection[] = []
 
-/** Gets connections for the transaction: its client's session. */
-export interface ConnectionTaker {
-  readonly client: Client
-  /** See `RedisSession.take`. */
-  take(serverIndex: number, holder: ConnectionUser, overtakes?: boolean): ServerConnection | null
-}
-
 export class Transaction implements ConnectionUser, SessionTransaction {
   readonly listens = false
   readonly stateful = true
-  readonly session: ConnectionTaker
+  readonly session: RedisSession
   /** MULTI was said. */
   open = false
   /** A request was refused, or the connection lost: EXEC runs nothing. */
@@ -48,7 +41,7 @@ export class Transaction implements ConnectionUser, SessionTransaction {
   /** Where each queued request's reply comes from; null = all from `connection`, in order. */
   places: ExecPlace[] | null = null
 
-  constructor(session: ConnectionTaker) {
+  constructor(session: RedisSession) {
     this.session = session
   }
 
@@ -71,7 +64,7 @@ export class Transaction implements ConnectionUser, SessionTransaction {
   }
 
   /** The client is gone, or has said RESET: the server discards on its own. */
-  leave(): void {
+  end(): void {
     const { connection, others } = this
     this.connection = null
     this.others = NONE

@@ -182,7 +182,7 @@ function watch(
   if (server === NO_SERVER) return
   const transaction = transactionOf(session) ?? newTransaction(session)
   if (transaction.connection === null) {
-    transaction.connection = session.take(server, transaction)
+    transaction.connection = session.checkOut(server, transaction)
     if (transaction.connection === null) {
       if (!transaction.aborted) session.transaction = null
       return

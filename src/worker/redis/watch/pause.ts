@@ -8,7 +8,7 @@
 import type { Command } from '../../../protocol/redis/commands.ts'
 import { Flag } from '../../../protocol/redis/commands.ts'
 import type { Client } from '../../client/client.ts'
-import { sessionStateOf } from '../session/state.ts'
+import { knownSession } from '../session/session.ts'
 
 /** Longest delay of a timer, ms. */
 const MAX_TIMER_MS = 0x7fff_ffff
@@ -77,7 +77,7 @@ export class Pause {
 function isHeldBack(client: Client, command: Command, writesOnly: boolean): boolean {
   // CLIENT goes on, so that a pause can be ended and looked at; so does what ends a connection.
   if (command.name === 'CLIENT' || command.name === 'QUIT') return false
-  const session = sessionStateOf(client)
+  const session = knownSession(client)
   if (session?.monitoring != null) return false
   if (!writesOnly) return true
   const { transaction } = session ?? { transaction: null }

@@ -9,7 +9,7 @@ import type { RespRequestParser } from '../../../protocol/redis/request-parser.t
 import type { WorkerAnswer, WorkerQuestion } from '../../../shared/questions.ts'
 import type { Client } from '../../client/client.ts'
 import type { PoolClients } from '../../client/pool-clients.ts'
-import { isRefusedToMonitor } from '../session/state.ts'
+import { isRefusedToMonitor } from '../session/session.ts'
 import { MonitorFeed, nowUs } from './monitor-feed.ts'
 import { isShown, monitorLine, shownArguments } from './monitor-line.ts'
 import { Pause } from './pause.ts'
@@ -62,13 +62,13 @@ export class RequestWatch {
    * A client begins to monitor. @param done called once every worker shows its requests.
    * @returns what ends it.
    */
-  join(client: Client, done: () => void): { leave(): void } {
+  join(client: Client, done: () => void): { end(): void } {
     const { clients } = this.feed
     clients.set(client, 0)
     this.#update()
     if (clients.size > 1 || !this.#tellWatched(true, done)) done()
     return {
-      leave: (): void => {
+      end: (): void => {
         clients.delete(client)
         this.#update()
         if (clients.size === 0) this.#tellWatched(false, () => {})
