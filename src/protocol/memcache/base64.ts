@@ -1,4 +1,7 @@
-/** Base64 of binary keys (the meta flag `b`), so that a key reaches the same server in either spelling. Data plane; pure functions. */
+/**
+ * Base64 of binary keys (the meta flag `b`), so that a key reaches the same server, encoded or not.
+ * Data plane; pure functions.
+ */
 
 import { EQUALS } from '../../bytes/ascii.ts'
 
@@ -15,7 +18,8 @@ function buildValues(): Uint8Array {
 
 /**
  * Decodes [start, end) of buf to out, which has room for 3 bytes of every 4.
- * @returns the number of bytes, at least 1; or -1 when it is empty or not canonical in form: whole groups of four, padding only at the end.
+ * @returns the number of bytes, at least 1; or -1 when it is empty or malformed. Well-formed:
+ * groups of four, padding at the end only.
  */
 export function decodeBase64(buf: Uint8Array, start: number, end: number, out: Uint8Array): number {
   const length = end - start

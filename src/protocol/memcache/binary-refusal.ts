@@ -1,4 +1,4 @@
-/** The one thing that the proxy says in memcached's binary protocol: that it does not speak it. Data plane. */
+/** The proxy's one reply in memcached's binary protocol, which it does not serve. Data plane. */
 
 import { encodeText } from '../../bytes/ascii.ts'
 
@@ -16,8 +16,9 @@ const OPAQUE_BYTES = 4
 const TEXT = encodeText('This proxy does not speak the binary protocol: use the ASCII protocol')
 
 /**
- * The error response to a request of which [start, end) of buf is here. It repeats the opcode and the opaque value as far as they are here:
- * a client sends its header in one piece, and a peer that does not is closed without a wait.
+ * @returns the error response to a request. Bytes [start, end) of buf have arrived of it; opcode
+ * and opaque value are repeated if they are among them. Clients send a header in one piece; the
+ * proxy does not wait for the rest.
  */
 export function binaryRefusal(buf: Uint8Array, start: number, end: number): Uint8Array {
   const reply = Buffer.alloc(BINARY_HEADER_BYTES + TEXT.length)

@@ -1,8 +1,10 @@
 /**
- * The memcached command table: data, and a lookup by the bytes of a name that makes no string. Data plane.
+ * The memcached command table: data, and a lookup by the bytes of a name that makes no string. Data
+ * plane.
  *
- * Argument counts are memcached's own (1.6.18); `test/integration/memcache/commands.test.ts` checks the table against a running server.
- * `nutcracker` marks what nutcracker knows: with `strict: true` the rest closes the connection.
+ * Argument counts are memcached's own (1.6.18); `test/integration/memcache/commands.test.ts` checks
+ * the table against a running server. `nutcracker` marks what nutcracker knows: with `strict: true`
+ * the rest closes the connection.
  */
 
 import { encodeText } from '../../bytes/ascii.ts'
@@ -41,7 +43,10 @@ export const Action = {
   forward: 1,
   /** Split by server when it has more than one key; values gathered by key. */
   gatherValues: 2,
-  /** To any server: the one of the key `placeholder`, as nutcracker does, and another one where that cannot answer. */
+  /**
+   * To any server: the one of the key `placeholder`, as nutcracker does, and another one where that
+   * cannot answer.
+   */
   forwardKeyless: 3,
   /** To every server; one status for all. */
   broadcastStatus: 4,
@@ -59,7 +64,7 @@ export interface Command {
   readonly index: number
   readonly form: FormCode
   readonly action: ActionCode
-  /** Argument counts, the name not counted. `max` -1 = no limit. */
+  /** Least and most arguments, without the name. `max` -1 = no limit. */
   readonly min: number
   readonly max: number
   /** Set of `ReplyKind` that may answer it; any other breaks the server connection. */
@@ -67,7 +72,10 @@ export interface Command {
   /** Set of `ReplyKind` that the flag `q` suppresses (memcached 1.6.18). */
   readonly quiet: number
   readonly nutcracker: boolean
-  /** Why the proxy does not serve it, as its reply; null for commands that it serves or does not know. */
+  /**
+   * Why the proxy does not serve it, as its reply; null for commands that it serves or does not
+   * know.
+   */
   readonly refusal: Uint8Array | null
   readonly bytes: Uint8Array
 }
@@ -101,7 +109,7 @@ function meta(name: string, form: FormCode, min: number, quiet: number): Row {
   }
 }
 
-/** Known to memcached and not served. @param why for the reply. */
+/** A command that memcached has and the proxy does not serve. @param why the text of the reply. */
 function refused(name: string, why: string): Row {
   const refusal = encodeText(`SERVER_ERROR ${name} is not supported by this proxy: ${why}\r\n`)
   return { ...added(name, Form.plain, Action.refuse, 0, -1, ERROR_KINDS), refusal }
@@ -177,7 +185,10 @@ function buildTable(): Command[] {
 
 const LONGEST_NAME = COMMANDS.reduce((longest, command) => Math.max(longest, command.name.length), 0)
 
-/** The command named by bytes [start, end), lower case as memcached's are; `UNKNOWN_COMMAND` when there is none. */
+/**
+ * The command named by bytes [start, end), lower case as memcached's are; `UNKNOWN_COMMAND` when
+ * there is none.
+ */
 export function lookupCommand(buf: Uint8Array, start: number, end: number): Command {
   const length = end - start
   if (length > LONGEST_NAME) return UNKNOWN_COMMAND

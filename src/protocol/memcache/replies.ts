@@ -1,4 +1,7 @@
-/** Replies that the proxy itself writes to memcached clients, encoded once. Data plane. Texts: memcached's own (1.6.18), or nutcracker's. */
+/**
+ * Replies that the proxy itself writes to memcached clients, encoded once. Data plane. Texts:
+ * memcached's own (1.6.18), or nutcracker's.
+ */
 
 import { encodeText } from '../../bytes/ascii.ts'
 
@@ -14,7 +17,10 @@ export const RequestError = {
   duplicateFlag: 6,
   tooManyFlags: 7,
   lineTooLong: 8,
-  /** The data block's length is not known: what follows may be data, never taken for commands. */
+  /**
+   * The length of the data block is not known. What follows may be data, and must not be read as
+   * commands.
+   */
   badLength: 9,
   missingLength: 10,
   binaryProtocol: 11,
@@ -28,7 +34,7 @@ export type RequestErrorCode = (typeof RequestError)[keyof typeof RequestError]
 
 export interface Refusal {
   readonly reply: Uint8Array
-  /** The stream is out of step: the connection closes after the reply. */
+  /** Where the next request begins is not known: the connection closes after the reply. */
   readonly closes: boolean
   /** For the log where `closes`; '' elsewhere. */
   readonly reason: string

@@ -42,7 +42,7 @@ export function kindSet(...kinds: ReplyKindCode[]): number {
 /** `ERROR`, `CLIENT_ERROR …`, `SERVER_ERROR …`: possible after any request. */
 export const ERROR_KINDS: number = kindSet(ReplyKind.error, ReplyKind.clientError, ReplyKind.serverError)
 
-/** What nutcracker forwards after any request, whatever the command; other replies break the connection. */
+/** What nutcracker forwards in answer to any command; other replies break the connection. */
 export const CLASSIC_KINDS: number =
   ERROR_KINDS |
   kindSet(

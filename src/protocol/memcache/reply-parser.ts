@@ -1,12 +1,13 @@
 /**
- * Finds the end of one memcached reply in a byte range, in place, and says what it is. Data plane; no I/O, no copies. One instance a server
- * connection.
+ * Finds the end of one memcached reply in a byte range, in place, and says what it is. Data plane;
+ * no I/O, no copies. One instance a server connection.
  *
  *     VALUE key 0 5\r\n value\r\n  VALUE …  END\r\n          VA 5 f0\r\n value\r\n          STAT …\r\n STAT …\r\n END\r\n
  *     start          at (the line or block that is not whole yet)   end
  *
- * A reply says itself how long it is, so no request is needed to read it. Resumable: after `incomplete` it is called again with the same
- * bytes and more behind them, and goes on at the line or data block where it stopped.
+ * A reply states its own length, so the parser does not need the request. Resumable: after
+ * `incomplete` the caller passes the same bytes with more behind them, and the parser continues at
+ * the line or data block where it stopped.
  */
 
 import { CR, encodeText, findByte, LF, NINE, readDecimal, SPACE, ZERO } from '../../bytes/ascii.ts'
@@ -14,7 +15,8 @@ import { Parsed, type ParsedCode } from '../parser.ts'
 import { ReplyKind, type ReplyKindCode } from './reply-kind.ts'
 
 /**
- * No line of memcached's comes near; without a bound a broken server could fill the memory with one.
+ * Longest line, bytes. memcached's lines are far shorter; the bound keeps a broken server from
+ * filling the memory with one line.
  * @testOnly
  */
 export const MAX_REPLY_LINE_BYTES = 16_384
@@ -30,7 +32,7 @@ const VALUE_WORD = encodeText('VALUE ')
 /** Its first byte. */
 const LETTER_V = 86
 
-/** What a line means while a reply is read; the numbers below 32 are `ReplyKind`. */
+/** What a line means to the parser; numbers below 32 are `ReplyKind`. */
 const Line = { value: 32, malformed: 33 } as const
 
 interface Word {
@@ -99,7 +101,9 @@ export class MemcacheReplyParser {
   private scanned = 0
   /** End of the data block with its line end, from `start`; 0 = a line is read. */
   private dataEnd = 0
-  /** `ReplyKind.values` or `.stats` within such a list, `.metaValue` in front of its data; -1 else. */
+  /**
+   * `ReplyKind.values` or `.stats` within such a list, `.metaValue` in front of its data; -1 else.
+   */
   private list = -1
 
   reset(): void {
@@ -110,7 +114,10 @@ export class MemcacheReplyParser {
     this.need = 0
   }
 
-  /** @param start where the reply begins, also when it goes on with one. @param end end of the bytes that are here. */
+  /**
+   * @param start where the reply begins, also when it goes on with one.
+   * @param end end of the bytes that are here.
+   */
   parse(buf: Uint8Array, start: number, end: number): ParsedCode {
     this.start = start
     for (;;) {
@@ -149,7 +156,10 @@ export class MemcacheReplyParser {
     return this.at
   }
 
-  /** After `incomplete` within data: its bytes have gone by, up to `valueEnd`. @returns true when the reply is whole. */
+  /**
+   * After `incomplete` within data: the caller has passed its bytes on, up to `valueEnd`.
+   * @returns true when the reply is complete.
+   */
   skipValue(): boolean {
     this.at = this.dataEnd
     this.dataEnd = 0
@@ -158,7 +168,7 @@ export class MemcacheReplyParser {
     return true
   }
 
-  /** A line that is no list's: the whole reply, or the end of a list. */
+  /** Reads a line that belongs to no list: it is the whole reply, or ends a list. */
   private endWith(kind: ReplyKindCode): ParsedCode {
     const list = this.list
     if (list < 0) return this.finish(kind, this.start + this.at)
@@ -194,7 +204,8 @@ export class MemcacheReplyParser {
   }
 
   /**
-   * A line `VALUE key flags bytes` as servers write it, in one pass: 60 ns a value less. Anything else is left to be looked at again.
+   * A line `VALUE key flags bytes` as servers write it, in one pass, which saves 60 ns a value. Any
+   * other line is left to the general way.
    * @returns true when the data follows.
    */
   private openPlainValue(buf: Uint8Array, start: number, from: number, end: number): boolean {
@@ -224,7 +235,10 @@ export class MemcacheReplyParser {
     return true
   }
 
-  /** `VALUE key flags bytes [cas]` or `VA bytes flag*` in [from, to): what follows is data. @returns false when malformed. */
+  /**
+   * `VALUE key flags bytes [cas]` or `VA bytes flag*` in [from, to): what follows is data.
+   * @returns false when malformed.
+   */
   private openData(buf: Uint8Array, start: number, from: number, to: number, line: number): boolean {
     let bytes: number
     if (line === Line.value) {
@@ -242,7 +256,10 @@ export class MemcacheReplyParser {
   }
 }
 
-/** Length of the data of a line `VALUE key flags bytes [cas]` in [from, to), its line end not counted; -1 = malformed. */
+/**
+ * Length of the data of a line `VALUE key flags bytes [cas]` in [from, to), its line end not
+ * counted; -1 = malformed.
+ */
 function valueBytes(buf: Uint8Array, from: number, to: number): number {
   let p = skipField(buf, from, to)
   const key = p + 1
@@ -284,13 +301,13 @@ function readWord(buf: Uint8Array, from: number, to: number): number {
   return Line.malformed
 }
 
-/** @param bytes of which the first is known to be there. */
+/** @param bytes the word; its first byte has been compared already. */
 function startsWith(buf: Uint8Array, from: number, bytes: Uint8Array): boolean {
   for (let i = 1; i < bytes.length; i++) if (buf[from + i] !== bytes[i]) return false
   return true
 }
 
-/** nutcracker lets spaces stand between a word and the line end. */
+/** nutcracker accepts spaces between a word and the line end. */
 function isBlank(buf: Uint8Array, from: number, to: number): boolean {
   for (let p = from; p < to; p++) if (buf[p] !== SPACE) return false
   return true

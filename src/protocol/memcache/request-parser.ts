@@ -1,38 +1,44 @@
 /**
- * Finds one memcached request in a byte range, in place: its end, its command, its keys, and what of it goes to a server. Data plane; no
- * I/O, no copies. One instance serves many connections; a connection keeps one to itself only while a request is incomplete.
+ * Finds one memcached request in a byte range, in place: its end, its command, its keys, and what
+ * of it goes to a server. Data plane; no I/O, no copies. One instance serves many connections; a
+ * connection keeps one to itself only while a request is incomplete.
  *
  *     set key 0 0 5 noreply\r\n value\r\n
  *     head          cutStart  cutEnd  end        to a server go [head, cutStart) and [cutEnd, end)
  *
- * Whether a server answers must never depend on what it thinks of a request. So `noreply` and the meta flag `q` are cut out: every request
- * gets exactly one reply, and the proxy drops what the client did not want (`suppress`). And a request with data is sent only when a server
- * is sure to read its data block as such: whatever memcached could refuse before it has the length is refused here.
+ * A server must answer every request exactly once, or replies would be paired with other requests.
+ * So `noreply` and the meta flag `q` are cut out, and the proxy drops the replies that the client
+ * did not want (`suppress`). A request with data is sent only when the server will read its data
+ * block as data: what memcached would refuse before it knows the length is refused here.
  *
- * Resumable: after `incomplete` it is called again with the same bytes and more behind them. The line is taken apart once, when whole.
+ * Resumable: after `incomplete` the caller passes the same bytes with more behind them. The line is
+ * split into tokens once it is complete.
  */
 
-import { CR, encodeText, equalsText, findByte, LF, MINUS, NINE, readDecimal, SPACE, ZERO } from '../../bytes/ascii.ts'
+import { CR, encodeText, equalsText, findByte, LF, readDecimal, SPACE } from '../../bytes/ascii.ts'
 import { Parsed, type ParsedCode } from '../parser.ts'
 import { decodeBase64 } from './base64.ts'
 import { Action, type Command, Form, lookupCommand, UNKNOWN_COMMAND } from './commands.ts'
+import { isDecimalUpTo, isInteger, MAX_EXPTIME_BYTES } from './numbers.ts'
 import { RequestError, type RequestErrorCode } from './replies.ts'
 
 /** memcached's KEY_MAX_LENGTH; nutcracker's too. */
 export const MAX_KEY_BYTES = 250
 /**
- * Longest line, with its line end, but for lists of keys: memcached closes a connection that sent more than this without a line end
- * (try_read_command_ascii), and would take all clients' requests with it.
+ * Longest line, with its line end, but for lists of keys: memcached closes a connection that sent
+ * more than this without a line end (try_read_command_ascii), and would take all clients' requests
+ * with it.
  */
 export const MAX_LINE_BYTES = 2048
 /** Most spaces before the command of a longer line, for the same reason. */
 const MAX_LEADING_SPACES = 100
 /** memcached: INT_MAX less the line end of the data. */
 const MAX_VALUE_BYTES = 2_147_483_645
-/** memcached's MFLAG_MAX_OPT_LENGTH, less its end token. `ms` with more is refused before its data is read. */
+/**
+ * memcached's MFLAG_MAX_OPT_LENGTH, less its end token. `ms` with more is refused before its data
+ * is read.
+ */
 const MAX_META_TOKENS = 19
-/** Of `gat`: sign and digits of a 64-bit integer, so that a fragment fits a line. */
-const MAX_EXPTIME_BYTES = 20
 
 /** Which replies the client does not want. */
 export const Suppress = { nothing: 0, nominal: 1, all: 2 } as const
@@ -40,7 +46,6 @@ export type SuppressCode = (typeof Suppress)[keyof typeof Suppress]
 
 const NOREPLY = encodeText('noreply')
 const UINT64_MAX = encodeText('18446744073709551615')
-const INT64_MAX = encodeText('9223372036854775807')
 
 const HTTP = encodeText('HTTP/')
 
@@ -56,7 +61,7 @@ const KEPT_TOKENS = 8192
 const decoded = new Uint8Array(MAX_KEY_BYTES)
 
 export class MemcacheRequestParser {
-  /** [start, end) of the request in the buffer of the last `parse`; `end` is also set after `error` where the stream goes on. */
+  /** [start, end) of the request in the last buffer. After `error` too, unless the stream ends. */
   start = 0
   end = 0
   command: Command = UNKNOWN_COMMAND
@@ -73,11 +78,11 @@ export class MemcacheRequestParser {
   head = 0
   cutStart = 0
   cutEnd = 0
-  /** After `error`. `REFUSALS` has the reply and whether the connection closes; with `suppress` at `all` there is no reply. */
+  /** After `error`: index into `REFUSALS`. With `suppress` at `all` there is no reply. */
   error: RequestErrorCode = RequestError.none
   /** After `incomplete`: bytes that the request needs in total; 0 = unknown. */
   need = 0
-  /** Bytes before this place may be forgotten; none, while requests are taken whole. */
+  /** Bytes before this index are not needed again. Always 0: requests are read whole. */
   safe = 0
   /** Bytes of the line with its end, from `start`. */
   lineBytes = 0
@@ -101,10 +106,10 @@ export class MemcacheRequestParser {
     if (this.tokens.length > KEPT_TOKENS) this.tokens = new Int32Array(FIRST_TOKENS)
   }
 
-  /** The ASCII protocol has no password. */
+  /** The ASCII protocol has no authentication. */
   restrict(): void {}
 
-  /** @param start where the request begins, also when it goes on with one. @param end end of the bytes that are here. */
+  /** @param start of the request, also of one that is continued. @param end of what has arrived. */
   parse(buf: Uint8Array, start: number, end: number): ParsedCode {
     this.start = start
     if (!this.hasLine) {
@@ -157,13 +162,13 @@ export class MemcacheRequestParser {
     }
     const requestEnd = start + total
     if (this.error === RequestError.none && (buf[requestEnd - 2] !== CR || buf[requestEnd - 1] !== LF)) {
-      // As memcached: the declared bytes are gone, what follows is read as the next line.
+      // As memcached: the declared bytes are skipped, and what follows is read as the next line.
       this.error = RequestError.badData
     }
     return this.finish(requestEnd)
   }
 
-  /** Takes the line apart. @returns false when it does not end before `end`. */
+  /** Splits the line into tokens. @returns false when the line does not end before `end`. */
   private splitLine(buf: Uint8Array, start: number, end: number): boolean {
     let tokens = this.tokens
     let count = 0
@@ -225,7 +230,7 @@ export class MemcacheRequestParser {
       this.refuse(RequestError.lineTooLong)
       return
     }
-    // The length first: whatever is wrong with the rest, the data block is skipped with it.
+    // The length first: the data block is skipped by it, whatever else is wrong with the line.
     const lengthToken = form === Form.store || form === Form.storeCas ? 4 : form === Form.metaStore ? 2 : 0
     if (lengthToken > 0 && !this.readLength(buf, start, lengthToken)) return
     const args = count - 1
@@ -237,11 +242,11 @@ export class MemcacheRequestParser {
     else if (form <= Form.key) this.readKeyed(buf, start, form)
     else if (form <= Form.metaStore) this.readMeta(buf, start, form)
     else this.readAdmin(buf, start, form)
-    // memcached's tokens end at a NUL, so it would see another line than we do.
+    // A token of memcached's ends at a NUL byte: it would read another line than the proxy.
     if (this.hasNul) this.refuse(RequestError.badLine)
   }
 
-  /** The first reason stands. */
+  /** Only the first error is kept. */
   private refuse(error: RequestErrorCode): void {
     if (this.error === RequestError.none) this.error = error
   }
@@ -266,7 +271,7 @@ export class MemcacheRequestParser {
     return readDecimal(buf, start + this.tokens[token * 2], start + this.tokens[token * 2 + 1], max)
   }
 
-  /** Cuts the last words that are `noreply`, all of them: memcached heeds one wherever it stands last. */
+  /** Cuts every `noreply` at the end of the line: memcached obeys the last word. */
   private readNoreply(buf: Uint8Array, start: number): void {
     const { tokens } = this
     let first = this.tokenCount
@@ -277,7 +282,7 @@ export class MemcacheRequestParser {
     this.cutEnd = tokens[this.tokenCount * 2 - 1]
   }
 
-  /** Takes a token and the spaces before it out of what is sent. */
+  /** Cuts a token, with the spaces before it, out of the bytes that are sent. */
   private cut(token: number): void {
     this.cutStart = this.tokens[token * 2 - 1]
     this.cutEnd = this.tokens[token * 2 + 1]
@@ -291,7 +296,8 @@ export class MemcacheRequestParser {
       if (tokens[i + 1] - tokens[i] > MAX_KEY_BYTES) this.refuse(RequestError.keyTooLong)
     }
     if (first === 1) return
-    // Forwarded unchanged when it has one key; with more it is written again.
+    // With one key the line is forwarded unchanged; with more its fragments are written by the
+    // proxy.
     if (this.keyCount === 1 && this.lineBytes > MAX_LINE_BYTES) this.refuse(RequestError.lineTooLong)
     const exptimeFits = tokens[3] - tokens[2] <= MAX_EXPTIME_BYTES
     if (!exptimeFits || !isInteger(buf, start + tokens[2], start + tokens[3])) this.refuse(RequestError.badExptime)
@@ -303,7 +309,10 @@ export class MemcacheRequestParser {
     if (this.tokens[3] - this.tokens[2] > MAX_KEY_BYTES) this.refuse(RequestError.keyTooLong)
   }
 
-  /** `store`, `storeCas`, `key`: a wrong number after a key is the server's to refuse where no data follows. */
+  /**
+   * `store`, `storeCas`, `key`: a wrong number after a key is the server's to refuse where no data
+   * follows.
+   */
   private readKeyed(buf: Uint8Array, start: number, form: number): void {
     if (this.tokenCount > 2) this.readNoreply(buf, start)
     this.oneKey()
@@ -349,40 +358,24 @@ export class MemcacheRequestParser {
   }
 }
 
-/** The first line of an HTTP request, of whatever method: its last word is the version. memcached looks for the same. */
+/**
+ * Whether a line is the first one of an HTTP request: its last word is the version. memcached
+ * checks the same.
+ */
 function isHttp(buf: Uint8Array, start: number, tokens: Int32Array, count: number): boolean {
   const last = start + tokens[count * 2 - 2]
   const end = start + tokens[count * 2 - 1]
   return count > 1 && end - last > HTTP.length && equalsText(buf, last, last + HTTP.length, HTTP)
 }
 
-/** A line of keys may be of any length: memcached takes long lines of `get` and `gets`, and the others are split. */
+/**
+ * Whether a line may have any length: memcached accepts long lines of `get` and `gets`, and the
+ * proxy splits `gat` and `gats`.
+ */
 function isKeyList(buf: Uint8Array, start: number, end: number): boolean {
   let p = start
   while (p < end && p - start <= MAX_LEADING_SPACES && buf[p] === SPACE) p++
   const name = p
   while (p < end && p - name < 5 && buf[p] !== SPACE) p++
   return p < end && buf[p] === SPACE && lookupCommand(buf, name, p).form <= Form.touchKeys
-}
-
-/** Optional minus and digits that fit 64 bits. */
-function isInteger(buf: Uint8Array, start: number, end: number): boolean {
-  return (
-    end - start <= MAX_EXPTIME_BYTES && isDecimalUpTo(buf, buf[start] === MINUS ? start + 1 : start, end, INT64_MAX)
-  )
-}
-
-/** Digits only, no greater than `max`, which has no leading zero. */
-function isDecimalUpTo(buf: Uint8Array, start: number, end: number, max: Uint8Array): boolean {
-  let p = start
-  while (p < end - 1 && buf[p] === ZERO) p++
-  const digits = end - p
-  if (digits < 1 || digits > max.length) return false
-  let order = digits < max.length ? -1 : 0
-  for (let i = 0; i < digits; i++) {
-    const byte = buf[p + i]
-    if (byte < ZERO || byte > NINE) return false
-    if (order === 0) order = byte - max[i]
-  }
-  return order <= 0
 }

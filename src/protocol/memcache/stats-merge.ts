@@ -1,8 +1,10 @@
 /**
- * One answer to `stats` out of those of many servers. Data plane, but not its hot part: an operator asks, so strings will do.
+ * Makes one reply to `stats` of several servers' replies. Data plane, for rare requests: it works
+ * on strings.
  *
- * `stats`, `stats items`, `stats slabs` and `stats sizes` are counters and are summed, so that the pool looks like one server. All others
- * are settings or lists of one server: there each name carries its server's, `STAT <server>:<name> <value>`.
+ * `stats`, `stats items`, `stats slabs` and `stats sizes` are counters, and are summed as if the
+ * pool were one server. All others are settings or lists of one server: each name is prefixed with
+ * its server's, `STAT <server>:<name> <value>`.
  */
 
 /** A server's reply to `stats`, Latin-1, and the server's name. */
@@ -13,7 +15,10 @@ export interface StatsReply {
 
 const SUMMED = new Set(['', 'items', 'slabs', 'sizes'])
 
-/** By the part of a name behind its last colon. Not named here: summed. */
+/**
+ * How values are merged, by the part of the name behind its last colon. Names that are missing here
+ * are summed.
+ */
 const LARGEST = new Set([
   'time',
   'age',
@@ -28,7 +33,10 @@ const LARGEST = new Set([
 const SMALLEST = new Set(['uptime', 'accepting_conns'])
 const FIRST = new Set(['pid', 'pointer_size', 'chunk_size', 'chunks_per_page'])
 
-/** @param argument what stood behind `stats`, '' = nothing. @returns `STAT` lines and `END`, Latin-1. */
+/**
+ * @param argument what stood behind `stats`, '' = nothing.
+ * @returns `STAT` lines and `END`, Latin-1.
+ */
 export function mergeStats(argument: string, replies: readonly StatsReply[]): string {
   const lines = SUMMED.has(argument) ? summedLines(replies) : namedLines(replies)
   return [...lines, 'END', ''].join('\r\n')
@@ -38,7 +46,9 @@ function linesOf(reply: StatsReply): string[] {
   return reply.text.split('\r\n').filter(line => line !== '' && line !== 'END')
 }
 
-/** Lines that are no statistic (`ITEM`, `PREFIX`) belong to keys, which only one server has. */
+/**
+ * Lines that are no statistic (`ITEM`, `PREFIX`) are about keys, and a key is on one server only.
+ */
 function namedLines(replies: readonly StatsReply[]): string[] {
   return replies.flatMap(reply =>
     linesOf(reply).map(line => (line.startsWith('STAT ') ? `STAT ${reply.server}:${line.slice(5)}` : line)),

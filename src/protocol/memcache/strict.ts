@@ -1,4 +1,7 @@
-/** What nutcracker itself accepts, for pools with `strict: true`: there the rest closes the connection. Data plane; pure functions. */
+/**
+ * Which requests nutcracker accepts, for pools with `strict: true`: any other closes the
+ * connection. Data plane; pure functions.
+ */
 
 import { CR, MINUS, NINE, ZERO } from '../../bytes/ascii.ts'
 import { Form } from './commands.ts'
@@ -8,7 +11,8 @@ import { type MemcacheRequestParser, Suppress } from './request-parser.ts'
 export function acceptedByNutcracker(parser: MemcacheRequestParser, buf: Uint8Array): boolean {
   const { command, start, tokenCount, lineBytes } = parser
   if (!command.nutcracker) return false
-  // No CR but before the line feed. A bare line feed leaves nutcracker waiting for ever, which no application relies on.
+  // A CR only before the line feed. After a bare line feed nutcracker waits without end, which no
+  // application relies on.
   const carriageReturn = buf.indexOf(CR, start)
   if (carriageReturn >= 0 && carriageReturn < start + lineBytes - 2) return false
   const words = parser.suppress === Suppress.all ? tokenCount - 1 : tokenCount

@@ -1,19 +1,31 @@
-/** Walks the blocks `VALUE key flags bytes [cas]`, data, of a reply that the reply parser found whole. Data plane; pure functions. */
+/**
+ * Walks the blocks `VALUE key flags bytes [cas]`, data, of a reply that the reply parser found
+ * whole. Data plane; pure functions.
+ */
 
 import { LF, SPACE, ZERO } from '../../bytes/ascii.ts'
 
 /** `VALUE ` */
 const WORD_BYTES = 6
-/** `V` and `L` of `VALUE`: `VERSION` and `VA` are no values, and may be what a server says to a `get`. */
+/**
+ * `V` and `L` of `VALUE`: `VERSION` and `VA` are no values, and may be what a server says to a
+ * `get`.
+ */
 const FIRST_BYTE = 86
 const THIRD_BYTE = 76
 
-/** @param p the beginning of a line. @returns true when a block begins there, and not the list's last line. */
+/**
+ * @param p the beginning of a line.
+ * @returns true when a block begins there, and not the list's last line.
+ */
 export function isValue(buf: Uint8Array, p: number): boolean {
   return buf[p] === FIRST_BYTE && buf[p + 2] === THIRD_BYTE
 }
 
-/** @param p the beginning of a line. @returns the end of the block there with its line end, or p when it is the list's last line. */
+/**
+ * @param p the beginning of a line.
+ * @returns the end of the block there with its line end, or p when it is the list's last line.
+ */
 export function valueEnd(buf: Uint8Array, p: number): number {
   if (!isValue(buf, p)) return p
   let q = p + WORD_BYTES
@@ -21,12 +33,18 @@ export function valueEnd(buf: Uint8Array, p: number): number {
   return endBehindKey(buf, q)
 }
 
-/** @param p the beginning of a block whose key takes `keyBytes`. @returns the end of the block with its line end. */
+/**
+ * @param p the beginning of a block whose key takes `keyBytes`.
+ * @returns the end of the block with its line end.
+ */
 export function valueEndOf(buf: Uint8Array, p: number, keyBytes: number): number {
   return endBehindKey(buf, p + WORD_BYTES + keyBytes)
 }
 
-/** @param p the space behind the key. Each byte is looked at once: 45 ns a block less than finding the line end first. */
+/**
+ * @param p the space behind the key. Each byte is looked at once: 45 ns a block less than finding
+ * the line end first.
+ */
 function endBehindKey(buf: Uint8Array, p: number): number {
   let q = p + 1
   while (buf[q] !== SPACE) q++

@@ -1,6 +1,7 @@
 /**
- * A request that any server can answer: it goes to one server, and to the next one if that one cannot answer. Data plane, for rare requests
- * that change nothing: sending one of them twice does no harm.
+ * A request that any server can answer: one server is asked, and the next one where that one cannot
+ * answer. Data plane, for rare requests that change nothing, so that two servers may execute the
+ * same one.
  *
  *     version ─▶ s1: connection refused ─▶ s2: VERSION 1.6.18 ─▶ client
  */
@@ -14,12 +15,16 @@ import type { Pool } from '../server/pool.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import type { Client } from './client.ts'
 
-/** Appends the request to the connection's output and queues `fragment` for it. The request's bytes must outlive the client's buffer. */
+/**
+ * Appends the request to the connection's output and queues `fragment` for it. The request's bytes
+ * must outlive the client's buffer.
+ */
 export type SendFragment = (connection: ServerConnection, fragment: Message) => void
 
 /**
  * Sends a request to the first server that answers.
- * @param preferred index of the server to ask first; -1 = no server is live, and the client gets its error.
+ * @param preferred index of the server to ask first; -1 = no server is live, and the client gets
+ * its error.
  * @param joiner passes the one reply on; it calls `askNext` for a reply that is none.
  */
 export function askAnyServer(client: Client, preferred: number, joiner: Joiner, send: SendFragment): void {
@@ -46,7 +51,7 @@ export class AnyServerRequest extends SplitRequest {
     this.waiting = 0
   }
 
-  /** Asks the next server beside those that were asked. @returns false when there is none. */
+  /** Asks one more server. @returns false when all were asked. */
   askNext(): boolean {
     const server = this.servers.shift()
     if (server === undefined || this.parent.client === null) return false
@@ -57,13 +62,18 @@ export class AnyServerRequest extends SplitRequest {
     return true
   }
 
-  /** The reply is here: what other servers may still say is dropped. Called by the joiner, before the fragment is counted. */
+  /**
+   * The reply has come: later ones are dropped. Called by the joiner, before the fragment leaves
+   * `waiting`.
+   */
   answered(): void {
     this.waiting = 1
     this.errorReply = null
   }
 
-  /** A server that fails makes place for the next one; only the last one's failure is the client's. */
+  /**
+   * Where a server fails the next one is asked; the client gets the failure of the last one only.
+   */
   override fail(failure: FailureCode): void {
     if (!this.askNext() && this.waiting <= 1) super.fail(failure)
   }
@@ -73,7 +83,7 @@ export class AnyServerRequest extends SplitRequest {
     super.release()
   }
 
-  /** A server that hangs is not waited for alone. */
+  /** Where a server does not answer in time, the next one is asked too; the first reply counts. */
   private restartTimer(): void {
     if (this.timer !== null) clearTimeout(this.timer)
     this.timer = setTimeout(() => {
@@ -84,7 +94,10 @@ export class AnyServerRequest extends SplitRequest {
   }
 }
 
-/** The preferred server, then the others that are live, then those that were last found lost. Ejected ones are left out. */
+/**
+ * The preferred server, then the others that are live, then those that were last found lost.
+ * Ejected ones are left out.
+ */
 function inOrder(pool: Pool, preferred: number): number[] {
   const live: number[] = []
   const lost: number[] = []

@@ -1,13 +1,15 @@
 /**
- * `get` and `gets` on their way: the requests of a turn that go to one server share a line, and its reply is handed out by key. Data plane.
+ * `get` and `gets` on their way: the requests of a turn that go to one server share a line, and its
+ * reply is handed out by key. Data plane.
  *
  *     get a ┐                                                ┌ VALUE a … END
  *     get b ├▶ get a b c ─▶ server ─▶ VALUE a … VALUE c … END ├ END
  *     get c ┘                                                └ VALUE c … END
  *
- * memcached writes the answer to each `get` by a system call of its own (1.6.18: 3.5 µs of a core a request), but one for a whole line. Only
- * neighbours are joined, so what stands between two requests on the connection still stands between them. A request is never given a value
- * whose key it did not ask for: the keys are kept until the reply is there, and a reply with another key breaks the connection.
+ * memcached makes one system call for each reply (1.6.18: 3.5 µs of a core), and a whole line has
+ * one reply. Only requests that follow each other are joined, so the order of requests on the
+ * connection stays. A request never gets a value whose key it did not ask for: the keys are kept
+ * until the reply has come, and a reply with another key closes the connection.
  */
 
 import { CR, LF, SPACE } from '../../bytes/ascii.ts'
@@ -23,7 +25,10 @@ import type { ServerConnection } from '../server/server-connection.ts'
 import { Verdict } from '../server/server-protocol.ts'
 import { noteKind } from './tag.ts'
 
-/** Larger values come one by one: each can go out while the next is still read. */
+/**
+ * Requests for larger values get a line each, bytes: a value can go out while the next one is still
+ * read.
+ */
 const JOINED_VALUE_BYTES = 4096
 const FIRST_BYTES = 1024
 const FIRST_MESSAGES = 64
@@ -34,25 +39,27 @@ class GetQueue {
   private keys: WordBuffer = newWordBuffer(FIRST_BYTES)
   private head = 0
   private tail = 0
-  /** First message of the line that can still grow, and where in the socket's slab the line ends. */
+  /** First message of the line to which keys may still be added; null = there is none. */
   private leader: Message | null = null
+  /** Where that line ends in the socket's slab. */
   private lineEnd = 0
   private lineBytes = 0
   private command: Command | null = null
-  /** Running mean of what a key's answer takes. */
+  /** Running mean of a key's share of a reply, bytes. */
   private valueBytes = 0
   /** Scratch: [start, end) of each message's values, and where the values of the reply begin. */
   private parts: Int32Array = new Int32Array(FIRST_MESSAGES * 2)
   private blocks: Int32Array = new Int32Array(FIRST_MESSAGES)
   private blockCount = 0
 
-  /** The line at the end of the output takes no more keys: something else follows it. */
+  /** No more keys may be added to the line at the end of the output: another request follows it. */
   close(): void {
     this.leader = null
   }
 
   /**
-   * Begins a request, on the open line or on a new one. Its keys follow by `add`, and `finish` ends it.
+   * Begins a request, on the open line or on a new one. Its keys follow by `add`, and `finish` ends
+   * it.
    * @param keyBytes size of the keys with a space before each.
    */
   begin(connection: ServerConnection, message: Message, command: Command, keys: number, keyBytes: number): void {
@@ -67,14 +74,14 @@ class GetQueue {
       socket.outLength === this.lineEnd &&
       socket.outLength + keyBytes + 1 <= SLAB_BYTES
     ) {
-      // Over the line end.
+      // The keys replace the line end, which `finish` writes again.
       socket.outLength -= 2
       this.leader.joined++
       this.lineBytes += keyBytes
       return
     }
     this.lineBytes = command.bytes.length + keyBytes + 2
-    // A line that reaches over slabs, or that has more before its keys, stays as it is.
+    // No keys are added to a line in two slabs, or to one with an expiry time before its keys.
     const { strict } = connection.server.pool.config
     const grows = command.form === Form.keys && this.lineBytes < MAX_LINE_BYTES && !strict
     this.leader = grows ? message : null
@@ -121,8 +128,9 @@ class GetQueue {
   }
 
   /**
-   * Brings a reply to the messages of its line. @param kind of the reply. @returns `pass`: the one message has the whole of it;
-   * `handled`: each message has had its part; `broken`: it is no answer to them.
+   * Delivers a reply to the messages of its line. @param kind of the reply. @returns one of
+   * `Verdict`: `pass` = the caller delivers it to the one message; `handled` = each message has had
+   * its part; `broken` = the reply does not answer them.
    */
   answer(
     connection: ServerConnection,
@@ -158,7 +166,7 @@ class GetQueue {
     return Verdict.pass
   }
 
-  /** Takes the message's keys from the queue. @returns the place behind its values, which begin at `at`. */
+  /** Consumes the message's keys. @returns the index behind its values, which begin at `at`. */
   private take(message: Message, buf: Uint8Array, at: number): number {
     const { keys } = this
     let p = this.head
@@ -186,7 +194,10 @@ class GetQueue {
     this.blocks = bigger
   }
 
-  /** A server may answer a key once that several requests of a line ask for: then they have the same value. */
+  /**
+   * Where several requests of a line ask for one key, a server may send its value once: all of them
+   * get it.
+   */
   private findEarlier(part: number, keyStart: number, buf: Uint8Array): void {
     const { keys, blocks } = this
     for (let i = 0; i < this.blockCount; i++) {
@@ -210,7 +221,8 @@ class GetQueue {
         continue
       }
       noteKind(message, ReplyKind.values)
-      // For a moment `END` stands over what follows, `VALUE` or `END`: the part goes out as one piece, without a copy before.
+      // `END` overwrites the bytes behind the part until it is delivered: so values and `END` are
+      // one piece, and need no copy.
       const byte0 = buf[to]
       const byte1 = buf[to + 1]
       const byte2 = buf[to + 2]
@@ -227,7 +239,10 @@ class GetQueue {
     return Verdict.handled
   }
 
-  /** No list of values: an error is every message's, anything else only that of a single `get`, as with nutcracker. */
+  /**
+   * The reply is no list of values. Every message gets an error; any other reply is accepted for a
+   * single `get` only, as nutcracker does.
+   */
   private answerOther(
     connection: ServerConnection,
     first: Message,
@@ -243,7 +258,7 @@ class GetQueue {
     for (let next = valueEnd(buf, line); next !== line; next = valueEnd(buf, line)) line = next
     let message: Message | null = first
     for (let i = 0; i < count; i++) {
-      // Values in front of an error are dropped with it.
+      // Values in front of an error are dropped.
       this.take(message!, buf, line)
       noteKind(message!, kind)
       message = message!.serverNext
@@ -255,7 +270,10 @@ class GetQueue {
     return Verdict.handled
   }
 
-  /** The values are not in the order of the keys, or of other keys. No memcached does this, so it need not be quick. */
+  /**
+   * The values are in another order than the keys, or have other keys. No memcached sends this, so
+   * speed does not matter.
+   */
   private sortOut(
     connection: ServerConnection,
     first: Message,

@@ -1,10 +1,11 @@
 /**
- * The memcached protocol on the worker's path: each request is answered here, forwarded whole, split by server, or sent to all. Data plane.
- * What nutcracker does with each command: `test/vectors/memcache-transcripts.json`; where we depart: `docs/compatibility.md`.
+ * The memcached protocol on the worker's path: each request is answered here, forwarded whole,
+ * split by server, or sent to all. Data plane. What nutcracker does with each command:
+ * `test/vectors/memcache-transcripts.json`; where we depart: `docs/compatibility.md`.
  *
- * Every request that goes to a server is answered there exactly once (see `request-parser.ts`), and stands in its client's queue until
- * then, also one that ends in no reply. So a reply is never paired with another request, and `mn` is answered when everything before it is
- * done, on whatever server.
+ * A server answers every request exactly once (see `request-parser.ts`), and the request stays in
+ * its client's queue until then, also one whose reply is dropped. So a reply is never paired with
+ * another request, and `mn` is answered when all requests before it are, whatever their servers.
  */
 
 import { encodeText, equalsText } from '../../bytes/ascii.ts'
@@ -33,15 +34,18 @@ import { getsOf } from './gets.ts'
 import { broadcast, forwardToAny, splitKeys } from './split.ts'
 import { commandOf, noteKind, sendRequest, suppressOf, tagOf } from './tag.ts'
 
-/** As much of a refused key as nutcracker shows. */
+/** How much of a refused key is logged, as nutcracker does, bytes. */
 const LOGGED_KEY_BYTES = 16
 
-/** What memcached says of a line that it takes for no storage command at all, and whose data it will take for commands. */
+/**
+ * memcached's reply to a line that it does not take for a storage command: it will read the data as
+ * commands.
+ */
 const NOT_STORAGE = encodeText('CLIENT_ERROR bad command line format\r\n')
 
 const VERSION = encodeText('version\r\n')
 
-/** Decoded binary key of the request at hand. */
+/** Decoded binary key of the current request. */
 const binaryKey = new Uint8Array(MAX_KEY_BYTES)
 
 export class MemcacheProtocol implements ClientProtocol, ServerProtocol {
@@ -64,7 +68,7 @@ export class MemcacheProtocol implements ClientProtocol, ServerProtocol {
     return new MemcacheReplyParser()
   }
 
-  /** Nothing that a client may do depends on the configuration. */
+  /** No state of a client depends on the configuration. */
   configured(): void {}
 
   request(client: Client, requestParser: RequestParser, buf: Uint8Array): void {
@@ -100,7 +104,7 @@ export class MemcacheProtocol implements ClientProtocol, ServerProtocol {
 
   streamTarget(_client: Client, requestParser: RequestParser, buf: Uint8Array): number {
     const parser = requestParser as MemcacheRequestParser
-    // It goes as it is: nothing is cut out of it, and nothing refused.
+    // Only a request that is sent unchanged: nothing is cut out of it, and nothing refused.
     if (parser.need === 0 || parser.error !== replies.RequestError.none || parser.head > 0) return -1
     if (parser.suppress !== Suppress.nothing) return -1
     if (this.pool.config.strict && !acceptedByNutcracker(parser, buf)) return -1
@@ -216,8 +220,9 @@ export class MemcacheProtocol implements ClientProtocol, ServerProtocol {
 }
 
 /**
- * The server did not understand the request as we do, so what it says next may answer the request's own data, or the next request.
- * `ms` reads its data after any of its own errors, and only a server without meta commands says `ERROR`.
+ * The server did not understand the request as we do, so what it says next may answer the request's
+ * own data, or the next request. `ms` reads its data after any of its own errors, and only a server
+ * without meta commands says `ERROR`.
  */
 function isOutOfStep(command: Command, kind: number, buf: Uint8Array, start: number, end: number): boolean {
   if (command.form === Form.store || command.form === Form.storeCas) {

@@ -1,10 +1,12 @@
 /**
- * `get`, `gets`, `gat` and `gats` over several servers, and what goes to all servers: `flush_all`, `verbosity`, `stats`. Data plane.
+ * `get`, `gets`, `gat` and `gats` over several servers, and what goes to all servers: `flush_all`,
+ * `verbosity`, `stats`. Data plane.
  *
  *     get a b c ─▶ get a c \r\n to server 0, get b \r\n to server 1 ─▶ VALUE a … VALUE b … VALUE c … END
  *
- * A fragment on the wire is what nutcracker sends, the space before the line end included, and may share its line (`gets.ts`). The
- * values come back in nutcracker's order: for each key of the request, the next value of the fragment that the key went to.
+ * A fragment on the wire is what nutcracker sends, the space before the line end included, and may
+ * share its line (`gets.ts`). The values come back in nutcracker's order: for each key of the
+ * request, the next value of the fragment that the key went to.
  */
 
 import { encodeText } from '../../bytes/ascii.ts'
@@ -29,11 +31,13 @@ import { kindOf, sendRequest, tagOf } from './tag.ts'
 
 const LINE_END = encodeText(' \r\n')
 
-/** A question to all servers. */
+/** `stats`, sent to all servers. */
 class StatsRequest extends SplitRequest {
-  /** What stood behind `stats`. */
+  /** The text behind `stats`; '' = none. */
   argument: string
-  /** Of the servers at the time, in the order of the fragments. */
+  /**
+   * Name of each fragment's server; a reload may change the pool's servers while the request waits.
+   */
   serverNames: readonly string[]
 
   constructor(client: Client, argument: string, serverNames: readonly string[]) {
@@ -43,7 +47,9 @@ class StatsRequest extends SplitRequest {
   }
 }
 
-/** Sends a list of keys to its servers: whole where one server has them all. */
+/**
+ * Sends a request with several keys to their servers; unchanged where one server has all of them.
+ */
 export function splitKeys(client: Client, parser: MemcacheRequestParser, buf: Uint8Array): void {
   const { pool } = client
   const { start, tokens, firstKey, keyCount } = parser
@@ -63,7 +69,7 @@ export function splitKeys(client: Client, parser: MemcacheRequestParser, buf: Ui
   else queueFragments(client, parser, buf, keySplit, strict ? strictValuesJoiner : valuesJoiner)
 }
 
-/** All keys live on one server: its reply is the client's. */
+/** One server has all keys: its reply goes to the client unchanged. */
 function forwardList(client: Client, parser: MemcacheRequestParser, buf: Uint8Array, keySplit: KeySplit): void {
   const connection = client.pool.connectionTo(client, keySplit.first)
   if (connection === null) return
@@ -97,8 +103,9 @@ function queueFragments(
 }
 
 /**
- * Gives a server's keys from `head` on to a fragment: all of them, or as many as a line takes where its length is limited.
- * @returns the first key that found no room, or -1.
+ * Notes a server's keys from `head` on as the fragment's: all of them, or as many as a line of
+ * limited length has room for.
+ * @returns the first key without room, or -1.
  */
 function fillFragment(
   parser: MemcacheRequestParser,
@@ -180,7 +187,7 @@ function writeValues(split: SplitRequest, client: Client): void {
     const from = fragment.nextValueAt
     const end = valueEnd(fragment.reply, from)
     if (end === from) continue
-    // Neighbours go out together.
+    // Values that lie side by side in one reply are written by one call.
     if (fragment !== source) {
       if (source !== null) appendRun(socket, source, runStart)
       source = fragment
@@ -200,7 +207,10 @@ function appendRun(socket: Socket, fragment: Message, from: number): void {
   else socket.append(fragment.reply!, from, end)
 }
 
-/** Values of the servers that answered; a server that failed has none, as after a restart. */
+/**
+ * Values of the servers that answered. Keys of a server that failed are missing, as they are after
+ * a restart.
+ */
 const valuesJoiner: Joiner = {
   partial: true,
   closesWhenStrict: false,
@@ -212,7 +222,7 @@ const valuesJoiner: Joiner = {
   write: writeValues,
 }
 
-/** nutcracker's: one failure fails the whole, and then the client is closed. */
+/** As nutcracker: one failure fails the request, and then the client is closed. */
 const strictValuesJoiner: Joiner = {
   partial: false,
   closesWhenStrict: true,
@@ -283,7 +293,10 @@ const anyJoiner: Joiner = {
   },
 }
 
-/** Sends a request without a key to the first server that answers, `preferred` first (-1 = no server is live). */
+/**
+ * Sends a request without a key to the first server that answers, `preferred` first (-1 = no server
+ * is live).
+ */
 export function forwardToAny(client: Client, parser: MemcacheRequestParser, buf: Uint8Array, preferred: number): void {
   const request = Uint8Array.prototype.slice.call(buf, parser.start + parser.head, parser.end)
   const tag = tagOf(parser)
@@ -295,7 +308,10 @@ export function forwardToAny(client: Client, parser: MemcacheRequestParser, buf:
   })
 }
 
-/** Sends the request to every server of the pool, ejected ones too: a server must not come back with what was flushed. */
+/**
+ * Sends the request to every server of the pool, ejected ones too: a server must not come back with
+ * what was flushed.
+ */
 export function broadcast(client: Client, parser: MemcacheRequestParser, buf: Uint8Array): void {
   const { pool } = client
   const { start, tokens, tokenCount } = parser

@@ -1,5 +1,6 @@
 /**
- * What a memcached message carries on its way: its tag, which says how its reply is to be read, and its bytes to the server. Data plane.
+ * The tag of a memcached message, which says how to read its reply, and the sending of its request.
+ * Data plane.
  *
  *     tag:  kind of the reply (fragments) ── 16 │ suppress 9 8 │ 7 ── command + 1     never 0: every reply is inspected
  */
@@ -16,9 +17,9 @@ const SUPPRESS_MASK = 3
 const KIND_SHIFT = 16
 const REQUEST_MASK = 0xffff
 
-/** The line of `get` requests at the end of a connection's output (`gets.ts`), as far as other requests have to do with it. */
+/** The line of `get` requests at the end of a connection's output (`gets.ts`). */
 interface OpenLine {
-  /** It takes no more keys. */
+  /** No more keys may be added to it. */
   close(): void
 }
 
@@ -46,7 +47,10 @@ export function kindOf(message: Message): number {
   return message.tag >> KIND_SHIFT
 }
 
-/** Queues the message and appends the request to its server's output, without what was cut out of it. */
+/**
+ * Queues the message and appends the request to its server's output, without the words that the
+ * parser cut out.
+ */
 export function sendRequest(
   client: Client,
   parser: MemcacheRequestParser,

@@ -1,11 +1,13 @@
 /**
- * Commands that are not in our table: those of modules and of servers newer than it. Data plane; nothing of it runs until one is met.
+ * Commands that are not in the command table: those of modules and of newer servers. Data plane;
+ * none of this runs before such a command comes.
  *
- *     unknown name ─▶ the servers' own word known and fresh? ─ yes ─▶ its `Command` takes the place of the unknown one
+ *     unknown name ─▶ what the servers said known and fresh? ─ yes ─▶ its `Command` takes the place of the unknown one
  *                         └ no: COMMAND to each server, on a connection of its own; the request is parsed again once all have answered
  *
- * What a server said holds until one of its connections is lost (it may have been restarted as another version). A name that no server has
- * told of is asked for again after `ASK_AGAIN_MS`: a module may have been loaded meanwhile.
+ * What a server said is valid until one of its connections is lost: it may have been restarted as
+ * another version. For a name that no server knows the servers are asked again, no sooner than
+ * `ASK_AGAIN_MS` after the last time: a module may have been loaded.
  */
 
 import { STAR } from '../../bytes/ascii.ts'
@@ -24,20 +26,23 @@ import { knownSession } from './session/session.ts'
 
 const COMMAND = Buffer.from('*1\r\n$7\r\nCOMMAND\r\n')
 
-/** A server is asked again for a name that it has not told of, and after it has not answered, no sooner than this, ms. */
+/** Least time between two questions to a server that did not know a name, or did not answer, ms. */
 const ASK_AGAIN_MS = 5_000
-/** A server that has not answered by then is not waited for, ms; its answer counts when it comes. */
+/** How long clients wait for a server's answer, ms. A later answer is still used. */
 const PATIENCE_MS = 1_000
-/** Longer names are no command of any server. */
+/** No server has a command with a longer name, bytes. */
 const MAX_NAME_BYTES = 128
-/** Redis closes the connection at these, which stand for an attack by HTTP; the connection is not the client's alone. */
+/** Redis takes these for an attack by HTTP and closes the connection, which other clients share. */
 const NEVER_PASSED = new Set(['POST', 'HOST:'])
 
 export class LearnedCommands {
   private readonly pool: Pool
   private readonly servers: WeakMap<Server, ServerCommands> = new WeakMap()
   private waiting: Client[] = []
-  /** Those that were met, by name. Forgotten when a server tells something new, and when the pool gets or loses a server. */
+  /**
+   * Learned commands that clients have used, by name. Cleared when a server tells something new,
+   * and when the number of servers changes.
+   */
   private readonly met: Map<string, Command> = new Map()
   private serverCount = 0
 
@@ -46,25 +51,33 @@ export class LearnedCommands {
   }
 
   /**
-   * Gives a request whose name is not in our table the command that a server has by that name, if any.
-   * @returns false when the request is postponed until the servers have told.
+   * Sets the parser's command to the one that a server has by the request's name, which is not in
+   * the command table.
+   * @returns false when the request is postponed until the servers have answered.
    */
   resolve(client: Client, parser: RespRequestParser, buf: Uint8Array): boolean {
     const session = knownSession(client)
-    // A request with its replies off is not postponed. A client without the password does not make the proxy ask.
+    // A request with CLIENT REPLY OFF cannot be postponed. A client that is not authenticated must
+    // not make the proxy ask.
     const mayAsk = client.authenticated && (session === null || session.isServed)
     const command = this.find(client, parser, buf, mayAsk)
     if (command !== null) parser.command = command
     return command !== null
   }
 
-  /** The error for a command that is not found: in Redis's words where the servers would say the same. */
+  /**
+   * The error for a command that is not found: in Redis's words where the servers would say the
+   * same.
+   */
   unknown(parser: RespRequestParser, buf: Uint8Array): Uint8Array {
     if (this.pool.servers.length === 1 || this.known) return unknownCommand(parser, buf)
     return unlearnedCommand(parser, buf)
   }
 
-  /** @returns `UNKNOWN_COMMAND` when no server has it, or none has told; null when the request is postponed. */
+  /**
+   * @returns `UNKNOWN_COMMAND` when no server has it, or none has told; null when the request is
+   * postponed.
+   */
   private find(client: Client, parser: RespRequestParser, buf: Uint8Array, mayAsk: boolean): Command | null {
     const { argCount } = parser
     if (argBytes(parser, 0) > MAX_NAME_BYTES) return UNKNOWN_COMMAND
@@ -81,7 +94,10 @@ export class LearnedCommands {
     return this.commandOf(this.infoOf(`${name}|${subcommand}`) ?? info)
   }
 
-  /** Whether the only server may hear a command that it has not told of. In MULTI it would be queued here, where the server refuses it. */
+  /**
+   * Whether the only server gets a command that it did not name. Not in MULTI: the proxy would
+   * queue what the server refuses.
+   */
   private passesOn(client: Client): boolean {
     if (!client.authenticated || this.pool.servers.length > 1) return false
     return !(this.known && knownSession(client)?.transaction?.open)
@@ -99,25 +115,34 @@ export class LearnedCommands {
     return command
   }
 
-  /** Whether all that can be known is. @returns false when the request is postponed until it is. */
+  /**
+   * @returns true when every server has answered; false when the request is postponed until they
+   * have.
+   */
   ready(client: Client): boolean {
     if (!this.asks(true)) return true
     this.wait(client)
     return false
   }
 
-  /** Some server has told of its commands. */
+  /** Some server has answered COMMAND. */
   private get known(): boolean {
     return this.pool.servers.some(server => this.of(server).commands !== null)
   }
 
-  /** Whether a pool of several servers can serve a command. @param name upper case; `CONTAINER|SUBCOMMAND` for one of a container. */
+  /**
+   * Whether a pool of several servers can serve a command.
+   * @param name upper case; `CONTAINER|SUBCOMMAND` for one of a container.
+   */
   isServed(name: string): boolean {
     const info = this.infoOf(name)
     return info !== null && (info.container || isRoutable(info))
   }
 
-  /** What the servers say of a command; where they differ its keys are not certain. @returns null when none has it. */
+  /**
+   * What the servers say of a command; without keys where they differ about them.
+   * @returns null when no server has it.
+   */
   private infoOf(name: string): CommandInfo | null {
     let found: CommandInfo | null = null
     for (const server of this.pool.servers) {
@@ -138,7 +163,11 @@ export class LearnedCommands {
     return commands
   }
 
-  /** Asks what is not fresh. @param known the name is known. @returns true when there is an answer to wait for. */
+  /**
+   * Asks servers whose answer is missing or old.
+   * @param known a server has told of the name.
+   * @returns true when an answer is due.
+   */
   private asks(known: boolean): boolean {
     const { nowMs } = this.pool.context.turn
     let asking = false
@@ -155,7 +184,10 @@ export class LearnedCommands {
     client.postpone(false)
   }
 
-  /** A server has told, or will not. Those that wait look again, and wait again where that is not enough. */
+  /**
+   * A server has answered, or will not. The requests that wait are parsed again, and may wait
+   * again.
+   */
   answered(): void {
     this.met.clear()
     const { waiting } = this
@@ -176,11 +208,11 @@ function sameKeys(a: KeySpec | null, b: KeySpec | null): boolean {
 class ServerCommands implements ConnectionUser {
   readonly listens = false
   readonly stateful = false
-  /** null: it has not told. */
+  /** null: it has not answered. */
   commands: Map<string, CommandInfo> | null = null
-  /** It has been asked, and its answer is waited for. */
+  /** Clients wait for its answer. */
   asking = false
-  /** Where it was asked; its answer may come later than anything waits for it. */
+  /** The connection on which it was asked; null once it has answered. */
   private connection: ServerConnection | null = null
   private readonly server: Server
   private readonly learned: LearnedCommands
@@ -217,7 +249,7 @@ class ServerCommands implements ConnectionUser {
     this.done()
   }
 
-  /** The reply is looked at before it is dropped. What greets the connection is no array. */
+  /** Reads the reply before it is dropped. Replies to the greeting are no arrays. */
   takesPush(_connection: ServerConnection, buf: Uint8Array, start: number): boolean {
     if (buf[start] === STAR) this.commands = readCommands(readReply(buf, start))
     return false
@@ -230,7 +262,7 @@ class ServerCommands implements ConnectionUser {
   }
 
   connectionLost(): void {
-    // A server that is down has no commands; what it had may not be what it comes back with.
+    // The server may come back as another version.
     this.commands = null
     this.connection = null
     this.done()

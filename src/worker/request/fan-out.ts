@@ -1,10 +1,12 @@
 /**
- * A request to all servers that is answered without the servers that cannot answer. Data plane, for rare requests.
+ * A request to all servers whose reply is made without the servers that do not answer. Data plane,
+ * for rare requests.
  *
  *     INFO ─▶ s1, s2, s3 ─▶ s1 answers ─▶ s2 and s3 have STRAGGLER_MS more ─▶ the reply is made of the answers that are there
  *
- * A server whose connection is refused fails at once. The time limit is for a server that hangs, in a pool without a `timeout` or with a
- * long one: it must not hold up a client that asks about all servers before it does anything else.
+ * A fragment for a server that refuses connections fails at once. The time limit is for a server
+ * that hangs, in a pool without a `timeout` or with a long one: a client that asks for INFO before
+ * its first command would wait for that server.
  */
 
 import type { Turn } from '../io/turn.ts'
@@ -25,7 +27,10 @@ export class FanOut extends SplitRequest {
     this.turn = turn
   }
 
-  /** A server has answered: from now on the others have `STRAGGLER_MS`. Called for each answer, before it leaves `waiting`. */
+  /**
+   * A server has answered: from now on the others have `STRAGGLER_MS`. Called for each answer,
+   * before it leaves `waiting`.
+   */
   answered(): void {
     if (this.timer === null && this.waiting > 1) this.timer = setTimeout(this.onLate, STRAGGLER_MS)
   }

@@ -1,12 +1,14 @@
 /**
- * The reply to a split request that is too large to be gathered: its values go to the client in the order of the keys while the servers
- * still send them. Data plane; made by the first server connection that has a large part of it.
+ * The reply to a split request that is too large to be kept whole: its values go to the client in
+ * the order of the keys while the servers still send them. Data plane; made by the first server
+ * connection that reads a large part of it.
  *
  *     server 0 ─▶ a ……… c ………        the next value: straight to the client
  *     server 1 ─▶ b ……… d ………        values before their turn: kept, or left with the server (`server-connection.ts`)
  *
- * It begins when the parent heads its client's queue and every fragment has a reply that is a list of values. From then on a failure can only
- * close the client, because a part of the reply is out.
+ * It begins when the parent heads its client's queue and every fragment has a list of values, or
+ * the beginning of one. From then on a failure closes the client: some of the reply is out, and the
+ * rest does not come.
  */
 
 import type { ArenaChunk, ReplyArena } from '../memory/reply-arena.ts'
@@ -15,24 +17,28 @@ import type { ReplySource, ReplyTarget } from './reply-target.ts'
 import type { SplitRequest, SplitStream, ValueStreaming } from './split-request.ts'
 import { STREAM_BYTES } from './stream-limits.ts'
 
-/** From here on bytes go to the kernel from where they lie, as a single reply's do. */
+/**
+ * Pieces of this size and more are written from the read buffer, without a copy, bytes. As for
+ * single replies (`delivery.ts`).
+ */
 const WRITE_THROUGH_BYTES = 8_192
 
-/** Bytes [start, end) of a value that came before its turn. */
+/** Bytes [start, end) of `chunk.buf`: a piece of a value that came before its turn. */
 interface Piece {
   readonly chunk: ArenaChunk
   readonly start: number
   readonly end: number
-  /** The value's last one. */
+  /** It is the last piece of its value. */
   readonly endsValue: boolean
 }
 
 /** A fragment whose reply is arriving. */
 interface Part {
   readonly source: ReplySource
-  /** Pieces [sent, pieces.length) still wait. */
   readonly pieces: Piece[]
+  /** Pieces before this index have gone out, and are released. */
   sent: number
+  /** Size of the others. */
   keptBytes: number
 }
 
@@ -41,10 +47,11 @@ export class JoinedStream implements SplitStream {
   private readonly split: SplitRequest
   private readonly streaming: ValueStreaming
   private readonly arena: ReplyArena
-  /** By fragment; null = its reply was, or will be, gathered. */
+  /** By fragment; null = its reply is kept whole, or has not begun. */
   private readonly parts: (Part | null)[]
-  /** Keys before this one have gone out. */
+  /** Values of the keys before this one have gone out. */
   private nextKey = 0
+  /** Bytes of values that have gone to the client. */
   private sentBytes = 0
 
   constructor(split: SplitRequest, streaming: ValueStreaming) {
@@ -54,28 +61,37 @@ export class JoinedStream implements SplitStream {
     this.parts = split.fragments.map(() => null)
   }
 
-  /** The reply to a fragment begins to arrive. @param source is resumed when it may be read on. */
+  /**
+   * The reply to a fragment begins to arrive.
+   * @param source is resumed when the server's next bytes may be read.
+   */
   open(fragment: Message, source: ReplySource): void {
     this.parts[fragment.fragmentIndex] = { source, pieces: [], sent: 0, keptBytes: 0 }
     this.advance()
   }
 
-  /** Who still waits for the reply; null = the client is gone, or the request has failed: what comes is dropped. */
+  /**
+   * The client that waits for the reply. null: the client is gone, or the request has failed, and
+   * what comes is dropped.
+   */
   get receiver(): ReplyTarget | null {
     return this.split.failed ? null : this.split.parent.client
   }
 
-  /** The next value is this fragment's. */
+  /** Whether the next value of the reply is one of this fragment's. */
   isTurnOf(fragment: Message): boolean {
     return this.begun && this.split.fragmentOfKey[this.nextKey] === fragment.fragmentIndex
   }
 
-  /** Bytes of the fragment that wait for their turn. */
+  /** Bytes of this fragment that are kept until their turn. */
   keptBytesOf(fragment: Message): number {
     return this.parts[fragment.fragmentIndex]!.keptBytes
   }
 
-  /** Takes bytes [start, end) of the fragment's current value. They are valid during the call. */
+  /**
+   * Writes or keeps bytes [start, end) of the fragment's current value. They are valid during the
+   * call.
+   */
   put(fragment: Message, buf: Uint8Array, start: number, end: number, endsValue: boolean): void {
     const client = this.receiver
     if (client === null) return
@@ -100,7 +116,7 @@ export class JoinedStream implements SplitStream {
     client.heldBytes += bytes
   }
 
-  /** Sends what may go out by now, and lets the server whose value comes next go on. */
+  /** Writes the values whose turn has come, and resumes the server that sends the next one. */
   advance(): void {
     const client = this.receiver
     if (client === null) {
@@ -111,7 +127,7 @@ export class JoinedStream implements SplitStream {
     const { fragmentOfKey, keyCount } = this.split
     const sentBefore = this.sentBytes
     while (this.nextKey < keyCount && this.sendValue(fragmentOfKey[this.nextKey], client)) this.nextKey++
-    // What was kept goes out at once: the client may have that much waiting.
+    // Kept values go out all at once: the client's window must allow for them.
     if (this.sentBytes > sentBefore) client.noteReply(this.sentBytes)
     if (this.nextKey < keyCount) this.parts[fragmentOfKey[this.nextKey]]?.source.resume()
   }
@@ -128,7 +144,10 @@ export class JoinedStream implements SplitStream {
     return true
   }
 
-  /** Sends what is here of the fragment's next value. @returns true when it was all. */
+  /**
+   * Writes what has arrived of the fragment's next value.
+   * @returns true when that was all of it.
+   */
   private sendValue(fragmentIndex: number, client: ReplyTarget): boolean {
     const part = this.parts[fragmentIndex]
     if (part === null) {
@@ -162,10 +181,11 @@ export class JoinedStream implements SplitStream {
     this.arena.release(chunk)
   }
 
-  /** All fragments are in, none failed, and the parent heads the queue: the rest goes out. */
+  /** Writes the rest: all fragments are answered, none failed, and the parent heads the queue. */
   finish(client: ReplyTarget): void {
     const { split } = this
-    // The caller has taken all that was kept out of the client's account already.
+    // The caller has subtracted the kept bytes from the client's already; `advance` subtracts what
+    // it writes.
     client.heldBytes += split.heldBytes
     this.advance()
     client.heldBytes -= split.heldBytes
@@ -173,7 +193,7 @@ export class JoinedStream implements SplitStream {
     client.endStream()
   }
 
-  /** Gives back what was kept. */
+  /** Releases what was kept. */
   release(): void {
     for (const part of this.parts) {
       if (part === null) continue

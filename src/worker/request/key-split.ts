@@ -1,23 +1,28 @@
 /**
- * The keys of one request, sorted by server. Data plane. Scratch space of a pool: one split at a time, used again for the next.
+ * The keys of one request, sorted by server. Data plane. Scratch space of a pool: one split at a
+ * time, used again for the next.
  *
  *     keys 0 1 2 3 on servers 7 2 7 7:   head[7] = 0 ─▶ nextKey 2 ─▶ 3 ─▶ -1      head[2] = 1 ─▶ -1
  */
 
-/** Groups the keys of one request by server: linked lists through `nextKey`, heads and tails by server. */
 export class KeySplit {
-  /** First and last key of each server; -1 = none. */
+  /** First key of each server; -1 = none. */
   head: Int32Array
+  /** Last key of each server; valid where `head` is not -1. */
   private tail: Int32Array
+  /** Keys of each server. */
   count: Int32Array
+  /** The next key of the same server, by key; -1 = none. */
   nextKey: Int32Array = new Int32Array(64)
+  /** Keys added since `clear`. */
   keyCount = 0
-  /** Servers that own a key. */
+  /** Servers that have a key. */
   serverCount = 0
-  /** Lowest and highest server with a key, to keep the walk short. */
+  /** Lowest and highest index of a server with a key; without keys, `first` is above `last`. */
   first = 0
   last = 0
 
+  /** @param servers of the pool. */
   constructor(servers: number) {
     this.head = new Int32Array(servers).fill(-1)
     this.tail = new Int32Array(servers).fill(-1)
@@ -26,7 +31,7 @@ export class KeySplit {
     this.last = -1
   }
 
-  /** Forgets the last split. */
+  /** Forgets the last split. @param keys room that is made, at least as many as will be added. */
   clear(keys: number): void {
     for (let server = this.first; server <= this.last; server++) {
       this.head[server] = -1
@@ -39,7 +44,7 @@ export class KeySplit {
     if (keys > this.nextKey.length) this.nextKey = new Int32Array(keys * 2)
   }
 
-  /** Adds the next key of the request. */
+  /** Adds the request's next key. @param server index of the server that it belongs to. */
   add(server: number): void {
     const key = this.keyCount++
     this.nextKey[key] = -1

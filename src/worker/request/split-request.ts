@@ -15,34 +15,49 @@ import { type Message, MessageKind } from './message.ts'
 import type { ReplyPool, ReplyTarget } from './reply-target.ts'
 
 /**
- * Makes one reply of the replies to the fragments. A joiner that requests share has no state: what it learns is in the split request and
- * its messages. A joiner with state is one instance a request.
+ * Makes one reply of the replies to the fragments. A joiner that requests share has no state: what
+ * it learns is in the split request and its messages. A joiner with state is one instance a
+ * request.
  */
 export interface Joiner {
   /**
-   * A fragment's complete reply, [start, end) of buf, valid during the call. What is needed later is kept with `keepReply`.
+   * A fragment's complete reply, [start, end) of buf, valid during the call. What is needed later
+   * is kept with `keepReply`.
    * @returns false when the reply is an error or of a wrong type: the whole request fails with it.
    */
   accept(split: SplitRequest, fragment: Message, buf: Uint8Array, start: number, end: number): boolean
-  /** All fragments are in and none failed, or `partial` allows failures: writes the reply to the client's output. */
+  /**
+   * All fragments are in and none failed, or `partial` allows failures: writes the reply to the
+   * client's output.
+   */
   write(split: SplitRequest, client: ReplyTarget): void
-  /** A fragment failed without an error reply of a server. @returns true when the joiner has answered the client. Absent: it never does. */
+  /**
+   * A fragment failed without an error reply of a server.
+   * @returns true when the joiner has answered the client. Absent: it never does.
+   */
   recover?(split: SplitRequest, client: ReplyTarget, failure: FailureCode): boolean
   /** true: the reply is made without the fragments that failed, unless all of them failed. */
   readonly partial: boolean
   /** true, beside `partial`: `write` is called also when all fragments failed. */
   readonly unfailing?: boolean
-  /** true: where the pool is `strict`, a failure also closes the client, as nutcracker does after a failed multi-get. */
+  /**
+   * true: where the pool is `strict`, a failure also closes the client, as nutcracker does after a
+   * failed multi-get.
+   */
   readonly closesWhenStrict: boolean
-  /** Set where large replies need not be gathered: they are lists with one value for each key of their fragment. */
+  /**
+   * Set where large replies need not be gathered: they are lists with one value for each key of
+   * their fragment.
+   */
   readonly streaming?: ValueStreaming
 }
 
-/** How a joiner's values go out while others still arrive. See `joined-stream.ts`. */
+/** How a joiner writes values while later ones still arrive. See `joined-stream.ts`. */
 export interface ValueStreaming {
   /**
    * A fragment's reply has begun: [start, end) of buf is what has arrived of it.
-   * @returns index of its first value in buf, or -1 when the reply must be kept whole: it is no list of one value for each key.
+   * @returns index of its first value in buf, or -1 when the reply must be kept whole: it is no
+   * list of one value for each key.
    */
   firstValue(split: SplitRequest, fragment: Message, buf: Uint8Array, start: number, end: number): number
   newScanner(values: number): ValueScanner
@@ -52,11 +67,14 @@ export interface ValueStreaming {
   skipValue(fragment: Message): void
 }
 
-/** A reply that is put together while its parts arrive. */
+/** A reply whose values go out while its parts arrive; `JoinedStream` is the one class. */
 export interface SplitStream {
-  /** A part of it is out. */
+  /** The client has some of it: from now on a failure must close the client. */
   readonly begun: boolean
-  /** A fragment is answered or has failed, or the parent has come to the head of its client's queue. */
+  /**
+   * Called when a fragment is answered or fails, and when the parent comes to the head of its
+   * client's queue.
+   */
   advance(): void
   finish(client: ReplyTarget): void
   release(): void
@@ -75,12 +93,21 @@ export class SplitRequest {
   /** Where fragments are counted. */
   readonly pool: ReplyPool
   fragments: Message[] = []
-  /** Index in `fragments` of each key, in the order of the request. Empty where the joiner does not read it. */
+  /**
+   * Index in `fragments` of each key, in the order of the request. Empty where the joiner does not
+   * read it.
+   */
   readonly fragmentOfKey: Uint16Array
   readonly keyCount: number
-  /** Index in `pool.servers` of each fragment's server. Empty where the joiner does not read it. Set by who sends the fragments. */
+  /**
+   * Index in `pool.servers` of each fragment's server. Empty where the joiner does not read it. Set
+   * by the sender of the fragments.
+   */
   serverOfFragment: readonly number[] = NO_SERVERS
-  /** Fragments without an answer, and one more until `closeSplit`: failures while fragments are still sent cannot end the request. */
+  /**
+   * Fragments without an answer, and one more until `closeSplit`: failures while fragments are
+   * still sent cannot end the request.
+   */
   waiting = 1
   /** Sum of integer replies, for the joiner that adds them. */
   sum = 0
@@ -89,7 +116,10 @@ export class SplitRequest {
   /** The first error reply of a server. It is the reply rather than the text of `failure`. */
   errorReply: Uint8Array | null = null
   failedFragments = 0
-  /** Replies that are kept until the request's turn, bytes; also counted in the client's `heldBytes` while there is one. */
+  /**
+   * Replies that are kept until the request's turn, bytes; also counted in the client's `heldBytes`
+   * while there is one.
+   */
   heldBytes = 0
   /** Set once a fragment's reply is so large that it passes through. */
   stream: SplitStream | null = null
@@ -117,7 +147,9 @@ export class SplitRequest {
     return fragment
   }
 
-  /** The first failure with a known cause is the request's; `Failure.closed` gives way to any other. */
+  /**
+   * The first failure with a known cause is the request's; `Failure.closed` gives way to any other.
+   */
   fail(failure: FailureCode): void {
     this.failedFragments++
     if (this.failure <= 0) this.failure = failure
@@ -127,7 +159,10 @@ export class SplitRequest {
     return this.failure !== NO_FAILURE || this.errorReply !== null
   }
 
-  /** Releases the fragments, but for those in a server connection's queue: the connection releases them when their reply has come. */
+  /**
+   * Releases the fragments, but for those in a server connection's queue: the connection releases
+   * them when their reply has come.
+   */
   release(): void {
     this.stream?.release()
     for (const fragment of this.fragments) {

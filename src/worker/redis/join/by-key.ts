@@ -1,6 +1,6 @@
 /**
- * The joiners of requests that were split by their keys, and of requests to all servers with the same kind of reply. Data plane. None of
- * them has state: requests share them.
+ * The joiners of requests that were split by their keys, and of requests to all servers with the
+ * same kind of reply. Data plane. None of them has state: requests share them.
  */
 
 import { COLON, CR, DOLLAR, encodeText, findByte, MINUS, PLUS, readDecimal, STAR, ZERO } from '../../../bytes/ascii.ts'
@@ -87,7 +87,10 @@ export const mgetJoiner: Joiner = {
   },
 }
 
-/** @returns the place of the first value, or -1: there must be one value a key, or those of other replies would be taken for them. */
+/**
+ * @returns the place of the first value, or -1: there must be one value a key, or those of other
+ * replies would be taken for them.
+ */
 function firstValueOf(fragment: Message, buf: Uint8Array, start: number, end: number): number {
   if (buf[start] !== STAR) return -1
   const lineEnd = findByte(buf, start, end, CR)
@@ -101,7 +104,10 @@ function writeListHead(split: SplitRequest, client: ReplyTarget): void {
   socket.outLength = writeNumber(slab, socket.outLength, STAR, split.keyCount)
 }
 
-/** Moves `nextValueAt` past one value. MGET answers bulks and nulls; what it never answers keeps its bounds, too. */
+/**
+ * Moves `nextValueAt` past one value. MGET answers bulks and nulls; what it never answers keeps its
+ * bounds, too.
+ */
 function skipValue(fragment: Message): void {
   const reply = fragment.reply!
   let p = fragment.nextValueAt

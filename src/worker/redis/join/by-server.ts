@@ -1,4 +1,7 @@
-/** One reply of several servers' replies to the same request: the first, any, or the least. Data plane, for rare requests. */
+/**
+ * One reply of several servers' replies to the same request: the first, any, or the least. Data
+ * plane, for rare requests.
+ */
 
 import { MINUS } from '../../../bytes/ascii.ts'
 import type { ReplyValue } from '../../../protocol/redis/reply-value.ts'
@@ -45,7 +48,9 @@ export class SameJoiner implements Joiner {
   }
 }
 
-/** What only some servers had to do (SCRIPT KILL): done if any did it, else the first one's error. */
+/**
+ * What only some servers had to do (SCRIPT KILL): done if any did it, else the first one's error.
+ */
 export class AnyJoiner implements Joiner {
   readonly partial = true
   readonly closesWhenStrict = false
@@ -67,7 +72,10 @@ export class AnyJoiner implements Joiner {
   }
 }
 
-/** Integers, or arrays of them: the least of each place. LASTSAVE; SCRIPT EXISTS, where a script must be on every server. */
+/**
+ * Integers, or arrays of them: the least of each place. LASTSAVE; SCRIPT EXISTS, where a script
+ * must be on every server.
+ */
 export class LeastJoiner extends CollectingJoiner {
   /** Numbers in a reply; -1 = one that is no array. */
   private shape: number | null = null

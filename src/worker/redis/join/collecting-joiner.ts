@@ -10,8 +10,8 @@ import { noteAnswer, refuseReply } from './replies.ts'
 
 /**
  * Reads every server's reply. One instance a request.
- * @param partial true: what cannot answer is left out, and an error is the client's reply only where no server did better. false: any
- * failure is the client's reply.
+ * @param partial true: what cannot answer is left out, and an error is the client's reply only
+ * where no server did better. false: any failure is the client's reply.
  */
 export abstract class CollectingJoiner implements Joiner {
   readonly partial: boolean

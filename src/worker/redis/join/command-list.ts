@@ -1,6 +1,7 @@
 /**
- * The reply of any server (`client/any-server.ts`) to COMMAND, COMMAND LIST, INFO or DOCS, without what the pool does not serve. Data
- * plane. What stays goes to the client byte for byte, as the server wrote it.
+ * The reply of any server (`client/any-server.ts`) to COMMAND, COMMAND LIST, INFO or DOCS, without
+ * what the pool does not serve. Data plane. What stays goes to the client byte for byte, as the
+ * server wrote it.
  */
 
 import { CR, DOLLAR, LF, MINUS, PERCENT, PLUS, STAR } from '../../../bytes/ascii.ts'
@@ -13,7 +14,10 @@ import type { Message } from '../../request/message.ts'
 import type { Joiner, SplitRequest } from '../../request/split-request.ts'
 import { cannotServe, refuseReply } from './replies.ts'
 
-/** `entries`: arrays that begin with a name, or nulls; `names`: texts; `documents`: names, each with a map; `count`: as entries, counted. */
+/**
+ * `entries`: arrays that begin with a name, or nulls; `names`: texts; `documents`: names, each with
+ * a map; `count`: as entries, counted.
+ */
 export type ListForm = 'entries' | 'names' | 'documents' | 'count'
 
 export class CommandListJoiner implements Joiner {

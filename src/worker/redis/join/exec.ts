@@ -1,6 +1,6 @@
 /**
- * EXEC of a transaction whose replies do not all come from one server: those of several servers (`multi: split`), and the proxy's own
- * (CLIENT). Data plane.
+ * EXEC of a transaction whose replies do not all come from one server: those of several servers
+ * (`multi: split`), and the proxy's own (CLIENT). Data plane.
  */
 
 import { CR, encodeText, findByte, MINUS, STAR } from '../../../bytes/ascii.ts'
@@ -12,7 +12,10 @@ import type { Message } from '../../request/message.ts'
 import type { ReplyTarget } from '../../request/reply-target.ts'
 import type { Joiner, SplitRequest } from '../../request/split-request.ts'
 
-/** Where the reply to one queued request comes from: a part (the index of a server's MULTI), or the proxy when EXEC is answered. */
+/**
+ * Where the reply to one queued request comes from: a part (the index of a server's MULTI), or the
+ * proxy when EXEC is answered.
+ */
 export type ExecPlace = number | OwnReply
 
 /** A reply of the proxy's own. */
@@ -64,7 +67,9 @@ export class ExecJoiner implements Joiner {
     client.noteReply(split.heldBytes)
   }
 
-  /** Writes the next reply of a part: an error in the place of each, where the server has sent none. */
+  /**
+   * Writes the next reply of a part: an error in the place of each, where the server has sent none.
+   */
   #writeNext(split: SplitRequest, client: ReplyTarget, part: number): void {
     const fragment = split.fragments[part]
     const whole = this.#whole[part]
@@ -79,7 +84,9 @@ export class ExecJoiner implements Joiner {
     }
   }
 
-  /** No server has answered: the transaction is lost with them, and so is the client's connection. */
+  /**
+   * No server has answered: the transaction is lost with them, and so is the client's connection.
+   */
   recover(split: SplitRequest, client: ReplyTarget, failure: FailureCode): boolean {
     client.loseServer(split.parent, failure)
     return true

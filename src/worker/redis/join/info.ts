@@ -1,6 +1,6 @@
 /**
- * INFO over all servers: counters and sizes are summed, what all agree on stays, what differs is the first server's. Sections of the proxy's
- * own follow: itself, and each server. Data plane.
+ * INFO over all servers: counters and sizes are summed, what all agree on stays, what differs is
+ * the first server's. Sections of the proxy's own follow: itself, and each server. Data plane.
  */
 
 import type { ReplyValue } from '../../../protocol/redis/reply-value.ts'
@@ -19,8 +19,8 @@ const NOT_SUMMED =
   /_(?:ratio|perc|policy|human|version|allocator|usec)$|^client_recent_max|^maxmemory_policy$|^latest_fork|^active_defrag|^lazyfree_in/
 const SUMMED_ELSEWHERE = new Set(['rdb_changes_since_last_save', 'connected_slaves'])
 /**
- * The most careful answer: the oldest version, the youngest process. One server that loads its data does not make the whole pool "loading":
- * clients would wait for it before they do anything.
+ * The most careful answer: the oldest version, the youngest process. One server that loads its data
+ * does not make the whole pool "loading": clients would wait for it before they do anything.
  */
 const LEAST = new Set([
   'uptime_in_seconds',
@@ -75,7 +75,10 @@ function sectionText(name: string, section: Section): string {
   return `# ${name}\r\n${[...section].map(([field, value]) => `${field}:${value}\r\n`).join('')}`
 }
 
-/** @param databases that the pool shows. @param first the server's database that is the pool's database 0. */
+/**
+ * @param databases that the pool shows.
+ * @param first the server's database that is the pool's database 0.
+ */
 function readInfo(text: string, databases: number, first: number): Info {
   const info: Info = new Map()
   let section: Section = new Map()
@@ -137,7 +140,10 @@ function mergeField(section: string, field: string, values: readonly string[]): 
   return values.reduce((sum, value) => sum + Number(value), 0).toFixed(decimals)
 }
 
-/** `calls=1,usec=2,usec_per_call=2.00`, `keys=1,expires=0,avg_ttl=0`, `count=3`: counts are summed, means are weighed. */
+/**
+ * `calls=1,usec=2,usec_per_call=2.00`, `keys=1,expires=0,avg_ttl=0`, `count=3`: counts are summed,
+ * means are weighed.
+ */
 function mergePairs(values: readonly string[]): string {
   const all = values.map(value => new Map(value.split(',').map(pair => pair.split('=') as [string, string])))
   const sum = (name: string): number => all.reduce((total, pairs) => total + Number(pairs.get(name) ?? 0), 0)

@@ -7,7 +7,8 @@ export const HEAD_BYTES = 14
 
 /**
  * Writes `<type><value>\r\n` at index `at`.
- * @param type `:`, `*` and the like. @param value an integer; its digits are at most ten, see `HEAD_BYTES`.
+ * @param type `:`, `*` and the like. @param value an integer; its digits are at most ten, see
+ * `HEAD_BYTES`.
  * @returns the index behind it.
  */
 export function writeNumber(to: Uint8Array, at: number, type: number, value: number): number {

@@ -1,4 +1,7 @@
-/** What servers tell of themselves, put together: CONFIG GET, SLOWLOG GET, LATENCY. Data plane, for rare requests. */
+/**
+ * What servers tell of themselves, put together: CONFIG GET, SLOWLOG GET, LATENCY. Data plane, for
+ * rare requests.
+ */
 
 import { argTexts } from '../../../protocol/redis/arguments.ts'
 import { isArrays, isTexts, type ReplyValue } from '../../../protocol/redis/reply-value.ts'

@@ -1,4 +1,7 @@
-/** ZUNION, ZINTER, ZDIFF and ZINTERCARD over keys of several servers: the algebra, in Redis's order of steps. Data plane. */
+/**
+ * ZUNION, ZINTER, ZDIFF and ZINTERCARD over keys of several servers: the algebra, in Redis's order
+ * of steps. Data plane.
+ */
 
 import { isArrays, isTexts, type ReplyValue } from '../../../protocol/redis/reply-value.ts'
 import type { ReplyWriter } from '../../../protocol/redis/reply-writer.ts'
@@ -22,7 +25,10 @@ export interface ScoredOptions {
   readonly withScores: boolean
 }
 
-/** [WEIGHTS w …] [AGGREGATE SUM|MIN|MAX] [WITHSCORES]; ZDIFF has the last only. @returns null for anything else. */
+/**
+ * [WEIGHTS w …] [AGGREGATE SUM|MIN|MAX] [WITHSCORES]; ZDIFF has the last only.
+ * @returns null for anything else.
+ */
 export function readScoredOptions(command: string, keys: number, options: readonly string[]): ScoredOptions | null {
   let weights = new Array<number>(keys).fill(1)
   let aggregate = AGGREGATES.SUM
@@ -109,7 +115,8 @@ export class ScoresJoiner extends CollectingJoiner {
 
   private combine(sources: readonly Source[]): ReadonlyMap<string, number> {
     if (this.command === 'ZDIFF') return difference(sources)
-    // Redis takes the smallest first, and sums depend on the order; keys of the same size stay as they were given.
+    // Redis takes the smallest first, and sums depend on the order; keys of the same size stay as
+    // they were given.
     const ordered = [...sources].sort((left, right) => left.scores.size - right.scores.size)
     return this.command === 'ZUNION' ? union(ordered, this.options.aggregate) : inter(ordered, this.options.aggregate)
   }

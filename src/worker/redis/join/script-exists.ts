@@ -1,4 +1,7 @@
-/** SCRIPT EXISTS over all servers: a script must be on every server that EVALSHA can take it to. Data plane. */
+/**
+ * SCRIPT EXISTS over all servers: a script must be on every server that EVALSHA can take it to.
+ * Data plane.
+ */
 
 import type { ReplyValue } from '../../../protocol/redis/reply-value.ts'
 import type { ReplyWriter } from '../../../protocol/redis/reply-writer.ts'
@@ -10,7 +13,8 @@ export class ScriptExistsJoiner extends CollectingJoiner {
   private readonly keylessServer: number
 
   /**
-   * @param onOneServer for each digest: it was run without keys, which one server does for all such scripts.
+   * @param onOneServer for each digest: it was run without keys, which one server does for all such
+   * scripts.
    * @param keylessServer index of that server.
    */
   constructor(onOneServer: readonly boolean[], keylessServer: number) {

@@ -1,4 +1,7 @@
-/** The joiners of WAIT and WAITAOF: what all servers can promise is the least that one of them has. Data plane, for rare requests. */
+/**
+ * The joiners of WAIT and WAITAOF: what all servers can promise is the least that one of them has.
+ * Data plane, for rare requests.
+ */
 
 import { COLON, STAR } from '../../../bytes/ascii.ts'
 import type { Message } from '../../request/message.ts'

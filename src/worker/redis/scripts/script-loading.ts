@@ -1,6 +1,7 @@
 /**
- * SCRIPT LOAD and FUNCTION LOAD in a pool of several servers: they succeed with the servers that are there, and reach the others when those
- * return. Data plane, for rare requests. What is owed to which server: `script-registry.ts`.
+ * SCRIPT LOAD and FUNCTION LOAD in a pool of several servers: they succeed with the servers that
+ * are there, and reach the others when those return. Data plane, for rare requests. What is owed to
+ * which server: `script-registry.ts`.
  *
  *     SCRIPT LOAD ─▶ s1 :sha, s2 refused ─▶ client :sha, owed to s2
  *     s2 returns ─▶ each new connection to it: AUTH … SCRIPT LOAD … ahead of all requests ─▶ paid
@@ -31,7 +32,7 @@ const RETRY_MS = 500
 export class ScriptLoading {
   readonly registry: ScriptRegistry = new ScriptRegistry()
   private readonly pool: Pool
-  /** What is on its way to a server, in the order of the replies. */
+  /** Loads sent over a connection and not answered, in the order of their replies. */
   private readonly sent = new WeakMap<ServerConnection, Loaded[]>()
   private timer: NodeJS.Timeout | null = null
 
@@ -48,7 +49,11 @@ export class ScriptLoading {
     broadcast(client, parser, buf, joiner, Reach.all)
   }
 
-  /** Servers have a text. @param loadedBy and @param owedTo: `identityOf` of the servers that have it, and that have missed it. */
+  /**
+   * Servers have a text.
+   * @param loadedBy and
+   * @param owedTo: `identityOf` of the servers that have it, and that have missed it.
+   */
   loaded(kind: LoadedKind, name: string, text: string, loadedBy: readonly string[], owedTo: readonly string[]): void {
     const isNew = this.registry.remember(kind, name, text, owedTo)
     if (isNew) this.tell({ type: 'loaded', kind, name, text, owedTo })
@@ -62,7 +67,7 @@ export class ScriptLoading {
     this.tell({ type: 'dropped', kind, name })
   }
 
-  /** Another worker has learnt something. */
+  /** Applies what another worker has learned. */
   heed(notice: LoadNotice): void {
     const { kind } = notice
     if (notice.type === 'dropped') {
@@ -75,7 +80,10 @@ export class ScriptLoading {
     }
   }
 
-  /** Sends a server what it has missed, ahead of what is queued from now on. Called for each new connection. */
+  /**
+   * Sends a server what it has missed, ahead of what is queued from now on. Called for each new
+   * connection.
+   */
   sendOwed(connection: ServerConnection): void {
     const owed = this.registry.owedTo(identityOf(connection.server.config))
     if (owed.length === 0) return
@@ -87,7 +95,7 @@ export class ScriptLoading {
     }
   }
 
-  /** A server's reply [start, end) to one of those. */
+  /** A server has answered a load of `sendOwed`: [start, end) of buf. */
   answered(connection: ServerConnection, buf: Uint8Array, start: number, end: number): void {
     const { kind, name } = this.sent.get(connection)!.shift()!
     const { config } = connection.server
@@ -119,7 +127,10 @@ export class ScriptLoading {
     if (this.pool.context.workers > 1) this.pool.context.post({ type: 'tell', pool: this.pool.config.name, notice })
   }
 
-  /** A server that has missed something may be reachable all the same: over a connection that was not the one that failed. */
+  /**
+   * A server that has missed a load may still have an open connection: only another connection to
+   * it has failed.
+   */
   private sendWhereOpen(): void {
     for (const server of this.pool.servers) {
       const connection = server.openConnection
@@ -137,7 +148,9 @@ export class ScriptLoading {
   }
 }
 
-/** Loaded when one server has it and none refuses it; what the others have missed is owed to them. */
+/**
+ * Loaded when one server has it and none refuses it; what the others have missed is owed to them.
+ */
 class LoadJoiner implements Joiner {
   readonly partial = true
   readonly closesWhenStrict = false
@@ -170,7 +183,7 @@ class LoadJoiner implements Joiner {
     const missedBy = split.serverOfFragment.filter(server => !this.loadedBy.has(server))
     let reply = this.refusal ?? this.reply!
     if (this.refusal === null && missedBy.length > 0 && !this.loading.registry.fits(this.text.length)) {
-      // It is too large to be kept for them.
+      // The text is too large to be kept for the servers that missed it.
       reply =
         split.errorReply ?? protocol.failureReplies[split.failure === NO_FAILURE ? Failure.refused : split.failure]
     } else if (this.refusal === null) {

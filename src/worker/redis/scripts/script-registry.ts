@@ -1,13 +1,14 @@
 /**
- * What the clients of a pool loaded: script texts by SHA1, function libraries by name. Data plane; one instance a pool and worker, kept
- * equal in all workers by messages through the primary (`shared/messages.ts`). It also knows which servers have missed a load and must have
- * it before they are asked anything else (`script-loading.ts` sends it).
+ * What the clients of a pool loaded: script texts by SHA1, function libraries by name. Data plane;
+ * one instance a pool and worker, kept equal in all workers by messages through the primary
+ * (`shared/messages.ts`). It also knows which servers have missed a load and must have it before
+ * they are asked anything else (`script-loading.ts` sends it).
  *
  *     SCRIPT LOAD in worker 0 ─▶ s1 +, s2 lost ─▶ remember(owed to s2) ─▶ the other workers remember it too
  *     s2 returns, worker 1 connects first ─▶ SCRIPT LOAD ahead of all requests ─▶ paid ─▶ the other workers forget the debt
  *
- * Bounded: the oldest texts go when the limit is reached, those that are owed to a server last. A text beyond `LONGEST_TEXT_BYTES` is never
- * kept.
+ * Bounded by `REGISTRY_BYTES`: beyond it the oldest texts are forgotten, those that a server has
+ * missed last. A text above `LONGEST_TEXT_BYTES` is never kept.
  */
 
 import type { ServerConfig } from '../../../shared/config.ts'
@@ -20,7 +21,10 @@ export const LONGEST_TEXT_BYTES = 512 * 1_024
 /** Beside its text, an entry takes about this much, bytes. */
 const ENTRY_BYTES = 256
 
-/** Name of a server among those that have missed something, whatever its index: it is the same one after a reload when this is. */
+/**
+ * @returns a name for a server that does not depend on its index: a server with the same name after
+ * a reload is the same server.
+ */
 export function identityOf(config: ServerConfig): string {
   return `${config.name} ${config.host} ${config.port} ${config.path}`
 }
@@ -40,7 +44,7 @@ export class ScriptRegistry {
   private readonly scripts = new Map<string, Loaded>()
   private readonly functions = new Map<string, Loaded>()
   private bytes = 0
-  /** Those that a server has missed. */
+  /** Entries with a nonempty `owedTo`. */
   private readonly owed = new Set<Loaded>()
 
   /** The text of a script, or null when it is not known. @param sha hex digits in any case. */
@@ -73,7 +77,7 @@ export class ScriptRegistry {
       const more = owedTo.filter(server => !known.owedTo.has(server))
       for (const server of more) known.owedTo.add(server)
       if (more.length > 0) this.owed.add(known)
-      // Used again: it goes later.
+      // Loaded again: it becomes the newest.
       this.of(kind).delete(name)
       this.of(kind).set(name, known)
       return more.length > 0
@@ -96,7 +100,7 @@ export class ScriptRegistry {
     this.of(kind).delete(name)
   }
 
-  /** The servers' own are flushed. */
+  /** Forgets all of one kind: the servers were flushed. */
   clear(kind: LoadedKind): void {
     for (const name of [...this.of(kind).keys()]) this.forget(kind, name)
   }
@@ -110,7 +114,7 @@ export class ScriptRegistry {
     return [...this.scripts.values(), ...this.functions.values()]
   }
 
-  /** The server has it. @returns false when it was not owed. */
+  /** The server has loaded it. @returns false when it had not missed it. */
   paid(kind: LoadedKind, name: string, server: string): boolean {
     const entry = this.find(kind, name)
     if (entry === null || !entry.owedTo.delete(server)) return false
@@ -122,7 +126,7 @@ export class ScriptRegistry {
     return kind === 'script' ? this.scripts : this.functions
   }
 
-  /** The oldest go first, of those that every server has; then the oldest. */
+  /** Forgets the oldest entries that every server has, then the oldest ones of the rest. */
   private trim(): void {
     while (this.bytes > REGISTRY_BYTES) {
       const all = this.all()

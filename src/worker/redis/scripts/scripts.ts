@@ -1,6 +1,7 @@
 /**
- * Scripts in a pool of several servers: a script runs on one of them, so what its text says of its keys and channels is looked at before it
- * goes there. Data plane. A pool of one server looks at nothing.
+ * Scripts in a pool of several servers. A script runs on one server, so the proxy reads in its text
+ * which keys and channels it uses before it forwards it. Data plane. In a pool of one server
+ * nothing is read.
  *
  *     EVAL, SCRIPT LOAD ─▶ text ─▶ seen before: its note    else: read once (`script-text.ts`), and noted
  *                                     │
@@ -8,7 +9,8 @@
  *                                     ├─ other channels  ─▶ counted, logged once
  *                                     └─ calls nothing   ─▶ may run anywhere, and so may EVALSHA of it, on every worker
  *
- * Notes are kept for `MAX_NOTED_BYTES` of text, and then all forgotten; what workers share (`ScriptMarks`) is not.
+ * Notes are kept for up to `MAX_NOTED_BYTES` of text, and then all of them are forgotten. The marks
+ * that workers share (`ScriptMarks`) stay.
  */
 
 import { latin1 } from '../../../bytes/text.ts'
@@ -22,9 +24,12 @@ import { ScriptMark, ScriptMarks } from '../../../shared/script-marks.ts'
 import { PoolStat } from '../../../shared/stat-fields.ts'
 import type { Pool } from '../../server/pool.ts'
 
-/** A longer text is not looked at: it is passed on where it declares keys. Longest that known applications use: about 20 KB (BullMQ). */
+/**
+ * A longer text is not read: it is forwarded if it declares keys. The longest scripts of known
+ * applications have about 20 KB (BullMQ).
+ */
 const MAX_SCRIPT_BYTES = 32_768
-/** Text of the scripts whose notes one worker keeps for one pool. */
+/** Most text of scripts that one worker keeps notes of, for one pool, bytes. */
 const MAX_NOTED_BYTES = 2_097_152
 const SHA_HEX_CHARS = 40
 
@@ -46,7 +51,7 @@ export class ScriptBook {
     this.pool = pool
   }
 
-  /** What all workers know. A reload begins an empty one. */
+  /** What all workers know of scripts. A reload begins with none. */
   get marks(): ScriptMarks {
     const { shared, layout, index } = this.pool
     if (this.shared !== shared || this.currentMarks === null) {
@@ -57,8 +62,8 @@ export class ScriptBook {
   }
 
   /**
-   * Why a request cannot go to one server, if so. Not for pools of one server.
-   * @param positions of its keys. @returns the client's error, or null.
+   * Whether a request can be sent to one server. Not called for pools of one server.
+   * @param positions of its keys. @returns the client's error, or null when it can.
    */
   refusal(parser: RespRequestParser, buf: Uint8Array, positions: KeyPositions): Uint8Array | null {
     const { command } = parser
@@ -111,7 +116,10 @@ export class ScriptBook {
     return this.hasMark(digest, ScriptMark.harmless) ? null : NO_SCRIPT
   }
 
-  /** Whether a script calls nothing and was run without keys. @param digest in hex, as the client wrote it. */
+  /**
+   * Whether a script calls nothing and was run without keys.
+   * @param digest in hex, as the client wrote it.
+   */
   ranWithoutKeys(digest: string): boolean {
     return this.hasMark(digest, ScriptMark.ranWithoutKeys)
   }
@@ -126,7 +134,7 @@ export class ScriptBook {
     if (note === null) return null
     const { callsServer, keys, channels } = note.text
     if (!callsServer) this.marks.add(note.sha, ScriptMark.harmless)
-    // Which keys it will be given is seen with each EVALSHA.
+    // Each EVALSHA is checked with the keys that it names.
     const least = this.pool.config.hashTag === null ? Origin.derived : Origin.foreign
     if (channels >= least) this.noteChannels(note.sha)
     if (keys >= least) return this.noteKeys(note.sha)
@@ -148,7 +156,7 @@ export class ScriptBook {
     }
   }
 
-  /** FUNCTION RESTORE: what it brings cannot be read here. */
+  /** FUNCTION RESTORE: the proxy cannot read its payload. */
   restoringFunctions(): void {
     this.marks.forgetFunctions()
   }
@@ -179,7 +187,7 @@ export class ScriptBook {
     return note
   }
 
-  /** Whether every declared key has a hash tag, which what is built from it has too. */
+  /** Whether every declared key has a hash tag, which keys built from it have as well. */
   private haveTags(parser: RespRequestParser, buf: Uint8Array, positions: KeyPositions): boolean {
     const { hashTag } = this.pool.config
     if (hashTag === null) return false
@@ -213,13 +221,16 @@ export class ScriptBook {
     )
   }
 
-  /** Over all workers; a script for which there is no room in `ScriptMarks` is counted only. */
+  /**
+   * Logs once in all workers. A script for which `ScriptMarks` has no room is counted and not
+   * logged.
+   */
   private logOnce(sha: Uint8Array, mark: number, what: string): void {
     const { marks, pool } = this
     const bits = marks.add(sha, 0)
     if (bits < 0 || (bits & mark) !== 0) return
     pool.limitedLog.warn('script', () => {
-      // Not before it is written: a line that the limit leaves out comes with a later run.
+      // Marked only when the line is written: if the limit omits it, a later run logs it.
       marks.add(sha, mark)
       return `script ${Buffer.from(sha).toString('hex')} of pool '${pool.config.name}' ${what}`
     })
@@ -228,7 +239,7 @@ export class ScriptBook {
 
 /** @param text one char a byte. */
 function sha1(text: string): Buffer {
-  // Loaded when the first script comes: it would delay the start of every worker.
+  // Loaded with the first script: at the start it would delay every worker.
   const { createHash } = process.getBuiltinModule('node:crypto')
   return createHash('sha1').update(text, 'latin1').digest()
 }

@@ -1,7 +1,9 @@
 /**
- * The version of a pool's servers, for replies that depend on it: HELLO, CLIENT LIST. Data plane, for rare requests.
+ * The version of a pool's servers, for replies that depend on it: HELLO, CLIENT LIST. Data plane,
+ * for rare requests.
  *
- * The first such request of a pool in a worker asks all servers, and takes the first answer; later ones know it.
+ * The first such request of a pool in a worker asks all servers, and takes the first answer; later
+ * ones know it.
  */
 
 import { encodeText } from '../../../bytes/ascii.ts'
@@ -12,7 +14,7 @@ import type { Joiner, SplitRequest } from '../../request/split-request.ts'
 import { broadcastBytes, Reach } from '../split/broadcast.ts'
 
 const ASK_VERSION = encodeText('*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n')
-/** What we say while no server has told us. */
+/** The version while no server has told it. */
 const ASSUMED_VERSION = '7.0.0'
 
 /** What knows the version, once a server has told it: the pool's protocol. */
@@ -21,10 +23,16 @@ export interface VersionOwner {
   serverVersion: string
 }
 
-/** Answers the current request; called at once, or when its turn among the client's replies has come. */
+/**
+ * Answers the current request; called at once, or when its turn among the client's replies has
+ * come.
+ */
 type Answer = (version: string) => void
 
-/** Lets `answer` answer the current request by the servers' version. Later requests of the client wait meanwhile. */
+/**
+ * Calls `answer` with the servers' version, at once or once a server has told it. The client's
+ * later requests wait until then.
+ */
 export function withVersion(owner: VersionOwner, client: Client, answer: Answer): void {
   if (owner.serverVersion !== '') {
     answer(owner.serverVersion)
@@ -52,12 +60,15 @@ class VersionJoiner implements Joiner {
     const version = /^redis_version:([\w.-]+)/m.exec(text)?.[1]
     if (version === undefined) return true
     this.owner.serverVersion = version
-    // The others may take their time: their answers reach nobody.
+    // The other servers' answers are not needed: they are dropped when they come.
     split.waiting = 1
     return true
   }
 
-  /** The request's own place is still the first among the replies: what `answer` queues comes right behind it. */
+  /**
+   * The request still heads its client's queue: the reply that `answer` queues goes out directly
+   * behind it.
+   */
   write(): void {
     this.answer(this.owner.serverVersion === '' ? ASSUMED_VERSION : this.owner.serverVersion)
   }

@@ -1,6 +1,6 @@
 /**
- * One request to several servers of a pool, whole or in parts that their caller wrote. Data plane, for rare requests. Their
- * joiners are in `join/`; requests with many keys are split by `split.ts`.
+ * One request to several servers of a pool, whole or in parts that their caller wrote. Data plane,
+ * for rare requests. Their joiners are in `join/`; requests with many keys are split by `split.ts`.
  */
 
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
@@ -14,7 +14,10 @@ import { type Joiner, SplitRequest } from '../../request/split-request.ts'
 import type { Pool } from '../../server/pool.ts'
 import { firstJoiner } from '../join/by-server.ts'
 
-/** Which servers are asked: `live` = those that are not ejected, with `eject_keep_ring` all; `all` = ejected ones too. */
+/**
+ * Which servers are asked: `live` = those that are not ejected, with `eject_keep_ring` all; `all` =
+ * ejected ones too.
+ */
 export const Reach = { live: 0, all: 1 } as const
 
 /** Sends the current request, unchanged, to every server. */
@@ -48,8 +51,9 @@ function reached(pool: Pool, reach: number): number[] {
 }
 
 /**
- * Sends `requests[i]` to server `servers[i]`, each as one fragment of the client's request. Several may go to one server.
- * `SplitRequest.serverOfFragment` is the array `servers`, to which a joiner that adds fragments appends.
+ * Sends `requests[i]` to server `servers[i]`, each as one fragment of the client's request. Several
+ * may go to one server. `SplitRequest.serverOfFragment` is the array `servers`, to which a joiner
+ * that adds fragments appends.
  */
 export function sendFragments(
   client: Client,
@@ -76,7 +80,10 @@ export function sendOne(pool: Pool, fragment: Message, server: number, request: 
   connection.socket.append(request, 0, request.length)
 }
 
-/** Sends a request without a key, which all servers would answer alike, to one server. @param preferred see `askAnyServer`. */
+/**
+ * Sends a request without a key, which all servers would answer alike, to one server.
+ * @param preferred see `askAnyServer`.
+ */
 export function forwardToAny(client: Client, parser: RespRequestParser, buf: Uint8Array, preferred: number): void {
   const request = Uint8Array.prototype.slice.call(buf, parser.start, parser.end)
   askAnyServer(client, preferred, firstJoiner, (connection, fragment) => {

@@ -1,11 +1,15 @@
 /**
- * CONFIG SET through a pool with `config_set: true`: what would cut the pool off from its servers is refused. Data plane, for rare requests.
+ * CONFIG SET through a pool with `config_set: true`: what would cut the pool off from its servers
+ * is refused. Data plane, for rare requests.
  */
 
 import { errorLine } from '../../../protocol/redis/replies.ts'
 import type { Pool } from '../../server/pool.ts'
 
-/** Connections of one worker to one server beside shared ones: large requests, slow readers, some for blocking commands. */
+/**
+ * Connections of one worker to one server beside shared ones: large requests, slow readers, some
+ * for blocking commands.
+ */
 const OTHER_CONNECTIONS = 100
 
 const ADDRESS = 'the pool connects to the address and port in its configuration'

@@ -1,6 +1,7 @@
 /**
- * The refusal of a request whose keys several servers have. Data plane. It names two of the keys and the pool's hash tag, so that who
- * reads it can see what to change; it is counted, and the log has a line a minute with the count.
+ * The refusal of a request whose keys several servers have. Data plane. It names two of the keys
+ * and the pool's hash tag, so that who reads it can see what to change; it is counted, and the log
+ * has a line a minute with the count.
  */
 
 import { encodeText } from '../../../bytes/ascii.ts'
@@ -39,7 +40,9 @@ export function refuseCrossServer(client: Client, what: string, first: string, s
   log(client, `keys of several servers in ${what}: ${keys}, ${tag}`)
 }
 
-/** A key as a refusal shows it: no bytes that would end or forge a line, and not all of a long one. */
+/**
+ * A key as a refusal shows it: no bytes that would end or forge a line, and not all of a long one.
+ */
 export function shownKey(buf: Uint8Array, start: number, end: number): string {
   const shown = latin1(buf, start, Math.min(end, start + SHOWN_CHARS)).replace(/[^ -~]/g, '?')
   return end - start > SHOWN_CHARS ? `${shown}...` : shown

@@ -1,7 +1,8 @@
 /**
- * Reads over keys of several servers, with `cross_server: gather`: SINTER, SUNION, SDIFF, SINTERCARD, ZUNION, ZINTER, ZDIFF, ZINTERCARD and
- * PFCOUNT. Data plane. Each server is read at its own moment, so the whole is not atomic; each reply is what one server would compute from
- * the values read.
+ * Reads over keys of several servers, with `cross_server: gather`: SINTER, SUNION, SDIFF,
+ * SINTERCARD, ZUNION, ZINTER, ZDIFF, ZINTERCARD and PFCOUNT. Data plane. Each server is read at its
+ * own moment, so the whole is not atomic; each reply is what one server would compute from the
+ * values read.
  *
  *     sets:         each server's keys combined there, then here          SINTER a b c ─▶ SINTER a c │ SINTER b
  *     sorted sets:  every key read with its scores, combined here         sums of doubles depend on their order, which is Redis's
@@ -25,7 +26,10 @@ import { wireRequest } from '../servers/wire-request.ts'
 import { sendFragments } from './broadcast.ts'
 import { refuseCrossServer, shownKey } from './cross-server.ts'
 
-/** Gathers the request at hand. @param servers of each key in `redis.positions`. */
+/**
+ * Answers the current request by reading every key, or refuses it.
+ * @param servers of each key in `redis.positions`.
+ */
 export function gatherRequest(
   client: Client,
   parser: RespRequestParser,
@@ -69,7 +73,10 @@ function readEach(
   sendFragments(client, servers, keys.map(request), joiner)
 }
 
-/** One request a server, the first key's server first. Of a difference, only that one takes away; the others' keys are joined. */
+/**
+ * One request a server, the first key's server first. Of a difference, only that one takes away;
+ * the others' keys are joined.
+ */
 function readSets(
   client: Client,
   command: string,
@@ -96,7 +103,7 @@ function interCard(
   else readSets(client, 'SINTER', keys, servers, new InterJoiner(true, limit))
 }
 
-/** The options are none that several servers' replies can be joined by: the servers must be one. */
+/** The proxy cannot apply the options to replies of several servers: the request is refused. */
 function refuseKeys(client: Client, command: string, keys: readonly string[], servers: readonly number[]): void {
   const other = servers.findIndex(server => server !== servers[0])
   const [first, second] = [keys[0], keys[other]].map(key => shownKey(Buffer.from(key, 'latin1'), 0, key.length))
@@ -184,7 +191,7 @@ const CORRUPT_HLL = encodeText('-INVALIDOBJ Corrupted HLL object detected\r\n')
 class HllJoiner extends CollectingJoiner {
   private result = 0
 
-  /** Errors wait for their turn: the first key's counts. */
+  /** Errors are collected as well: the reply is the error of the first key that has one. */
   override accept(split: SplitRequest, fragment: Message, buf: Uint8Array, start: number, _end: number): boolean {
     const reply = readReply(buf, start)
     if (!this.fits(reply)) return refuseReply(split)
@@ -213,7 +220,7 @@ class HllJoiner extends CollectingJoiner {
   }
 }
 
-/** @returns the error that the value deserves, or null. */
+/** @returns Redis's error for a value that is no HyperLogLog, or null. */
 function addValue(union: HllUnion, value: string | null): Uint8Array | null {
   const code = value === null ? HllCode.ok : union.add(value)
   if (code === HllCode.ok) return null

@@ -1,6 +1,6 @@
 /**
- * Commands about all keys, or about the servers themselves: asked of every server and put together. Data plane. Of a pool with one server
- * the one server answers.
+ * Commands about all keys, or about the servers themselves: asked of every server and put together.
+ * Data plane. Of a pool with one server the one server answers.
  */
 
 import { argEnd, argStart, argText, argTexts } from '../../../protocol/redis/arguments.ts'
@@ -28,7 +28,9 @@ import { KeysJoiner, RandomKeyJoiner, scanRequest } from './scan.ts'
 
 type Handler = (redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array) => void
 
-/** Asks the servers whose keys the pool shows. The joiner says whether all of them have to answer. */
+/**
+ * Asks the servers whose keys the pool shows. The joiner says whether all of them have to answer.
+ */
 function live(joinerOf: () => Joiner): Handler {
   return (_, client, parser, buf) => broadcast(client, parser, buf, joinerOf(), Reach.live)
 }
@@ -65,7 +67,9 @@ const functionDelete: Handler = (redis, client, parser, buf) => {
   broadcast(client, parser, buf, new SameJoiner(), Reach.all)
 }
 
-/** By command, or command and subcommand. What is not here has no one answer for several servers. */
+/**
+ * By command, or command and subcommand. What is not here has no one answer for several servers.
+ */
 const HANDLERS: ReadonlyMap<string, Handler> = new Map([
   ['DBSIZE', live(() => sumJoiner)],
   ['FLUSHALL', all(() => statusJoiner)],
@@ -182,7 +186,10 @@ function functionRestore(redis: RedisPool, client: Client, parser: RespRequestPa
   broadcast(client, parser, buf, statusJoiner, Reach.all)
 }
 
-/** A server whose script runs reads no connection on which something waits behind a script: kills go by connections of their own. */
+/**
+ * A server whose script runs reads no connection on which something waits behind a script: kills go
+ * by connections of their own.
+ */
 function kill(_redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const kind = client.connectionKind
   client.connectionKind = forKills(client.resp3)

@@ -1,6 +1,6 @@
 /**
- * Commands with several keys that one server must have: found by the command table, forwarded whole, or refused as Redis Cluster does.
- * Data plane.
+ * Commands with several keys that one server must have: found by the command table, forwarded
+ * whole, or refused as Redis Cluster does. Data plane.
  *
  *     keys ─▶ router, each ─▶ one server: forward    several: -CROSSSLOT     strict pools never come here: nutcracker looks at one key only
  */
@@ -19,10 +19,10 @@ import { knownSession } from '../session/session.ts'
 import { refuseCrossServer, shownKey } from './cross-server.ts'
 import { gatherRequest } from './gather.ts'
 
-/** What `serverOfKeys` says when no server has all keys. */
+/** Result of `serverOfKeys` where no server has all keys. */
 export const NO_SERVER = -1
 
-/** Forwards the request to the server of all its keys, or says why it cannot. */
+/** Forwards the request to the server that has all its keys, or answers with an error. */
 export function multiKeyRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const redis = redisOf(client.pool)
   const { command } = parser
@@ -43,8 +43,8 @@ export function multiKeyRequest(client: Client, parser: RespRequestParser, buf: 
 }
 
 /**
- * Refuses what may use keys of other servers beside the one that it goes to: SORT with patterns, scripts. The keys are in
- * `redis.positions`.
+ * Refuses what may use keys of other servers beside the one that it goes to: SORT with patterns,
+ * scripts. The keys are in `redis.positions`.
  * @param server where it goes; NO_SERVER = any. @returns true when the client has had its error.
  */
 export function deniedOnOneServer(client: Client, parser: RespRequestParser, buf: Uint8Array, server: number): boolean {
@@ -66,7 +66,8 @@ export function deniedOnOneServer(client: Client, parser: RespRequestParser, buf
 /**
  * The server that has all keys in `redis.positions`; the key `placeholder`'s where there are none.
  * @param tell what the client has when no server is live.
- * @returns its index, or NO_SERVER when there is none or several: then the client has had its error.
+ * @returns its index, or NO_SERVER when there is none or several: then the client has had its
+ * error.
  */
 export function serverOfKeys(
   client: Client,
@@ -102,7 +103,10 @@ export function serverOfKeys(
   return server
 }
 
-/** The server of each key in `redis.positions`; null where they are on one, or where one of them is refused or has no server. */
+/**
+ * The server of each key in `redis.positions`; null where they are on one, or where one of them is
+ * refused or has no server.
+ */
 function severalServers(client: Client, parser: RespRequestParser, buf: Uint8Array): number[] | null {
   const { positions, longestKey } = redisOf(client.pool)
   const servers: number[] = []
@@ -151,7 +155,9 @@ function staysOn(client: Client, buf: Uint8Array, from: number, to: number, serv
   return client.pool.router.route(buf, from, to) === server
 }
 
-/** EVAL, EVALSHA, FCALL: by their keys; what a pool of several servers asks of them: `scripts.ts`. */
+/**
+ * EVAL, EVALSHA, FCALL: by their keys; what a pool of several servers asks of them: `scripts.ts`.
+ */
 export function scriptRequest(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const redis = redisOf(client.pool)
   if (!redis.positions.find(parser, buf)) {
@@ -164,7 +170,8 @@ export function scriptRequest(client: Client, parser: RespRequestParser, buf: Ui
 }
 
 /**
- * From its first script on, all that a client asks goes by connections for such clients, so that its requests keep their order.
+ * From its first script on, all that a client asks goes by connections for such clients, so that
+ * its requests keep their order.
  * @returns false when the request is postponed: earlier ones are in flight on other connections.
  */
 function runsScripts(client: Client): boolean {

@@ -1,10 +1,12 @@
 /**
  * SCAN, KEYS and RANDOMKEY over several servers. Data plane.
  *
- * A cursor of SCAN carries the server: `server's cursor × 65,536 + server's index`. The servers are walked in their order; when one is done,
- * the next begins with its cursor 0, in the same step while keys are wanted. So the whole walk has what each server's has: every key that is
- * there all the time comes, and more than once only where a server repeats it. Keys that lie on a server to which the ring does not lead
- * (left over from another configuration) are not shown, as GET would not find them.
+ * A cursor of SCAN carries the server: `server's cursor × 65,536 + server's index`. The servers are
+ * walked in their order; when one is done, the next one begins with its cursor 0, in the same step
+ * while fewer keys than COUNT were found. So the whole walk guarantees what each server guarantees:
+ * every key that exists all the time is returned, more than once only where a server repeats it.
+ * Keys on a server to which the ring does not lead (left from another configuration) are not
+ * returned, because GET would not find them.
  */
 
 import { CR, DOLLAR, encodeText, equalsText, MINUS, readDecimal, STAR, TILDE } from '../../../bytes/ascii.ts'
@@ -45,7 +47,7 @@ export function scanRequest(redis: RedisPool, client: Client, parser: RespReques
   const named = Number(cursor % CURSOR_STEP)
   const server = nextLive(pool, named)
   if (server < 0) {
-    // A cursor of a configuration that had more servers: nothing is left of it to walk.
+    // The cursor comes from a configuration with more servers: nothing is left to walk.
     if (cursor === 0n) answerFailure(client, Failure.refused)
     else redis.answer(client, NOTHING_LEFT)
     return
@@ -56,7 +58,10 @@ export function scanRequest(redis: RedisPool, client: Client, parser: RespReques
   sendFragments(client, servers, [joiner.request(own)], joiner)
 }
 
-/** The first server from `index` on that is not ejected; -1 = none is left. With `eject_keep_ring` an ejected one is asked, and fails. */
+/**
+ * The first server from `index` on that is not ejected; -1 = none is left. With `eject_keep_ring`
+ * an ejected one is asked, and fails.
+ */
 function nextLive(pool: Pool, index: number): number {
   for (let server = index; server < pool.servers.length; server++) {
     if (pool.config.ejectKeepRing || !pool.servers[server].ejected) return server
@@ -64,19 +69,25 @@ function nextLive(pool: Pool, index: number): number {
   return -1
 }
 
-/** One step of a walk: a server's, and where that one is done before COUNT keys are there, the next server's too. */
+/**
+ * One step of a walk: one server's step; where that server is done before COUNT keys were found,
+ * the next server's too.
+ */
 class ScanJoiner implements Joiner {
   readonly partial = false
   readonly closesWhenStrict = false
   private readonly client: Client
   private readonly args: readonly string[]
-  /** Keys still wanted. */
+  /** COUNT less the keys found; may become negative. */
   private wanted: number
   /** Index of each fragment's server. */
   private readonly servers: number[]
   private cursor = 0n
 
-  /** @param args of the request. @param servers with the first server; `askNext` appends the others. */
+  /**
+   * @param args of the request.
+   * @param servers with the first server; `askNext` appends the others.
+   */
   constructor(client: Client, args: readonly string[], servers: number[]) {
     this.client = client
     this.servers = servers
@@ -85,7 +96,7 @@ class ScanJoiner implements Joiner {
     this.wanted = count < 0 ? DEFAULT_COUNT : Number(args[count + 1])
   }
 
-  /** The request as a server takes it. */
+  /** The request to a server. @param cursor of that server. */
   request(cursor: bigint): Uint8Array {
     return wireRequest('SCAN', `${cursor}`, ...this.args.slice(2))
   }
@@ -152,7 +163,7 @@ export class RandomKeyJoiner implements Joiner {
     noteAnswer(split)
     if (buf[start] !== DOLLAR || buf[start + 1] === MINUS) return true
     this.seen++
-    // Each with the same chance, in whatever order they come.
+    // Every server's key has the same chance, whatever the order of the replies.
     if (Math.random() * this.seen < 1) this.key = Uint8Array.prototype.slice.call(buf, start, end)
     return true
   }
@@ -163,7 +174,9 @@ export class RandomKeyJoiner implements Joiner {
   }
 }
 
-/** Writes one array of the keys in the fragments' replies, arrays of bulks, that their servers own. */
+/**
+ * Writes one array of the keys in the fragments' replies, arrays of bulks, that their servers own.
+ */
 function writeOwnKeys({ fragments, serverOfFragment }: SplitRequest, client: Client): void {
   const chosen: { fragment: Message; spans: number[] }[] = []
   let count = 0
@@ -179,7 +192,9 @@ function writeOwnKeys({ fragments, serverOfFragment }: SplitRequest, client: Cli
   }
 }
 
-/** Whether a whole reply's part [start, end) is an array, or RESP3's set, of bulks and nothing else. */
+/**
+ * Whether a whole reply's part [start, end) is an array, or RESP3's set, of bulks and nothing else.
+ */
 function areBulks(buf: Uint8Array, start: number, end: number): boolean {
   if (buf[start] !== STAR && buf[start] !== TILDE) return false
   const countEnd = buf.indexOf(CR, start)

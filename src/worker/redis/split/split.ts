@@ -1,7 +1,8 @@
 /**
  * MGET, MSET, DEL, UNLINK, TOUCH and EXISTS over several servers. Data plane.
  *
- * A fragment on the wire is what nutcracker sends: the name in lower case, then the keys (or pairs) of that server as the client wrote them.
+ * A fragment on the wire is what nutcracker sends: the name in lower case, then the keys (or pairs)
+ * of that server as the client wrote them.
  */
 
 import { STAR } from '../../../bytes/ascii.ts'
@@ -53,7 +54,10 @@ export function splitKeys(
   else queueFragments(client, parser, buf, stride, joiner, keySplit)
 }
 
-/** One server has all keys: it gets the request unchanged, and its reply goes to the client unchanged. */
+/**
+ * One server has all keys: it gets the request unchanged, and its reply goes to the client
+ * unchanged.
+ */
 function forwardWhole(client: Client, parser: RespRequestParser, buf: Uint8Array, server: number): void {
   const connection = client.pool.connectionTo(client, server)
   if (connection === null) return
@@ -107,7 +111,8 @@ function sendFragment(
   const headBytes = decimalBytes(count) + 3
   let bytes = headBytes + name.length
   for (let key = keySplit.head[server]; key >= 0; key = keySplit.nextKey[key]) {
-    // From the `$` of the key to the CR LF of its last argument; an argument's `$` follows the CR LF of the one before.
+    // From the `$` of the key to the CR LF of its last argument; an argument's `$` follows the CR
+    // LF of the one before.
     bytes += argEnd(parser, (key + 1) * stride) - argEnd(parser, key * stride)
   }
   connection.enqueue(message, bytes)
