@@ -34,7 +34,7 @@ const FAILURES =
 
 /** Errors by which it refuses. They may stand where the server has an error of another kind. */
 export const REFUSALS =
-  /^(?:CROSSSLOT|ERR .*(?:not supported|unsupported|several servers|different servers|a proxy|a pool))/i
+  /^(?:CROSSSLOT|ERR .*(?:not supported|unsupported|several servers|different servers|(?:a|the) proxy|(?:a|this) pool))/i
 
 /** Runs a case against all targets, each emptied before. */
 export async function judge(targets: Targets, one: Case, protocol: Protocol): Promise<Judged> {
