@@ -39,7 +39,7 @@ export const LAYERS: readonly Layer[] = [
   layer('config', DATA),
   layer('stats', DATA),
   layer('worker/memory', DATA),
-  layer('worker/io', `${DATA} log net worker/memory`, 2),
+  layer('worker/io', `${DATA} log net worker/memory`),
   layer('worker/request', WORKER, 3),
   layer('worker/server', `${WORKER} worker/request`, 5),
   layer('worker/client', `${WORKER} worker/request worker/server`, 5),

@@ -8,7 +8,7 @@
 
 import { Parsed, type RequestParser } from '../../protocol/parser.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
-import { OWNED_CHUNK_BYTES } from '../io/socket.ts'
+import { OWNED_CHUNK_BYTES } from '../io/output.ts'
 import { answerLocally } from '../request/delivery.ts'
 import { CloseReason } from '../request/reply-target.ts'
 import type { Client } from './client.ts'

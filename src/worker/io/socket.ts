@@ -13,12 +13,13 @@
 
 import { writeSync } from 'node:fs'
 import { assert } from '../../bytes/assert.ts'
-import { copyBytes, headOf, newWordBuffer, type WordBuffer } from '../../bytes/word-buffer.ts'
+import { headOf, newWordBuffer } from '../../bytes/word-buffer.ts'
 import { type ConnectRequest, type RawHandle, UV_EOF, type WriteRequest } from '../../net/handle-types.ts'
 import { peerName } from '../../net/peer-name.ts'
 import { bindings } from '../../net/raw-handle.ts'
-import { BLOCK_BYTES, SLAB_BYTES, type Slab, type SlabPool } from '../memory/slab.ts'
+import type { Slab } from '../memory/slab.ts'
 import type { WorkerMemory } from '../memory/worker-memory.ts'
+import { NO_SLABS, Output } from './output.ts'
 import type { Turn } from './turn.ts'
 
 /**
@@ -26,12 +27,6 @@ import type { Turn } from './turn.ts'
  * CPU a SET, 256 KiB 337, 1 MiB 350.
  */
 const READ_BUFFER_BYTES = 262_144
-
-/** Chunks above this go out as they are, without a copy into the slab. */
-export const OWNED_CHUNK_BYTES = 16_384
-
-/** Output that begins with so much gathers in a large slab. */
-const LARGE_BYTES = 8_192
 
 /** What a connection does with its socket's events. All are called from the event loop, never from within `append`. */
 export interface SocketOwner {
@@ -60,8 +55,6 @@ interface OwnedWrite extends WriteRequest {
   ownedBytes: number
 }
 
-const NO_SLABS: Slab[] = []
-
 /** One read buffer for all sockets of this thread; a handle holds it by address, so it is never replaced. */
 const readBuffer = newWordBuffer(READ_BUFFER_BYTES)
 const { streamState, readBytesOrError, lastWriteWasAsync } = bindings
@@ -87,7 +80,7 @@ function onRead(this: OwnedHandle): void {
 function onWritten(this: OwnedWrite, status: number): void {
   const socket = this.socket
   this.buffer = null
-  releaseSlabs(this.memory.slabs, this.slabs)
+  this.memory.slabs.releaseAll(this.slabs)
   this.slabs = NO_SLABS
   this.memory.lent.count(-this.ownedBytes)
   this.ownedBytes = 0
@@ -98,45 +91,26 @@ function onWritten(this: OwnedWrite, status: number): void {
 
 function onShutdown(): void {}
 
-function releaseSlabs(pool: SlabPool, slabs: readonly Slab[]): void {
-  for (let i = 0; i < slabs.length; i++) pool.release(slabs[i])
-}
-
-export class Socket {
-  readonly turn: Turn
-  private readonly slabs: SlabPool
-  private readonly gathersLarge: boolean
+export class Socket extends Output {
   handle: OwnedHandle | null = null
   owner: SocketOwner | null = null
-  /** Output of this turn: bytes [0, outLength) of the slab. */
-  slab: Slab | null = null
-  outLength = 0
-  /** Output that waits behind a write the kernel did not take whole, oldest first. */
-  queue: Uint8Array[] = []
-  /** The slabs that lie in `queue`. */
-  private queuedSlabs: Slab[] = NO_SLABS
-  /** Bytes in `queue` that came by `appendOwned`. */
-  private ownedBytes = 0
-  /** Bytes not yet taken by the kernel: the write under way and `queue`, not the slab. */
-  queuedBytes = 0
-  /** Bytes of the write under way. */
+  /** Bytes of the write in flight; 0 = none is. */
   writingBytes = 0
+  /** A write is in flight: the kernel did not take it whole. */
   writing = false
-  dirty = false
+  /** The worker reads the connection. */
   reading = false
-  /** false while a connect is under way, and after `writeAhead`: output gathers. */
+  /** false while it connects, and after `writeAhead`: output gathers. */
   writable = false
-  closed = false
   /** The kernel took the last write whole: the next one may be tried without a copy. A refused try costs an exception. */
   private flowing = true
   bytesRead = 0
+  /** For the next write; null = the last one is in flight, or there was none. */
   request: OwnedWrite | null = null
 
-  /** @param gathersLarge output that begins with something large gathers in a large slab: for servers, whose requests come from many clients. */
+  /** @param gathersLarge see `Output`. */
   constructor(turn: Turn, gathersLarge = false) {
-    this.turn = turn
-    this.slabs = turn.memory.slabs
-    this.gathersLarge = gathersLarge
+    super(turn, gathersLarge)
   }
 
   /** Takes an accepted, connected handle. The owner hears of it from the first read on. */
@@ -211,50 +185,6 @@ export class Socket {
     this.handle?.setKeepAlive?.(true, idleSec)
   }
 
-  /** Copies bytes [start, end) of buf to the output. */
-  append(buf: Uint8Array, start: number, end: number): void {
-    const length = end - start
-    if (this.slab === null || this.outLength + length > SLAB_BYTES) {
-      this.appendSlow(buf, start, end)
-      return
-    }
-    this.outLength = copyBytes(buf, start, end, this.slab, this.outLength)
-    if (!this.dirty) this.markDirty()
-  }
-
-  private appendSlow(buf: Uint8Array, start: number, end: number): void {
-    if (this.closed) return
-    if (this.slab === null && this.gathersLarge && end - start >= LARGE_BYTES) this.slab = this.slabs.acquireLarge()
-    let at = start
-    while (at < end) {
-      if (this.slab === null) this.slab = this.slabs.acquire()
-      const { length } = this.slab
-      const room = length - this.outLength
-      const take = end - at < room ? end - at : room
-      this.outLength = copyBytes(buf, at, at + take, this.slab, this.outLength)
-      at += take
-      if (this.outLength === length) this.spill()
-    }
-    if (!this.dirty) this.markDirty()
-  }
-
-  /** Queues bytes [start, end) of buf without a copy. The buffer is the socket's from now on: nobody changes it. */
-  appendOwned(buf: Uint8Array, start: number, end: number): void {
-    if (this.closed) return
-    // What has to wait waits in slabs, unless it is large: buffers of middling size would stay with the C library for good.
-    const least = this.queuedBytes > 0 ? BLOCK_BYTES : OWNED_CHUNK_BYTES
-    if (end - start < least) {
-      this.append(buf, start, end)
-      return
-    }
-    this.spill()
-    this.queue.push(buf.subarray(start, end))
-    this.queuedBytes += end - start
-    this.ownedBytes += end - start
-    this.turn.memory.lent.count(end - start)
-    if (!this.dirty) this.markDirty()
-  }
-
   /**
    * Writes bytes [start, end) of buf at once, from where they lie, as far as the kernel takes them, and copies the rest. For bodies that
    * pass through: a megabyte costs no copy (measured: SET of 1 MiB, see `docs/decisions/0006-large-values-pass-through.md`).
@@ -290,54 +220,18 @@ export class Socket {
     if (this.pendingBytes > 0) this.markDirty()
   }
 
-  /** Room for `bytes` (at most a slab) at `outLength` of `slab`; the caller writes there and advances `outLength`. */
-  reserve(bytes: number): WordBuffer {
-    assert(bytes <= SLAB_BYTES, 'a reservation fits a slab')
-    if (this.slab !== null && this.outLength + bytes > SLAB_BYTES) this.spill()
-    if (this.slab === null) this.slab = this.slabs.acquire()
-    if (!this.dirty) this.markDirty()
-    return this.slab
-  }
-
-  /** Moves the slab's content to the queue, or writes it when nothing is ahead of it. */
-  private spill(): void {
-    if (this.outLength === 0) return
-    if (this.writable && !this.writing && this.queue.length === 0) {
-      this.flush()
-      if (this.outLength === 0) return
-    }
-    this.queueSlab()
-  }
-
-  private queueSlab(): void {
-    const slab = this.slab!
-    this.queue.push(slab.subarray(0, this.outLength))
-    if (this.queuedSlabs === NO_SLABS) this.queuedSlabs = [slab]
-    else this.queuedSlabs.push(slab)
-    this.queuedBytes += this.outLength
-    this.slab = null
-    this.outLength = 0
-  }
-
-  markDirty(): void {
-    if (this.dirty || this.closed) return
-    this.dirty = true
-    this.turn.addDirty(this)
-  }
-
-  /** Output not yet taken by the kernel, bytes. */
-  get pendingBytes(): number {
-    return this.queuedBytes + this.outLength
-  }
-
   /** The same as the kernel sees it: of a write under way only what it has not taken yet. */
   get unwrittenBytes(): number {
     const inFlight = this.handle === null ? 0 : this.handle.writeQueueSize
     return this.queuedBytes - this.writingBytes + inFlight + this.outLength
   }
 
+  protected override canFlush(): boolean {
+    return this.writable && !this.writing
+  }
+
   /** Hands all gathered output to the kernel, or to Node where the kernel's buffer is full. Called once a turn. */
-  flush(): void {
+  override flush(): void {
     if (this.closed || !this.writable || this.writing) return
     if (this.queue.length > 0) {
       this.flushQueue()
@@ -378,7 +272,7 @@ export class Socket {
       request.ownedBytes = owned
       return
     }
-    releaseSlabs(this.slabs, slabs)
+    this.slabs.releaseAll(slabs)
     this.turn.memory.lent.count(-owned)
     if (status !== 0) {
       this.failLater(status)
@@ -455,18 +349,8 @@ export class Socket {
     this.closed = true
     this.writable = false
     this.reading = false
-    if (this.slab !== null) {
-      this.slabs.release(this.slab)
-      this.slab = null
-    }
-    this.outLength = 0
-    this.queue = []
-    releaseSlabs(this.slabs, this.queuedSlabs)
-    this.queuedSlabs = NO_SLABS
-    this.queuedBytes = 0
+    this.dropOutput()
     this.writingBytes = 0
-    this.turn.memory.lent.count(-this.ownedBytes)
-    this.ownedBytes = 0
     if (this.handle !== null) {
       this.handle.pistachio = null
       this.handle.close()

@@ -7,7 +7,13 @@
  */
 
 import type { WorkerMemory } from '../memory/worker-memory.ts'
-import type { Socket } from './socket.ts'
+
+/** A connection's output (`Socket`), which the turn writes once. */
+export interface Flushable {
+  /** It is in the turn's list. The turn clears it before `flush`. */
+  dirty: boolean
+  flush(): void
+}
 
 export interface TurnHooks {
   /** First event of a turn. */
@@ -28,9 +34,9 @@ export class Turn {
   readonly memory: WorkerMemory
   private open = false
   /** Sockets with output, [0, dirtyCount); places beyond are kept, since an array that is emptied grows anew each turn. */
-  private dirty: (Socket | null)[] = []
+  private dirty: (Flushable | null)[] = []
   private dirtyCount = 0
-  private spare: (Socket | null)[] = []
+  private spare: (Flushable | null)[] = []
   private readonly runEnd: () => void
 
   constructor(memory: WorkerMemory) {
@@ -49,7 +55,7 @@ export class Turn {
     if (this.hooks !== null) this.hooks.begin()
   }
 
-  addDirty(socket: Socket): void {
+  addDirty(socket: Flushable): void {
     this.dirty[this.dirtyCount] = socket
     this.dirtyCount++
     if (!this.open) this.begin()

@@ -90,6 +90,10 @@ export class SlabPool {
     if (this.keptLarge.length < KEPT_LARGE_SLABS) this.keptLarge.push(slab)
   }
 
+  releaseAll(slabs: readonly Slab[]): void {
+    for (let i = 0; i < slabs.length; i++) this.release(slabs[i])
+  }
+
   /** Leaves most of the kept slabs to the garbage collector. */
   trim(): void {
     if (this.kept.length > QUIET_SLABS) this.kept.length = QUIET_SLABS

@@ -7,7 +7,7 @@
 
 import type { WordBuffer } from '../../bytes/word-buffer.ts'
 import { PoolStat } from '../../shared/stat-fields.ts'
-import { OWNED_CHUNK_BYTES } from '../io/socket.ts'
+import { OWNED_CHUNK_BYTES } from '../io/output.ts'
 import { type FailureCode, isRefusal } from './failure.ts'
 import { type Message, MessageKind } from './message.ts'
 import { CloseReason, type ReplyPool, type ReplyTarget } from './reply-target.ts'

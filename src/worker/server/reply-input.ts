@@ -8,7 +8,7 @@
  */
 
 import { Parsed, type ReplyParser } from '../../protocol/parser.ts'
-import { OWNED_CHUNK_BYTES } from '../io/socket.ts'
+import { OWNED_CHUNK_BYTES } from '../io/output.ts'
 import type { Tail } from '../memory/tail.ts'
 import { Failure } from '../request/failure.ts'
 import { STREAM_BYTES } from '../request/stream-limits.ts'
