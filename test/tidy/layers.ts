@@ -41,7 +41,7 @@ export const LAYERS: readonly Layer[] = [
   layer('worker/memory', DATA),
   layer('worker/io', `${DATA} log net worker/memory`),
   layer('worker/request', WORKER, 3),
-  layer('worker/server', `${WORKER} worker/request`, 5),
+  layer('worker/server', `${WORKER} worker/request`, 3),
   layer('worker/client', `${WORKER} worker/request worker/server`, 5),
   layer('worker/redis', `${WORKER} worker/request worker/server worker/client protocol/redis`),
   layer('worker/memcache', `${WORKER} worker/request worker/server worker/client protocol/memcache`),

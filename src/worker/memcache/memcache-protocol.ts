@@ -48,7 +48,7 @@ const VERSION = encodeText('version\r\n')
 /** Decoded binary key of the current request. */
 const binaryKey = new Uint8Array(MAX_KEY_BYTES)
 
-export class MemcacheProtocol implements ClientProtocol, ServerProtocol {
+export class MemcacheProtocol implements ClientProtocol, ServerProtocol<ServerConnection> {
   readonly failureReplies: readonly Uint8Array[] = FAILURE_TEXTS.map(replies.serverError)
   readonly tooLarge: Uint8Array = replies.TOO_LARGE
   readonly replyTooLarge: Uint8Array = replies.serverError('reply is larger than max_message_bytes')

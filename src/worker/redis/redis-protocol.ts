@@ -43,7 +43,7 @@ import { type StatedRequest, watchedRequest } from './watch/request-watch.ts'
 
 const NO_KEYS_HERE = replies.errorLine("Replica can't interact with the keyspace")
 
-export class RedisProtocol extends RedisPool implements ClientProtocol, ServerProtocol {
+export class RedisProtocol extends RedisPool implements ClientProtocol, ServerProtocol<ServerConnection> {
   readonly failureReplies: readonly Uint8Array[] = FAILURE_TEXTS.map(replies.errorLine)
   readonly tooLarge: Uint8Array = replies.errorLine('Protocol error: request is larger than max_message_bytes')
   readonly replyTooLarge: Uint8Array = replies.errorLine('reply is larger than max_message_bytes')

@@ -1,64 +1,91 @@
 /**
- * Connections to one server that one client has to itself for a while: for a transaction, a blocking command, a subscription. Data plane.
+ * Connections to one server that one client has to itself for a while: for a transaction, a blocking command, a
+ * subscription. Data plane; `Server` has one of these.
  *
- *     take ─▶ idle one │ new one │ all in use: wait, first come first served ─▶ granted, or refused after a while
- *     give ─▶ the first that waits │ idle │ closed                              whoever gives one back has left nothing on it
+ *     checkOut ─▶ idle one │ new one │ all in use: wait, first come first served ─▶ granted, or refused after a while
+ *     checkIn  ─▶ the first waiter │ idle │ closed                the user has left no state on the connection
  *
- * `Server` owns one of these. What a connection is used for its user knows (`ConnectionUser`); one whose state is in doubt is closed.
+ * A connection whose state is in doubt is closed instead of checked in.
  */
 
-import { Failure } from '../request/failure.ts'
+import type { PoolConfig } from '../../shared/config.ts'
+import { Failure, type FailureCode } from '../request/failure.ts'
+import type { WorkerScope } from '../request/worker-scope.ts'
 import { connectionKind } from './connection-kind.ts'
-import type { Server } from './server.ts'
-import type { ConnectionUser, ServerConnection } from './server-connection.ts'
 
 /**
- * Connections that the clients of one worker hold at one server, idle ones included; beyond that they wait.
+ * Connections of one worker to one server, idle ones included. Beyond that clients wait.
  * @testOnly
  */
 export const MAX_EXCLUSIVE_CONNECTIONS = 1_024
-/** Clients of one worker that wait for such a connection; beyond that they are refused at once. */
+/** Clients of one worker that may wait for a connection to one server. Beyond that they are refused at once. */
 const MAX_WAITERS = 1_024
-/** Held connections that stay open while nobody uses them. */
+/** Idle connections that stay open. */
 const KEPT_IDLE_CONNECTIONS = 8
 /** How long a client waits where the pool has no `timeout`, ms. */
 const DEFAULT_WAIT_MS = 5_000
 
-/** Who waits for a connection. It holds the connection from the moment it is granted. */
-export interface ConnectionWaiter extends ConnectionUser {
-  /** What its client speaks. */
+/** What is asked of a connection (`ServerConnection`) here. */
+export interface ExclusiveConnection {
+  /** What uses it now; null = it is idle. */
+  user: object | null
+  readonly resp3: boolean
+  readonly database: number
+  readonly isUp: boolean
+  /** Oldest request in flight; null = none. */
+  readonly head: object | null
+  /** Takes no more requests, and closes when none is in flight. */
+  retire(): void
+  close(failure: FailureCode): void
+  checkDeadlines(nowMs: number): void
+}
+
+type UserOf<Connection extends ExclusiveConnection> = NonNullable<Connection['user']>
+
+/** A client that waits for a connection. It uses the connection from the moment it is granted. */
+export interface ConnectionWaiter<Connection> {
+  /** Protocol version of the client. */
   readonly resp3: boolean
   /** The database that its client has selected. */
   readonly database: number
-  granted(connection: ServerConnection): void
-  /** Waited too long, or the server is gone. */
+  granted(connection: Connection): void
+  /** It waited too long, or the server is gone. */
   refused(): void
 }
 
-export class ExclusiveConnections {
+type Waiter<Connection extends ExclusiveConnection> = ConnectionWaiter<Connection> & UserOf<Connection>
+
+export class ExclusiveConnections<Connection extends ExclusiveConnection> {
   /** All of them, idle ones included. */
-  readonly connections: ServerConnection[] = []
-  private readonly server: Server
-  private readonly idle: ServerConnection[] = []
-  private readonly waiters: ConnectionWaiter[] = []
+  readonly connections: Connection[] = []
+  private readonly pool: { readonly config: PoolConfig; readonly context: WorkerScope }
+  private readonly open: (kind: number, user: UserOf<Connection>) => Connection
+  private readonly idle: Connection[] = []
+  /** Clients that wait, longest first. */
+  private readonly waiters: Waiter<Connection>[] = []
   /** `Turn.nowMs` by which each waiter is refused. */
   private readonly waitDeadlinesMs: number[] = []
-  /** In use when the configuration changed: closed when they come back. */
-  private readonly stale: Set<ServerConnection> = new Set()
+  /** In use when the configuration changed: retired when they are checked in. */
+  private readonly stale: Set<Connection> = new Set()
 
-  constructor(server: Server) {
-    this.server = server
+  /** @param open makes a connection, begins to connect it, and adds it to `connections`. */
+  constructor(
+    pool: { readonly config: PoolConfig; readonly context: WorkerScope },
+    open: (kind: number, user: UserOf<Connection>) => Connection,
+  ) {
+    this.pool = pool
+    this.open = open
   }
 
   /**
    * @param database one in this database is preferred. The caller selects it where the connection is in another one.
-   * @returns null when all are in use, or others wait already.
+   * @returns null when all are in use, or other clients wait already.
    */
-  checkOut(user: ConnectionUser, resp3: boolean, database = 0): ServerConnection | null {
+  checkOut(user: UserOf<Connection>, resp3: boolean, database = 0): Connection | null {
     return this.waiters.length > 0 ? null : this.find(user, resp3, database)
   }
 
-  private find(user: ConnectionUser, resp3: boolean, database: number): ServerConnection | null {
+  private find(user: UserOf<Connection>, resp3: boolean, database: number): Connection | null {
     const same = this.idle.findIndex(connection => connection.resp3 === resp3 && connection.database === database)
     const at = same >= 0 ? same : this.idle.findIndex(connection => connection.resp3 === resp3 && isReady(connection))
     if (at >= 0) {
@@ -68,15 +95,13 @@ export class ExclusiveConnections {
     }
     // An idle one of the other protocol makes room.
     if (this.connections.length >= MAX_EXCLUSIVE_CONNECTIONS) this.idle.pop()?.retire()
-    return this.connections.length < MAX_EXCLUSIVE_CONNECTIONS
-      ? this.server.openExclusive(connectionKind(database, resp3), user)
-      : null
+    return this.connections.length < MAX_EXCLUSIVE_CONNECTIONS ? this.open(connectionKind(database, resp3), user) : null
   }
 
   /** @returns false when too many wait already. */
-  wait(waiter: ConnectionWaiter): boolean {
+  wait(waiter: Waiter<Connection>): boolean {
     if (this.waiters.length >= MAX_WAITERS) return false
-    const { context, config } = this.server.pool
+    const { context, config } = this.pool
     const waitMs = config.timeoutMs > 0 ? config.timeoutMs : DEFAULT_WAIT_MS
     this.waiters.push(waiter)
     this.waitDeadlinesMs.push(context.turn.nowMs + waitMs)
@@ -85,15 +110,15 @@ export class ExclusiveConnections {
   }
 
   /** The waiter's client is gone. */
-  stopWaiting(waiter: ConnectionWaiter): void {
+  stopWaiting(waiter: Waiter<Connection>): void {
     const at = this.waiters.indexOf(waiter)
     if (at < 0) return
     this.waiters.splice(at, 1)
     this.waitDeadlinesMs.splice(at, 1)
   }
 
-  /** Takes back a connection that has answered everything and is, but for its database, as it was when it was new. */
-  checkIn(connection: ServerConnection): void {
+  /** Takes back a connection on which everything is answered, and which is as new but for its database. */
+  checkIn(connection: Connection): void {
     connection.user = null
     if (this.stale.has(connection) || this.idle.length >= KEPT_IDLE_CONNECTIONS) {
       connection.retire()
@@ -103,7 +128,7 @@ export class ExclusiveConnections {
     this.grant()
   }
 
-  /** Serves those who wait, the first first. */
+  /** Serves the waiters, longest first. */
   private grant(): void {
     while (this.waiters.length > 0) {
       const waiter = this.waiters[0]
@@ -115,7 +140,7 @@ export class ExclusiveConnections {
   }
 
   /** A connection is closed. */
-  remove(connection: ServerConnection): void {
+  remove(connection: Connection): void {
     const at = this.connections.indexOf(connection)
     if (at < 0) return
     this.connections.splice(at, 1)
@@ -125,7 +150,10 @@ export class ExclusiveConnections {
     this.grant()
   }
 
-  /** The configuration has changed. @param serverRetired the server is no longer in it: what is in use ends too, with an error. */
+  /**
+   * The configuration has changed.
+   * @param serverRetired the server is no longer in it: the connections in use close too, and their requests fail.
+   */
   retire(serverRetired: boolean): void {
     for (const connection of [...this.connections]) {
       if (connection.user === null) connection.retire()
@@ -140,7 +168,7 @@ export class ExclusiveConnections {
     let late = 0
     while (late < this.waiters.length && nowMs >= this.waitDeadlinesMs[late]) late++
     if (late > 0) this.refuse(late)
-    // Backwards: a connection that ends leaves the list.
+    // Backwards, because a connection that closes leaves the list.
     for (let i = this.connections.length - 1; i >= 0; i--) this.connections[i]?.checkDeadlines(nowMs)
   }
 
@@ -150,7 +178,7 @@ export class ExclusiveConnections {
   }
 }
 
-/** Connected, and everything on it is answered: it may be brought into another database. */
-function isReady(connection: ServerConnection): boolean {
+/** It is up, and everything on it is answered: its user may select another database. */
+function isReady(connection: ExclusiveConnection): boolean {
   return connection.isUp && connection.head === null
 }

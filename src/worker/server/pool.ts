@@ -26,7 +26,7 @@ export class Pool {
   layout: SharedLayout
   shared: SharedArrayBuffer
   /** Set by `worker/protocols.ts` before the pool is used. */
-  protocol!: ServerProtocol
+  protocol!: ServerProtocol<ServerConnection>
   router: RingRouter
   servers: Server[] = []
   /** This worker's statistics row, and the first of the pool's fields in it. */

@@ -3,7 +3,6 @@
 import type { ReplyParser } from '../../protocol/parser.ts'
 import type { Message } from '../request/message.ts'
 import type { ReplyProtocol } from '../request/reply-target.ts'
-import type { ServerConnection } from './server-connection.ts'
 
 /** What becomes of a server's reply. */
 export const Verdict = {
@@ -19,15 +18,16 @@ export const Verdict = {
   handled: 4,
 } as const
 
-export interface ServerProtocol extends ReplyProtocol {
+/** `Connection` is `ServerConnection`. */
+export interface ServerProtocol<Connection> extends ReplyProtocol {
   /** @param resp3 the connection speaks RESP3. */
   newReplyParser(resp3: boolean): ReplyParser
   /** Looks at a reply that begins with `-`, or whose message has a tag, before it is delivered. @returns one of `Verdict`. */
-  inspect(connection: ServerConnection, message: Message, buf: Uint8Array, start: number, end: number): number
+  inspect(connection: Connection, message: Message, buf: Uint8Array, start: number, end: number): number
   /** Queues what a new server connection must say first (AUTH, SELECT). */
-  greet(connection: ServerConnection): void
+  greet(connection: Connection): void
   /** Queues a question that a server answers when it is ready for requests. */
-  probe(connection: ServerConnection): void
+  probe(connection: Connection): void
   /** Reply in place of one above `max_message_bytes`. */
   readonly replyTooLarge: Uint8Array
   /** Reply to a request whose server has `server_queue_bytes` waiting already. */

@@ -38,7 +38,7 @@ export class Server {
   /** Connections that wait for the client of a large reply. */
   private readonly parked: ServerConnection[] = []
   /** Connections that one client has to itself for a while. */
-  readonly exclusive: ExclusiveConnections
+  readonly exclusive: ExclusiveConnections<ServerConnection>
   /** Who waits for it while it is lost. */
   readonly reconnection: Reconnection
   /** Connections that ended because the server closed them or failed: it may be another one since. */
@@ -53,7 +53,7 @@ export class Server {
     this.row = pool.row
     this.statBase = pool.layout.serverStat(pool.index, index)
     this.health = new ServerHealth(this)
-    this.exclusive = new ExclusiveConnections(this)
+    this.exclusive = new ExclusiveConnections(pool, (kind, user) => this.openExclusive(kind, user))
     this.bulk = new BulkConnections(
       kind => this.openNew(true, kind, null),
       client => pool.context.resumeLater(client),

@@ -84,7 +84,7 @@ export interface SessionSubscriptions {
   end(): void
 }
 
-export class RedisSession implements ClientSession, ConnectionWaiter {
+export class RedisSession implements ClientSession, ConnectionUser, ConnectionWaiter<ServerConnection> {
   readonly client: Client
   /** CLIENT ID: unique in the process. */
   readonly id: number
@@ -107,7 +107,7 @@ export class RedisSession implements ClientSession, ConnectionWaiter {
   monitoring: { end(): void } | null = null
 
   /** The queue in which the session waits for an exclusive connection; null while it waits for none. */
-  private waitsAt: ExclusiveConnections | null = null
+  private waitsAt: ExclusiveConnections<ServerConnection> | null = null
   /** A connection that the session has waited for, until the request is parsed again. */
   private grant: ServerConnection | null = null
   /** True when waiting has failed: the request is refused when it is parsed again. */
