@@ -7,6 +7,7 @@
 import { shapeOf } from '../../routing/ring-table.ts'
 import type { Config, PoolConfig, ServerConfig } from '../../shared/config.ts'
 import { isSameServer } from '../../shared/config-diff.ts'
+import { isInRing } from '../../shared/ejection.ts'
 import { Control, Health, HealthState, SharedLayout } from '../../shared/memory-layout.ts'
 import type { Generation } from '../../shared/messages.ts'
 import { TableBuilder, type TableRunner } from './table-builder.ts'
@@ -111,10 +112,8 @@ export function findServer(config: Config, pool: PoolConfig, server: ServerConfi
  * all.
  */
 export function liveServers({ config, layout, shared }: LocalGeneration, pool: number): number[] {
-  const { servers, ejectKeepRing } = config.pools[pool]
-  const all = [...servers.keys()]
-  if (ejectKeepRing) return all
-  return all.filter(server => Atomics.load(layout.health(shared, pool, server), Health.state) !== HealthState.ejected)
+  const poolConfig = config.pools[pool]
+  return [...poolConfig.servers.keys()].filter(server => isInRing(poolConfig, layout.health(shared, pool, server)))
 }
 
 function emptyGeneration(config: Config, settings: GenerationSettings, id: number): LocalGeneration {

@@ -103,8 +103,8 @@ function inOrder(pool: Pool, preferred: number): number[] {
   const lost: number[] = []
   for (const server of [pool.servers[preferred], ...pool.servers]) {
     const { index } = server
-    if (server.ejected || live.includes(index) || lost.includes(index)) continue
-    if (server.lost) lost.push(index)
+    if (server.health.isEjected || live.includes(index) || lost.includes(index)) continue
+    if (server.health.isLost) lost.push(index)
     else live.push(index)
   }
   // With `eject_keep_ring` all may be ejected: the preferred one's failure is the answer.

@@ -184,7 +184,7 @@ function waitEverywhere(client: Client, parser: RespRequestParser, buf: Uint8Arr
   const wait = new BlockingWait(session, parser.command.name, false)
   for (const server of pool.servers) {
     // Servers that are out of the ring have none of the client's writes.
-    if (server.ejected) continue
+    if (server.health.isEjected) continue
     const connection = server.exclusive.checkOut(wait, client.resp3)
     if (connection === null) {
       for (const taken of wait.connections.splice(0)) taken.server.exclusive.checkIn(taken)

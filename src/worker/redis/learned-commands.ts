@@ -173,7 +173,7 @@ export class LearnedCommands {
     let asking = false
     for (const server of this.pool.servers) {
       const commands = this.of(server)
-      if (!server.ejected && commands.isDue(nowMs, known)) commands.ask(nowMs)
+      if (!server.health.isEjected && commands.isDue(nowMs, known)) commands.ask(nowMs)
       if (commands.asking) asking = true
     }
     return asking

@@ -96,8 +96,8 @@ export class RedisPool {
   get keylessServer(): number {
     const { servers, router, config } = this.pool
     const server = router.route(PLACEHOLDER, 0, PLACEHOLDER.length)
-    if (server < 0 || config.strict || !servers[server].lost) return server
-    const other = servers.findIndex(each => !each.lost)
+    if (server < 0 || config.strict || !servers[server].health.isLost) return server
+    const other = servers.findIndex(each => !each.health.isLost)
     return other < 0 ? server : other
   }
 

@@ -72,7 +72,7 @@ export class Pool {
       return null
     }
     const server = this.servers[serverIndex]
-    if (this.isDown(server)) {
+    if (server.health.isDown) {
       answerFailure(client, Failure.refused)
       return null
     }
@@ -89,7 +89,7 @@ export class Pool {
    */
   connectionForFragment(fragment: Message, serverIndex: number): ServerConnection | null {
     const server = this.servers[serverIndex]
-    if (this.isDown(server)) {
+    if (server.health.isDown) {
       deliverFailure(fragment, this, Failure.refused)
       return null
     }
@@ -104,11 +104,6 @@ export class Pool {
     server.row[server.statBase + ServerStat.queueFull]++
     rejectFragment(fragment, this.protocol.queueFull)
     return null
-  }
-
-  /** With `eject_keep_ring` the ring still names servers that are out. */
-  isDown(server: Server): boolean {
-    return this.config.ejectKeepRing && server.ejected
   }
 
   /** Clients of this pool over all workers. */

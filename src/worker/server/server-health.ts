@@ -10,6 +10,7 @@
 
 import type { LimitedLog } from '../../log/limited-log.ts'
 import type { PoolConfig, ServerConfig } from '../../shared/config.ts'
+import { isDown, isEjected, isInRing } from '../../shared/ejection.ts'
 import { Health, HealthState, HealthTime, type SharedLayout } from '../../shared/memory-layout.ts'
 import { FAILURE_TEXTS, Failure, type FailureCode } from '../request/failure.ts'
 import type { WorkerScope } from '../request/worker-scope.ts'
@@ -59,9 +60,23 @@ export class ServerHealth {
     this.record = new Int32Array(this.record.length)
   }
 
-  /** One of `HealthState`. */
-  get state(): number {
-    return Atomics.load(this.record, Health.state)
+  get isEjected(): boolean {
+    return isEjected(this.record)
+  }
+
+  /** Keys may be assigned to it. */
+  get isInRing(): boolean {
+    return isInRing(this.server.pool.config, this.record)
+  }
+
+  /** It is ejected and stays in the ring: requests for it fail at once. */
+  get isDown(): boolean {
+    return isDown(this.server.pool.config, this.record)
+  }
+
+  /** In a pool without `auto_eject_hosts`: the last that any worker heard of it was a failed connection. */
+  get isLost(): boolean {
+    return Atomics.load(this.record, Health.state) === HealthState.lost
   }
 
   /** Logs a failure once for each change of state. In a pool without `auto_eject_hosts` the line about a lost server has it. */

@@ -1,7 +1,6 @@
 /** One server of a pool, as one worker sees it: its connections and its health. Data plane. */
 
 import type { ServerConfig } from '../../shared/config.ts'
-import { HealthState } from '../../shared/memory-layout.ts'
 import { SERVER_FIELDS, ServerStat } from '../../shared/stat-fields.ts'
 import { Failure, type FailureCode } from '../request/failure.ts'
 import { BulkConnections, type BulkWaiter } from './bulk-connections.ts'
@@ -277,14 +276,5 @@ export class Server {
       () =>
         `reply of ${bytes} bytes from server '${this.config.pname}' rejected: above max_message_bytes of pool '${config.name}'`,
     )
-  }
-
-  get ejected(): boolean {
-    return this.health.state === HealthState.ejected
-  }
-
-  /** In a pool without `auto_eject_hosts`: the last that any worker heard of it was a failed connection. */
-  get lost(): boolean {
-    return this.health.state === HealthState.lost
   }
 }

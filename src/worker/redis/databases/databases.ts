@@ -161,6 +161,6 @@ function swap(redis: RedisPool, client: Client, parser: RespRequestParser, buf: 
   else if (first < 0 || second < 0) redis.answer(client, replies.DB_OUT_OF_RANGE)
   else if (first === second) redis.answer(client, replies.OK)
   // Swapped at some servers only, keys of one database would mix with those of the other.
-  else if (client.pool.servers.some(server => server.ejected)) redis.answer(client, SERVER_EJECTED)
+  else if (client.pool.servers.some(server => server.health.isEjected)) redis.answer(client, SERVER_EJECTED)
   else broadcast(client, parser, buf, statusJoiner, Reach.all)
 }

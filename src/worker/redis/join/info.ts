@@ -217,7 +217,7 @@ function serversSection(client: Client, infos: ReadonlyMap<number, Info>): Secti
     const parts = [
       `name=${server.config.name}`,
       `address=${server.config.path === '' ? `${server.config.host}:${server.config.port}` : server.config.path}`,
-      `state=${server.ejected ? 'ejected' : info === undefined ? 'missing' : 'up'}`,
+      `state=${server.health.isEjected ? 'ejected' : info === undefined ? 'missing' : 'up'}`,
       `connections=${server.row[server.statBase + ServerStat.connections]}`,
       ...(version === undefined ? [] : [`version=${version}`]),
       ...(keyspace.length === 0 ? [] : [mergePairs(keyspace)]),

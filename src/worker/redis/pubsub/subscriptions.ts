@@ -96,7 +96,7 @@ class Subscriptions implements ConnectionUser, SessionSubscriptions {
       return
     }
     const servers = this.serversOf(topic, name)
-    const present = servers.filter(server => !server.ejected && !this.absent.has(server))
+    const present = servers.filter(server => !server.health.isEjected && !this.absent.has(server))
     if (servers.length === 0 || (present.length === 0 && !this.goesOn)) {
       answerStateLoss(this.session.client, Failure.refused)
       return
@@ -245,7 +245,7 @@ class Subscriptions implements ConnectionUser, SessionSubscriptions {
 
   /** Subscribes to a name at one more server; the client has its confirmation already. */
   private resume(server: Server, topic: number, name: string): void {
-    const connection = server.ejected || this.absent.has(server) ? null : this.connectionTo(server)
+    const connection = server.health.isEjected || this.absent.has(server) ? null : this.connectionTo(server)
     if (connection === null) {
       this.absent.add(server)
       return

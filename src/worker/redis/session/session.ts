@@ -176,7 +176,7 @@ export class RedisSession implements ClientSession, ConnectionUser, ConnectionWa
     }
     const { pool } = client
     const server = serverIndex < 0 ? null : pool.servers[serverIndex]
-    if (server === null || pool.isDown(server)) {
+    if (server === null || server.health.isDown) {
       answerStateLoss(client, Failure.refused)
       return null
     }

@@ -45,7 +45,7 @@ export function broadcastBytes(client: Client, request: Uint8Array, joiner: Join
 function reached(pool: Pool, reach: number): number[] {
   const servers: number[] = []
   for (let i = 0; i < pool.servers.length; i++) {
-    if (reach === Reach.all || pool.config.ejectKeepRing || !pool.servers[i].ejected) servers.push(i)
+    if (reach === Reach.all || pool.servers[i].health.isInRing) servers.push(i)
   }
   return servers
 }

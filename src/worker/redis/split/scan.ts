@@ -64,7 +64,7 @@ export function scanRequest(redis: RedisPool, client: Client, parser: RespReques
  */
 function nextLive(pool: Pool, index: number): number {
   for (let server = index; server < pool.servers.length; server++) {
-    if (pool.config.ejectKeepRing || !pool.servers[server].ejected) return server
+    if (pool.servers[server].health.isInRing) return server
   }
   return -1
 }
