@@ -10,12 +10,9 @@
 import { existsSync } from 'node:fs'
 import { createServer, type Server, Socket } from 'node:net'
 import { dirname } from 'node:path'
-import { setImmediate as loopTurn } from 'node:timers/promises'
 import { errorName, strerror } from '../shared/strerror.ts'
 import type { NamedHandle } from './peer-name.ts'
-
-/** Upper limit of `closeWhenQuiet` while clients keep coming, ms. */
-const QUIET_PATIENCE_MS = 1_000
+import { whenQuiet } from './quiet-close.ts'
 
 /** An accepted connection: transferable to a worker, not reading, owned by the last one that it was given to. */
 export interface AcceptedClient extends NamedHandle {
@@ -91,21 +88,17 @@ export function reserveAddress(options: ListenerOptions): ReservedAddress {
   const bound = tcpWrap === null ? null : bindRaw(tcpWrap, counted)
   const listen = async (): Promise<Listener> => {
     const socket = bound === null ? await openServer(counted) : listenRaw(bound, counted)
-    const closeWhenQuiet = async (): Promise<void> => {
-      await untilQuiet(() => accepted)
-      socket.close()
-    }
+    const closeWhenQuiet = (): Promise<void> =>
+      new Promise(resolve => {
+        const close = (): void => {
+          socket.close()
+          resolve()
+        }
+        whenQuiet(() => accepted, close)
+      })
     return { ...socket, closeWhenQuiet }
   }
   return { listen, close: () => bound?.close() }
-}
-
-/** Resolves after a whole loop turn that accepted no connection: Node accepts one a turn while there are any. */
-async function untilQuiet(accepted: () => number): Promise<void> {
-  const deadline = performance.now() + QUIET_PATIENCE_MS
-  // The current turn may have looked before the last connection came.
-  await loopTurn()
-  for (let seen = -1; seen !== accepted() && performance.now() < deadline; await loopTurn()) seen = accepted()
 }
 
 /** The true name of a failure to bind a unix path: libuv says EACCES where the system said ENOENT, as on Windows. */

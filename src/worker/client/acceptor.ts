@@ -6,6 +6,7 @@ import { chmodSync, renameSync, unlinkSync } from 'node:fs'
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
 import type { ListenHandle, RawHandle } from '../../net/handle-types.ts'
+import { whenQuiet } from '../../net/quiet-close.ts'
 import { bindings } from '../../net/raw-handle.ts'
 import { Control, LISTENERS_A_WORKER, WorkerBlock } from '../../shared/memory-layout.ts'
 import { boundPathOf } from '../../shared/socket-path.ts'
@@ -18,9 +19,6 @@ import type { Pool } from '../server/pool.ts'
 import { Client } from './client.ts'
 import type { PoolClients } from './pool-clients.ts'
 import { ProxyGreeting } from './proxy-greeting.ts'
-
-/** A listener that is to close waits so long at most for a turn in which nobody comes. */
-const QUIET_PATIENCE_MS = 1_000
 
 /** A handle that the primary accepted. `client_connections` was checked there, and the client counted in `WorkerBlock.clients`. */
 export function acceptHandedOver(clients: PoolClients, handle: unknown): void {
@@ -125,36 +123,19 @@ export class Acceptor {
     this.listeners.delete(text)
     // A path may be listened on anew at once: its old socket must be gone by then.
     if (text.startsWith('/')) closeAll(handles)
-    else this.whenQuiet(() => closeAll(handles))
+    else whenQuiet(this.eventCount, () => closeAll(handles))
   }
+
+  private readonly eventCount = (): number => this.context.turn.events
 
   /** Stops listening everywhere. @param done called once nobody comes any more. */
   close(done: () => void): void {
     const handles = [...this.listeners.values()].flat()
     this.listeners.clear()
-    this.whenQuiet(() => {
+    whenQuiet(this.eventCount, () => {
       closeAll(handles)
       done()
     })
-  }
-
-  /**
-   * Goes on once the loop has looked and found nothing at all. Closing a listener resets whom the kernel has connected and nobody has
-   * accepted yet, so it is done when nobody is there, and as soon as possible after that was seen: what comes in those microseconds is lost
-   * (measured at 7,000 new connections a second on a port that two processes share, on a machine with far too much to do: 1 connection at
-   * 10 closes; 10 at 10 without this). A sleep before each look makes it unlikely that the thread has to leave the processor in between.
-   */
-  private whenQuiet(proceed: () => void): void {
-    const { turn } = this.context
-    const deadlineMs = performance.now() + QUIET_PATIENCE_MS
-    const look = (): void => {
-      const seen = turn.events
-      setImmediate(() => {
-        if (turn.events === seen || performance.now() >= deadlineMs) proceed()
-        else setTimeout(look, 1)
-      })
-    }
-    setTimeout(look, 1)
   }
 }
 
