@@ -1,6 +1,7 @@
 /**
- * The shapes of Node's own TCP and Pipe handles. Both threads; `raw-handle.ts` has them from Node itself, `stream-handle.ts` over its
- * public interfaces. Source of the shapes: node lib/net.js, lib/internal/stream_base_commons.js (24.21).
+ * The shapes of Node's own TCP and Pipe handles. Both threads; `raw-handle.ts` has Node's own,
+ * `stream-handle.ts` implements them over Node's public interfaces. Source of the shapes: node
+ * lib/net.js, lib/internal/stream_base_commons.js (24.21).
  */
 
 /** libuv's code for the end of input. */
@@ -27,7 +28,10 @@ export interface RawHandle {
   readStart(): number
   readStop(): number
   useUserBuffer(buf: Uint8Array): void
-  /** The bytes must stay unchanged until `oncomplete` when `lastWriteWasAsync` says so; else they are written when it returns. */
+  /**
+   * When `lastWriteWasAsync` is set afterwards, the bytes must stay unchanged until `oncomplete`.
+   * Otherwise they are written already.
+   */
   writeBuffer(request: WriteRequest, buf: Uint8Array): number
   writev(request: WriteRequest, bufs: readonly Uint8Array[], allBuffers: boolean): number
   shutdown(request: ShutdownRequest): number
@@ -60,6 +64,9 @@ export interface Bindings {
   newWrite(): WriteRequest
   newShutdown(): ShutdownRequest
   newConnect(pipe: boolean): ConnectRequest
-  /** What another thread handed over (a raw handle of Node's) as this transport's handle. */
+  /**
+   * @param handle a raw handle of Node's that the primary handed over.
+   * @returns it as a handle of this transport.
+   */
   fromHandle(handle: unknown): RawHandle
 }

@@ -1,10 +1,12 @@
 /**
- * A TCP listening socket of the primary thread. Opened by `listener-set.ts` for pools and by `stats-server.ts` for the stats port.
+ * A TCP listening socket of the primary thread. `listener-set.ts` opens those of pools and
+ * `stats-server.ts` that of the stats port.
  *
- * An accepted connection stays a raw handle, which moves to a worker as it is: no `net.Socket` is ever made for it (measured on 24.21 with
- * one request a connection: 57 µs of CPU each in the whole process; a worker's own listener takes 41). The handles come from
- * `process.binding`, which Node deprecates and does not document, so only this file of the primary uses it, and where it is missing the
- * same interface is served by `net.Server`.
+ * An accepted connection stays a raw handle, and the primary transfers the handle to a worker: no
+ * `net.Socket` is made for it (measured on 24.21 with one request a connection: 57 µs of CPU each
+ * in the whole process; a worker's own listener takes 41). The handles come from `process.binding`,
+ * which Node deprecates and does not document. Of the primary only this file uses it. Where it is
+ * missing, `net.Server` implements the same interface.
  */
 
 import { existsSync } from 'node:fs'
@@ -14,9 +16,15 @@ import { errorName, strerror } from '../shared/strerror.ts'
 import type { NamedHandle } from './peer-name.ts'
 import { whenQuiet } from './quiet-close.ts'
 
-/** An accepted connection: transferable to a worker, not reading, owned by the last one that it was given to. */
+/**
+ * An accepted connection that does not read yet. It can be transferred to a worker, which then owns
+ * it.
+ */
 export interface AcceptedClient extends NamedHandle {
-  /** Descriptor number; the system gives the lowest that is free, so it tells how full the table is. -1 where unknown. */
+  /**
+   * Descriptor number; -1 where unknown. The system gives the lowest free one, so it shows how many
+   * descriptors are in use.
+   */
   readonly fd: number
   close(): void
 }
@@ -38,9 +46,12 @@ export interface Listener {
   readonly port: number
   /** Changes the length of the kernel's queue. */
   setBacklog(backlog: number): void
-  /** Stops accepting at once; what the kernel had queued is reset. Idempotent. */
+  /** Stops accepting now; connections that the kernel has queued are reset. Idempotent. */
   close(): void
-  /** Accepts the connections that the kernel has already completed, then closes. Resolves when it is closed; that takes a second at most. */
+  /**
+   * Accepts the connections that the kernel has completed, then closes. Resolves when it is closed,
+   * after a second at most.
+   */
   closeWhenQuiet(): Promise<void>
 }
 
@@ -61,11 +72,13 @@ export class ListenFailure extends Error {
   }
 }
 
-/** An address that belongs to this process already, and that refuses connections until `listen`. */
+/** An address that is bound by this process, and that refuses connections until `listen`. */
 export interface ReservedAddress {
-  /** Starts to accept. Called once. Rejects with `ListenFailure`; the address is given up then. */
+  /**
+   * Starts to accept. Called once. Rejects with `ListenFailure`, and then the address is released.
+   */
   listen(): Promise<Listener>
-  /** Gives the address up, if it is not listened on yet. */
+  /** Releases the address, if `listen` has not been called. */
   close(): void
 }
 
@@ -75,7 +88,8 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
 }
 
 /**
- * Binds an address, and so finds out whether another process has it. Where Node has no raw handles, `listen` does both.
+ * Binds an address, which fails when another process has it. Where Node has no raw handles,
+ * `listen` binds it.
  * @throws ListenFailure
  */
 export function reserveAddress(options: ListenerOptions): ReservedAddress {
@@ -101,14 +115,14 @@ export function reserveAddress(options: ListenerOptions): ReservedAddress {
   return { listen, close: () => bound?.close() }
 }
 
-/** The true name of a failure to bind a unix path: libuv says EACCES where the system said ENOENT, as on Windows. */
+/** The system's name of a failure to bind a unix path: libuv reports EACCES for ENOENT. */
 export function pathFailure(code: string, path: string): string {
   return code === 'EACCES' && !existsSync(dirname(path)) ? 'ENOENT' : code
 }
 
-/** Makes an ordinary socket of an accepted client, for a client that is answered here and not by a worker. */
+/** Makes a `net.Socket` of an accepted client that the primary answers itself. */
 export function socketOf(client: AcceptedClient, options: { readonly allowHalfOpen?: boolean } = {}): Socket {
-  // Node's own sockets are made so; its types do not show it.
+  // Node makes its own sockets with this option; its types do not have it.
   const withHandle: object = { ...options, handle: client }
   return new Socket(withHandle)
 }
@@ -130,7 +144,10 @@ interface TcpWrap {
 
 const tcpWrap = findTcpWrap()
 
-/** The raw binding if this Node has it in the known shape. `PISTACHIO_SOCKETS=stream` asks for public interfaces only. */
+/**
+ * The raw binding, if this Node has it in the known shape. `PISTACHIO_SOCKETS=stream` selects
+ * Node's public interfaces.
+ */
 function findTcpWrap(): TcpWrap | null {
   const { binding } = process as { binding?: (name: string) => Partial<TcpWrap> }
   if (binding === undefined || process.env.PISTACHIO_SOCKETS === 'stream') return null
@@ -148,7 +165,7 @@ function bindRaw({ TCP, constants }: TcpWrap, options: ListenerOptions): TcpHand
     if (client === undefined) onError(errorName(status))
     else onClient(client)
   }
-  // libuv keeps to itself that the address is taken until it is asked for more.
+  // libuv reports that the address is in use with the next call only.
   const status = bound === 0 ? handle.getsockname({}) : bound
   if (status !== 0) throw failureOf(handle, status, 'bind')
   return handle
@@ -156,7 +173,7 @@ function bindRaw({ TCP, constants }: TcpWrap, options: ListenerOptions): TcpHand
 
 function listenRaw(handle: TcpHandle, { port, backlog }: ListenerOptions): ListeningSocket {
   const status = handle.listen(backlog)
-  // Two processes can bind an address that neither listens on yet.
+  // Two processes can bind the same address while neither listens on it.
   if (status !== 0) throw failureOf(handle, status, errorName(status) === 'EADDRINUSE' ? 'bind' : 'listen')
   const name: { port?: number } = {}
   handle.getsockname(name)
@@ -176,7 +193,7 @@ function failureOf(handle: TcpHandle, status: number, step: ListenFailure['step'
   return new ListenFailure(errorName(status), fd, step)
 }
 
-/** A socket's handle, which Node's types do not show. */
+/** A socket's handle, which Node's types do not have. */
 interface SocketShell {
   _handle: AcceptedClient | null
 }
@@ -187,7 +204,8 @@ async function openServer(options: ListenerOptions): Promise<ListeningSocket> {
     const shell = socket as unknown as SocketShell
     const client = shell._handle
     if (client === null) return
-    // The handle is the client; the socket around it must neither close it nor keep the server open.
+    // The handle is the client; the socket around it must neither close it nor keep the server
+    // open.
     shell._handle = null
     socket.destroy()
     options.onClient(client)
@@ -206,7 +224,7 @@ function serverListener(server: Server, port: number): ListeningSocket {
   return {
     fd: (server as unknown as SocketShell)._handle?.fd ?? -1,
     port: bound !== null && typeof bound === 'object' ? bound.port : port,
-    // `net.Server` cannot change it.
+    // `net.Server` cannot change its backlog.
     setBacklog: () => {},
     close: () => {
       server.close()

@@ -1,17 +1,19 @@
 /**
  * When a listening socket may be closed. Both threads: `listener.ts` and the workers' acceptor.
  *
- * Closing a listener resets every connection that the kernel has completed and the process has not accepted yet. So a listener is closed
- * right after a poll of the event loop that found nothing. A connection that completes within those microseconds is still lost. Measured at
- * 7,000 new connections a second on a port that two processes share, on an overloaded machine: 1 connection lost at 10 closes; 10 at 10
- * without this.
+ * Closing a listener resets every connection that the kernel has completed and the process has not
+ * accepted yet. So a listener is closed right after a poll of the event loop that found nothing. A
+ * connection that completes within those microseconds is still lost. Measured at 7,000 new
+ * connections a second on a port that two processes share, on an overloaded machine: 1 connection
+ * lost at 10 closes; 10 at 10 without this.
  */
 
 /** Upper limit of the wait while events keep coming, ms. */
 const QUIET_PATIENCE_MS = 1_000
 
 /**
- * Calls `proceed` once a poll of the loop has found nothing, after `QUIET_PATIENCE_MS` at the latest.
+ * Calls `proceed` once a poll of the loop has found nothing, after `QUIET_PATIENCE_MS` at the
+ * latest.
  * @param events how many events the loop has brought so far: connections, at least.
  */
 export function whenQuiet(events: () => number, proceed: () => void): void {

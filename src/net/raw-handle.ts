@@ -1,6 +1,7 @@
 /**
- * Where the worker's handles come from: Node's own bindings, which Node keeps but does not document. Data plane; used by `socket.ts` and
- * `acceptor.ts` alone. Why not `net.Socket`: `docs/decisions/0001-node-handles.md`.
+ * The worker's handles, from Node's own bindings, which Node has but does not document. Data plane;
+ * only `socket.ts` and `acceptor.ts` use them. Why not `net.Socket`:
+ * `docs/decisions/0001-node-handles.md`.
  */
 
 import type {
@@ -64,5 +65,7 @@ function nodeBindings(): Bindings | null {
   }
 }
 
-/** Node's bindings where they have the known shape, else the same over `net.Socket`. */
+/**
+ * Node's bindings where they have the known shape; otherwise the same interface over `net.Socket`.
+ */
 export const bindings: Bindings = nodeBindings() ?? streamBindings()

@@ -1,6 +1,7 @@
 /**
- * The handles of `raw-handle.ts` over `net.Socket`'s public API: slower, for a Node whose internals have changed. Worker threads.
- * `PISTACHIO_SOCKETS=stream` chooses it, for tests and for doubt.
+ * The handles of `raw-handle.ts` over `net.Socket`'s public API: slower, for a Node whose internals
+ * have changed. Worker threads. `PISTACHIO_SOCKETS=stream` selects it, for tests and to find out
+ * whether a fault comes from Node's bindings.
  */
 
 import { createServer, type Server, Socket } from 'node:net'
@@ -18,7 +19,7 @@ import {
 const UV_EIO = -5
 const UV_ENOTCONN = -107
 
-/** The same two words that Node's own binding has. */
+/** The two words of state that Node's own binding has. */
 const state = new Int32Array(2)
 const READ_BYTES_OR_ERROR = 0
 const LAST_WRITE_WAS_ASYNC = 1
@@ -175,7 +176,7 @@ class StreamListener extends StreamHandle implements ListenHandle {
   }
 }
 
-/** A request of any kind: the callback is all it carries. */
+/** A request of any kind: it has only the callback. */
 class StreamRequest {
   oncomplete: (status: number) => void = () => {}
 }

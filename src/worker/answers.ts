@@ -1,11 +1,14 @@
-/** What this worker answers to the questions of others (`shared/questions.ts`): finds the pool, and lets its protocol answer. Data plane. */
+/**
+ * Answers the questions of other workers (`shared/questions.ts`): finds the pool, whose protocol
+ * answers. Data plane.
+ */
 
 import type { WorkerAnswer, WorkerQuestion } from '../shared/questions.ts'
 import type { Context } from './context.ts'
 import { answerForPool } from './redis/clients/pool-questions.ts'
 import { RedisProtocol } from './redis/redis-protocol.ts'
 
-/** Of a pool that is no longer configured, or never was a Redis pool, there is nothing to tell. */
+/** The answer for a pool that left the configuration or is no Redis pool. */
 const NOTHING = 0
 
 export function answerQuestion(context: Context, question: WorkerQuestion): WorkerAnswer {
@@ -14,12 +17,17 @@ export function answerQuestion(context: Context, question: WorkerQuestion): Work
   return clients?.pool.config.redis === true ? answerForPool(clients, question) : NOTHING
 }
 
-/** Tells a worker that has just begun what its predecessor knew: pauses, and that clients of this worker monitor. */
+/**
+ * Tells a new worker what its predecessor knew: pauses, and that clients of this worker monitor.
+ */
 export function tellWhatLasts(context: Context, worker: number): void {
   for (const { protocol } of context.pools) if (protocol instanceof RedisProtocol) protocol.watch?.tell(worker)
 }
 
-/** The process is ending: what a pause holds back is served, so that clients can finish. */
+/**
+ * The process is ending: requests that a CLIENT PAUSE delays are handled now, so that clients can
+ * finish.
+ */
 export function endPauses(context: Context): void {
   for (const { protocol } of context.pools) if (protocol instanceof RedisProtocol) protocol.watch?.pause.end()
 }

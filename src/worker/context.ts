@@ -1,5 +1,5 @@
 /**
- * What one worker has: its turn, its pools, its place in shared memory, its timer. Data plane.
+ * The composition of one worker: its turn, pools, part of the shared memory, and timer. Data plane.
  */
 
 import { LimitedLog } from '../log/limited-log.ts'
@@ -40,7 +40,7 @@ export class Context implements WorkerScope {
   readonly workers: number
   readonly mbufBytes: number
   readonly log: Logger
-  /** For lines that clients can cause and that are no single pool's. */
+  /** For lines that clients can cause and that belong to no single pool. */
   readonly limitedLog: LimitedLog
   readonly post: (message: FromWorker) => void
   readonly memory: MemoryGuard
@@ -48,7 +48,7 @@ export class Context implements WorkerScope {
   /** To the other workers. */
   readonly questions: Questions
   pools: PoolClients[] = []
-  /** Pools that are no longer configured and still have clients or requests. */
+  /** Pools that left the configuration and still have clients or requests. */
   private retired: PoolClients[] = []
   /** This worker's statistics row of the current generation. */
   row: Float64Array = new Float64Array(2)
@@ -64,11 +64,11 @@ export class Context implements WorkerScope {
   private drainPolicy: Drain | null = null
   private drainReported = false
   private resuming: Resumable[] = []
-  /** Server connections' counts that the statistics do not show yet. */
+  /** Counts that the statistics do not show yet, [0, tallyCount). */
   private readonly tallies: (Publishable | null)[] = []
   private tallyCount = 0
   private idleCheckedMs = 0
-  /** Clients that were given a number. */
+  /** How many client numbers were given. */
   private clientIds = 0
 
   constructor(options: ContextOptions) {
@@ -85,19 +85,20 @@ export class Context implements WorkerScope {
     this.timer.add(this)
   }
 
-  /** First event of a turn: follows the routing tables. */
+  /** First event of a turn: copies the routing tables that have changed. */
   begin(): void {
     for (const { pool } of this.pools) pool.router.refresh()
   }
 
-  /** Before the turn's output is written: clients that waited for room go on. */
+  /** Before the turn's output is written: clients whose input waited are resumed. */
   beforeFlush(): void {
     while (this.resuming.length > 0) {
       const clients = this.resuming
       this.resuming = []
       for (const client of clients) client.resume()
     }
-    // Before the replies go out: whoever has one finds it counted.
+    // Publish before replies are written: a client that reads the statistics after its reply must
+    // find the request counted.
     this.publish()
   }
 
@@ -123,14 +124,14 @@ export class Context implements WorkerScope {
     }
   }
 
-  /** The client goes on with its input once this turn's replies are all in. */
+  /** Calls `client.resume` at the end of the turn, when all of its replies have come. */
   resumeLater(client: Resumable): void {
     this.resuming.push(client)
     this.turn.begin()
   }
 
-  /** A number that no other client of the process has. */
-  takeClientId(): number {
+  /** @returns a number that no other client of the process has. */
+  newClientId(): number {
     this.clientIds++
     return (this.clientIds - 1) * this.workers + this.workerIndex + 1
   }
@@ -140,7 +141,7 @@ export class Context implements WorkerScope {
     if (sign > 0) this.row[ProcessStat.totalConnections] += sign
   }
 
-  /** Clients of the process, those on their way to a worker included. */
+  /** Clients of the process, including those that the primary is handing over. */
   clientsOverall(): number {
     let clients = 0
     for (const block of this.blocks) clients += Atomics.load(block, WorkerBlock.clients)
@@ -152,7 +153,7 @@ export class Context implements WorkerScope {
     if (this.draining) this.checkDrained()
   }
 
-  /** The coarse timer: memory, the end of the process, and the pools. */
+  /** The coarse timer: memory, the graceful shutdown, and the pools. */
   tick(nowMs: number): boolean {
     let busy = false
     if (this.memory.tick(nowMs)) busy = true
@@ -168,7 +169,7 @@ export class Context implements WorkerScope {
     return busy || this.retired.length > 0
   }
 
-  /** The configured pools, and those that are on their way out. */
+  /** The configured pools and the retired ones. */
   allPools(): PoolClients[] {
     return [...this.pools, ...this.retired]
   }
@@ -179,8 +180,10 @@ export class Context implements WorkerScope {
   }
 
   /**
-   * Takes a generation: the first, or a reloaded one. Pools that go lose their clients.
-   * @param changes pools of the generation before that are in this one too; none with the first.
+   * Switches to a generation: the first, or a reloaded one. Clients of pools that it does not have
+   * are closed.
+   * @param changes the pools that both this generation and the one before have; none with the
+   * first.
    */
   adopt(next: Generation, changes: readonly PoolChange[]): void {
     const layout = new SharedLayout(this.workers, next.shapes)
@@ -224,8 +227,8 @@ export class Context implements WorkerScope {
   }
 
   /**
-   * Lets the clients go, each at its time (`drain.ts`), and tells the primary when all are gone.
-   * @param timeoutMs after which this thread is ended, done or not.
+   * Closes every client in a pause (`drain.ts`), and tells the primary when all are closed.
+   * @param timeoutMs time until the primary ends this thread.
    */
   drain(timeoutMs: number): void {
     if (this.draining) return
@@ -241,20 +244,23 @@ export class Context implements WorkerScope {
     this.drainPolicy!.check(this.allPools(), this.turn.nowMs)
   }
 
-  /** Tells the primary once. A client that was on its way meanwhile is drained where it arrives. */
+  /**
+   * Tells the primary, once, when there are no clients. A client that arrives later is closed by
+   * `drainPolicy`.
+   */
   private checkDrained(): void {
     if (this.drainReported) return
     for (const { members } of this.pools) if (members.size > 0) return
     for (const { members } of this.retired) if (members.size > 0) return
     this.drainReported = true
-    // The process may end before the counts' time has come.
+    // The process may end before the limited log would write its counts.
     this.limitedLog.flush()
     for (const { pool } of this.allPools()) pool.limitedLog.flush()
     this.post({ type: 'drained' })
   }
 }
 
-/** @returns true when the pool may have more deadlines. */
+/** Checks the deadlines of a pool. @returns true when there may be more. */
 function checkPool(clients: PoolClients, nowMs: number, checkIdle: boolean): boolean {
   const { members, pool } = clients
   clients.checkRing()

@@ -1,6 +1,7 @@
 /**
- * Entry of a worker thread: one event loop, its own clients, its own server connections. Started by `main/workers/supervisor.ts`, which sends it
- * `WorkerData` and then whatever comes up (`shared/messages.ts`).
+ * Entry of a worker thread: one event loop, its own clients, its own server connections.
+ * `main/workers/supervisor.ts` starts it and sends it `WorkerData` first, then the other messages
+ * of `shared/messages.ts`.
  */
 
 import { getSystemErrorName } from 'node:util'
@@ -22,7 +23,7 @@ function post(message: FromWorker): void {
   port!.postMessage(message)
 }
 
-/** The thread once it has begun. */
+/** A worker that has its `WorkerData`. */
 class WorkerThread {
   readonly #workers: number
   readonly #log: Logger

@@ -1,16 +1,19 @@
 /**
- * Keeps what this worker's data takes within the worker's share of `--memory-limit`. Data plane; made by `context.ts`, asked at the end of
- * each turn and before each read's requests (two comparisons), and by the coarse timer.
+ * Keeps the memory of this worker's data within the worker's share of `--memory-limit`. Data plane;
+ * `context.ts` makes it. It checks at the end of each turn and before the requests of each read
+ * (two comparisons), and the coarse timer calls it.
  *
  *     bytes lent ──▶ 3/4 of the limit: no client is read ──▶ 1/2: all are read again
- *                └─▶ the limit, or no way back for a second: whoever has the most is closed, until 3/4
+ *                └─▶ the limit, or unread clients for a second: the largest consumers are closed, until 3/4
  *
- * The bounds of clients and servers come first; this is for the case that each keeps its bound and there are too many of them. Closed are
- * clients (by their input, output and requests) and server connections (by their queues), largest first.
+ * Clients and server connections have bounds of their own. The guard is for the case that each
+ * keeps its bound and there are too many of them. It closes clients (by their input, output and
+ * requests) and server connections (by their queues), largest first.
  *
- * After a burst the memory goes back. What the pools keep is left to the garbage collector, which is called once (10 ms); and once more, to
- * give up the pages that it keeps itself (50 ms), when nobody works with this thread. Measured with 50 clients and 1.4 GB at the peak: 250 MB
- * for good without the calls, 90 MB with them.
+ * After a burst the guard returns memory to the system. It empties the pools of free records and
+ * calls the garbage collector (10 ms). When the thread is idle it calls it once more, so that V8
+ * releases its own pages (50 ms). Measured with 50 clients and 1.4 GB at the peak: the process
+ * stayed at 250 MB without the calls, and at 90 MB with them.
  */
 
 import { WorkerBlock } from '../shared/memory-layout.ts'
@@ -22,36 +25,42 @@ import type { ServerConnection } from './server/server-connection.ts'
 
 const HIGH_SHARE = 3 / 4
 const LOW_SHARE = 1 / 2
-/** Requests that may wait in one worker: half of its JavaScript heap (1 GiB, `main/workers/supervisor.ts`) at `MESSAGE_BYTES` each. */
+/**
+ * Most requests in flight in one worker: half of its JavaScript heap (1 GiB,
+ * `main/workers/supervisor.ts`) at `MESSAGE_BYTES` each.
+ */
 const MAX_MESSAGES = 2_097_152
-/** So long clients may stay unread before somebody is closed, ms. */
+/** Clients stay unread for this long before the guard closes one, ms. */
 const PATIENCE_MS = 1_000
-/** Who has less is not closed: it would not help. */
+/** A consumer with fewer bytes is not closed: that would not help. */
 const WORTHWHILE_BYTES = 65_536
-/** A burst is over when so much less was lent at any time in two looks on end. */
+/** A burst is over when two checks in a row found at least this much less than its peak, bytes. */
 const BURST_BYTES = 16_777_216
 const LOOK_MS = 1_000
-/** Turns between two looks in which next to nothing happens; the coarse timer alone makes 50. */
+/**
+ * With fewer turns than this between two checks the thread counts as idle; the coarse timer alone
+ * makes 50.
+ */
 const IDLE_TURNS = 150
 
 export class MemoryGuard {
-  /** No client is read. */
+  /** Memory is short: no client is read. */
   pressed = false
   private readonly context: Context
   readonly limitBytes: number
   private readonly high: number
   private readonly low: number
   private patienceEndsMs = 0
-  /** The most that was lent since the last look, and since memory was last given back. */
+  /** Most bytes lent since the last check, and since memory was last returned. */
   private recentPeak = 0
   private peak = 0
   private lookedMs = 0
   private quietLooks = 0
-  /** The collector has still to give up its pages. */
+  /** V8 has not released its free pages yet. */
   private owesPages = false
   private turns = 0
 
-  /** @param limit bytes; 0 = none. */
+  /** @param limit bytes; 0 = no limit. */
   constructor(context: Context, limit: number) {
     this.context = context
     this.limitBytes = limit === 0 ? Infinity : limit
@@ -59,7 +68,10 @@ export class MemoryGuard {
     this.low = this.limitBytes * LOW_SHARE
   }
 
-  /** The end of a turn, or a client's bytes: one turn may read any number of clients. */
+  /**
+   * Called at the end of a turn, and when bytes of a client have come: one turn may read any number
+   * of clients.
+   */
   check(): void {
     const bytes = this.lentBytes
     if (bytes > this.recentPeak) this.recentPeak = bytes
@@ -70,7 +82,7 @@ export class MemoryGuard {
     }
   }
 
-  /** The coarse timer. @returns true when it must come again. */
+  /** Called by the coarse timer. @returns true when it must be called again. */
   tick(nowMs: number): boolean {
     if (this.pressed) this.relieve(nowMs)
     if (nowMs - this.lookedMs >= LOOK_MS) this.look(nowMs)
@@ -99,24 +111,24 @@ export class MemoryGuard {
     const over = this.lentBytes > this.limitBytes
     if (!over && nowMs < this.patienceEndsMs) return
     this.patienceEndsMs = nowMs + PATIENCE_MS
-    const largest = this.holders().sort((left, right) => right.memoryBytes - left.memoryBytes)
-    for (const [i, holder] of largest.entries()) {
-      // Closing one may have closed another.
-      if (holder.memoryBytes < WORTHWHILE_BYTES) continue
-      // Out of patience, one is closed at a time; over the limit, as many as it takes.
+    const largest = this.consumers().sort((left, right) => right.memoryBytes - left.memoryBytes)
+    for (const [i, consumer] of largest.entries()) {
+      // Closing one connection may have closed another.
+      if (consumer.memoryBytes < WORTHWHILE_BYTES) continue
+      // After `PATIENCE_MS` one connection is closed; above the limit, as many as are needed.
       if (i > 0 && this.lentBytes <= this.high) return
-      holder.closeForMemory()
+      consumer.closeForMemory()
       if (!over) return
     }
   }
 
-  private holders(): (Client | ServerConnection)[] {
-    const holders: (Client | ServerConnection)[] = []
+  private consumers(): (Client | ServerConnection)[] {
+    const consumers: (Client | ServerConnection)[] = []
     for (const { members, pool } of this.context.allPools()) {
-      holders.push(...members)
-      for (const server of pool.allServers()) holders.push(...server.allConnections())
+      consumers.push(...members)
+      for (const server of pool.allServers()) consumers.push(...server.allConnections())
     }
-    return holders
+    return consumers
   }
 
   private look(nowMs: number): void {
@@ -145,7 +157,7 @@ export class MemoryGuard {
     collectGarbage('last-resort')
   }
 
-  /** What data takes now, records of requests included. */
+  /** Memory of all data, including the records of requests, bytes. */
   private get lentBytes(): number {
     const { messages, turn } = this.context
     return turn.memory.lent.totalBytes + messages.outstandingBytes

@@ -10,7 +10,7 @@ import { RedisProtocol } from './redis/redis-protocol.ts'
 import type { WorkerScope } from './request/worker-scope.ts'
 import { Pool } from './server/pool.ts'
 
-/** A pool that is configured for the first time, with no clients yet. */
+/** Makes a pool that is new in the configuration. */
 export function newPoolClients(
   scope: WorkerScope,
   watches: ClientWatches,
@@ -25,7 +25,10 @@ export function newPoolClients(
   return new PoolClients(pool, protocol, watches)
 }
 
-/** What another worker tells of a pool; a pool of another protocol by now has no use for it. */
+/**
+ * Passes on what another worker says about a pool. A pool whose protocol has changed meanwhile
+ * ignores it.
+ */
 export function heedNotice({ pool }: PoolClients, notice: LoadNotice): void {
   if (pool.protocol instanceof RedisProtocol) pool.protocol.loading.heed(notice)
 }

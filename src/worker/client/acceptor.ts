@@ -1,5 +1,6 @@
 /**
- * How clients reach a worker: handed over by the primary, or accepted here (unix-domain listeners, and `reuseport: true`). Data plane.
+ * How clients reach a worker: the primary hands them over, or the worker accepts them itself
+ * (unix-domain listeners, and `reuseport: true`). Data plane.
  */
 
 import { chmodSync, renameSync, unlinkSync } from 'node:fs'
@@ -20,7 +21,10 @@ import { Client } from './client.ts'
 import type { PoolClients } from './pool-clients.ts'
 import { ProxyGreeting } from './proxy-greeting.ts'
 
-/** A handle that the primary accepted. `client_connections` was checked there, and the client counted in `WorkerBlock.clients`. */
+/**
+ * Makes the client of a handle that the primary accepted. The primary checked `client_connections`
+ * and counted the client in `WorkerBlock.clients`.
+ */
 export function acceptHandedOver(clients: PoolClients, handle: unknown): void {
   clients.pool.context.turn.begin()
   const client = new Client(clients)
@@ -28,7 +32,7 @@ export function acceptHandedOver(clients: PoolClients, handle: unknown): void {
   start(client, bindings.fromHandle(handle), ownerOf(client))
 }
 
-/** Who reads the connection first. */
+/** @returns what reads the connection first: the PROXY header's reader, or the client. */
 function ownerOf(client: Client): SocketOwner {
   return client.pool.config.proxyProtocol ? new ProxyGreeting(client) : client
 }
@@ -44,13 +48,14 @@ function start(client: Client, handle: RawHandle, owner: SocketOwner): void {
   socket.readStart()
 }
 
-/** The listeners that this worker owns, by the text of their address. */
+/** The worker's own listeners. */
 export class Acceptor {
   private readonly context: WorkerScope
   private readonly find: (name: string) => PoolClients | undefined
+  /** By the text of their address. */
   private readonly listeners: Map<string, readonly ListenHandle[]> = new Map()
 
-  /** @param find the clients of the configured pool of a name. */
+  /** @param find looks up the clients of a configured pool by its name. */
   constructor(context: WorkerScope, find: (name: string) => PoolClients | undefined) {
     this.context = context
     this.find = find
@@ -58,7 +63,8 @@ export class Acceptor {
 
   /**
    * Listens for a pool.
-   * @param hidden whether a unix listener keeps the name it is bound under: the primary gives it its path.
+   * @param hidden true: a unix socket keeps its temporary name, and the primary renames it to its
+   * path.
    * @returns 0, or a negative libuv code.
    */
   listen(pool: Pool, hidden: boolean): number {
@@ -71,7 +77,7 @@ export class Acceptor {
       handles.push(handle)
       const status = listen.path === '' ? listenTcp(handle, pool) : listenPath(handle, pool, hidden)
       if (status === 0) {
-        this.takeFrom(handle, pool)
+        this.acceptFrom(handle, pool)
         continue
       }
       for (const opened of handles) opened.close()
@@ -81,8 +87,11 @@ export class Acceptor {
     return 0
   }
 
-  /** Clients of a listening handle are the pool's of that name, whatever its configuration becomes. */
-  private takeFrom(handle: ListenHandle, pool: Pool): void {
+  /**
+   * Accepts connections for the pool of that name, also after a reload has changed its
+   * configuration.
+   */
+  private acceptFrom(handle: ListenHandle, pool: Pool): void {
     const { name, listen } = pool.config
     handle.onconnection = (error, client) => {
       const current = this.find(name)
@@ -112,23 +121,26 @@ export class Acceptor {
     clients.logRefused(client, reason)
     answerLocally(client, clients.protocol.tooManyClients)
     client.closeAfterReplies(CloseReason.error)
-    // There is no descriptor to spare for a client that closes in its own time. What it has sent already is read: else the line could be lost.
+    // There is no descriptor to spare for a client that may close late. Two loop turns let the
+    // worker read what the client has sent: closing with unread input would send RST, and the
+    // client could lose the error line.
     if (scarce) setImmediate(() => setImmediate(() => client.close(CloseReason.none)))
   }
 
-  /** Stops listening at an address. The socket's file is the primary's to remove. */
+  /** Stops listening at an address. The primary removes the file of a unix socket. */
   unlisten(text: string): void {
     const handles = this.listeners.get(text)
     if (handles === undefined) return
     this.listeners.delete(text)
-    // A path may be listened on anew at once: its old socket must be gone by then.
+    // The worker may be told to listen at the same path next: its old socket must be closed by
+    // then.
     if (text.startsWith('/')) closeAll(handles)
     else whenQuiet(this.eventCount, () => closeAll(handles))
   }
 
   private readonly eventCount = (): number => this.context.turn.events
 
-  /** Stops listening everywhere. @param done called once nobody comes any more. */
+  /** Stops listening everywhere. @param done called once every listener is closed. */
   close(done: () => void): void {
     const handles = [...this.listeners.values()].flat()
     this.listeners.clear()
@@ -139,7 +151,11 @@ export class Acceptor {
   }
 }
 
-/** Whether a limit is reached. The client is in the count of the process, and not yet in the pool's. @returns '' for no. */
+/**
+ * The limit that the client exceeds. The client is counted for the process already, and not yet for
+ * the pool.
+ * @returns '' when there is none.
+ */
 function whyRefused(pool: Pool): string {
   const { config, context } = pool
   const most = context.control[Control.maxClients]
@@ -160,7 +176,8 @@ function listenTcp(handle: ListenHandle, pool: Pool): number {
 }
 
 /**
- * As nutcracker, whatever lies at the path gives way; but only once clients are served behind it, and in one step: see `socket-path.ts`.
+ * Replaces a file that lies at the path, as nutcracker does, but in one step and only once the
+ * socket listens: see `socket-path.ts`.
  */
 function listenPath(handle: ListenHandle, pool: Pool, hidden: boolean): number {
   const { path, permission } = pool.config.listen
@@ -184,6 +201,6 @@ function removeFile(path: string): void {
   try {
     unlinkSync(path)
   } catch {
-    // Nothing lies there, or it cannot go: bind tells.
+    // There is no file, or it cannot be removed: then `bind` fails.
   }
 }

@@ -16,12 +16,16 @@ import { Phase } from './client-phase.ts'
 import { dropBehind } from './lost-server.ts'
 
 /**
- * After FIN, input is read and dropped for this long, ms: closing with unread input would send RST, and the client could lose replies.
+ * After FIN, input is read and dropped for this long, ms: closing with unread input would send RST,
+ * and the client could lose replies.
  * @testOnly
  */
 export const LINGER_MS = 1_000
 
-/** Nothing is in flight but requests that may never be answered; no request is incomplete, and the client has read every reply. */
+/**
+ * Nothing is in flight but requests that may never be answered; no request is incomplete, and the
+ * client has read every reply.
+ */
 export function isIdle(client: Client): boolean {
   if (client.session?.mayNeverReply) return true
   return client.head === null && client.input.isEmpty && client.socket.pendingBytes === 0
@@ -33,7 +37,10 @@ export function endClient(client: Client): void {
   else client.closeAfterReplies(CloseReason.none)
 }
 
-/** The pool is gone: closes an idle client now, others once their requests are answered. A request that has begun may be completed. */
+/**
+ * The pool is gone: closes an idle client now, others once their requests are answered. A request
+ * that has begun may be completed.
+ */
 export function retireClient(client: Client): void {
   if (client.ending) return
   client.input.isLast = true
@@ -41,7 +48,10 @@ export function retireClient(client: Client): void {
   else inputDone(client)
 }
 
-/** Every reply is in the output. Waits until the kernel takes them, then sends FIN and drops input until the client closes too. */
+/**
+ * Every reply is in the output. Waits until the kernel takes them, then sends FIN and drops input
+ * until the client closes too.
+ */
 export function finish(client: Client): void {
   const { socket } = client
   if (client.phase >= Phase.lingering) return

@@ -1,5 +1,6 @@
 /**
- * A client's input: bytes become requests, one by one, and the protocol handles them. Data plane; functions over the `Client` record.
+ * A client's input: bytes become requests, one by one, and the protocol handles them. Data plane;
+ * functions over the `Client` record.
  *
  *     readInput ─▶ processRequests ─▶ protocol.request
  *        │              ├ the client has enough in flight, or the request was postponed: blocked
@@ -16,16 +17,20 @@ import { Phase } from './client-phase.ts'
 import { beginUpload, mayPass, passOn } from './client-upload.ts'
 import type { Upload } from './upload.ts'
 
-/** A blocked client is still read, so that the proxy notices when it leaves, until this many bytes wait. */
+/**
+ * A blocked client is still read, so that the proxy notices when it leaves, until this many bytes
+ * wait.
+ */
 const BLOCKED_INPUT_BYTES = 262_144
 /**
- * Fewer bytes than this in one read do not count as activity while a request is incomplete. Otherwise a client that sends a request byte by
- * byte would never be idle.
+ * Fewer bytes than this in one read do not count as activity while a request is incomplete.
+ * Otherwise a client that sends a request byte by byte would never be idle.
  */
 const TRICKLE_BYTES = 256
 /**
- * A client that has begun a request and then shows no activity for this long is disconnected, ms. Without this limit slow senders could use
- * up `client_connections`; other clients in this state have died in the middle of a request.
+ * A client that has begun a request and then shows no activity for this long is disconnected, ms.
+ * Without this limit slow senders could use up `client_connections`; other clients in this state
+ * have died in the middle of a request.
  * @testOnly
  */
 export const REQUEST_STALL_MS = 60_000
@@ -47,7 +52,8 @@ export function readInput(client: Client, buf: Uint8Array, length: number): void
     if (client.phase >= Phase.ending || client.input.upload !== null) return
   }
   if (client.input.tail !== null) {
-    // Only an incomplete request lies in the tail here: the input of a blocked client has been stored above.
+    // Only an incomplete request lies in the tail here: the input of a blocked client has been
+    // stored above.
     while (client.input.tail !== null && at < length && client.phase !== Phase.blocked) {
       at += client.input.tail.fill(buf, at, length, client.input.parser === null ? 0 : client.input.parser.need)
       processTail(client)
@@ -79,14 +85,20 @@ function storeTail(client: Client, buf: Uint8Array, start: number, end: number):
   watchRequest(client)
 }
 
-/** Releases the parser when no input is left. A client that is to end then has sent its last request. */
+/**
+ * Releases the parser when no input is left. A client that is to end then has sent its last
+ * request.
+ */
 export function inputDone(client: Client): void {
   if (!client.input.isEmpty) return
   if (client.input.parser !== null) releaseParser(client)
   if (client.input.isLast) client.closeAfterReplies(CloseReason.none)
 }
 
-/** A client that has not authenticated may send short requests only, unless the pool behaves exactly as nutcracker. */
+/**
+ * A client that has not authenticated may send short requests only, unless the pool behaves exactly
+ * as nutcracker.
+ */
 export function restrictParser(client: Client): void {
   client.input.parser?.restrict(!client.authenticated && !client.pool.config.strict)
 }
@@ -103,7 +115,11 @@ function releaseParser(client: Client): void {
   client.input.parser = null
 }
 
-/** Handles the requests in [start, end), and checks `max_message_bytes` also for those that have come whole. @returns as `processRequests`. */
+/**
+ * Handles the requests in [start, end), and checks `max_message_bytes` also for those that have
+ * come whole.
+ * @returns as `processRequests`.
+ */
 function processWithin(client: Client, buf: Uint8Array, start: number, end: number): number {
   const { maxMessageBytes } = client.pool.config
   if (maxMessageBytes === 0 || end - start <= maxMessageBytes) return processRequests(client, buf, start, end)
@@ -118,7 +134,10 @@ function processWithin(client: Client, buf: Uint8Array, start: number, end: numb
   }
 }
 
-/** Handles the requests in [start, end). @returns where the rest begins: it is incomplete, or the client is blocked. */
+/**
+ * Handles the requests in [start, end).
+ * @returns where the rest begins: it is incomplete, or the client is blocked.
+ */
 function processRequests(client: Client, buf: Uint8Array, start: number, end: number): number {
   const parser = client.input.parser ?? acquireParser(client)
   const { protocol } = client.poolClients
@@ -151,7 +170,10 @@ function processRequests(client: Client, buf: Uint8Array, start: number, end: nu
   return at
 }
 
-/** The request that begins at `start` is incomplete. @returns where the bytes begin that must be kept for it. */
+/**
+ * The request that begins at `start` is incomplete.
+ * @returns where the bytes begin that must be kept for it.
+ */
 function processIncomplete(client: Client, parser: RequestParser, buf: Uint8Array, start: number, end: number): number {
   checkSize(client, Math.max(parser.need, end - start))
   if (client.phase >= Phase.ending) return end
@@ -165,7 +187,10 @@ function processIncomplete(client: Client, parser: RequestParser, buf: Uint8Arra
   return end
 }
 
-/** Passes on the next bytes of the large request. @returns where the bytes of later requests begin. */
+/**
+ * Passes on the next bytes of the large request.
+ * @returns where the bytes of later requests begin.
+ */
 function continueUpload(client: Client, upload: Upload, buf: Uint8Array, start: number, end: number): number {
   const rest = passOn(client.input, upload, buf, start, end)
   if (rest >= 0) return rest
@@ -245,7 +270,10 @@ function watchRequest(client: Client): void {
   client.poolClients.watches.requests.add(client)
 }
 
-/** Disconnects a client whose request does not go on. @returns false when there is no more to watch. */
+/**
+ * Disconnects a client whose request does not go on.
+ * @returns false when there is no more to watch.
+ */
 export function checkRequest(client: Client, nowMs: number): boolean {
   if (client.closed || client.input.tail === null) {
     client.input.requestWatched = false

@@ -1,38 +1,59 @@
 /**
- * How many bytes of replies one client of a pool may have waiting. Data plane; computed for each configuration of a pool, read by
- * `client.ts`.
+ * How many bytes of replies the proxy buffers for one client of a pool. Data plane; computed once
+ * for each configuration of a pool.
  *
- * An explicit `client_queue_bytes` is the whole answer. By default a client may have much more waiting, because many write a whole pipeline
- * before they read its first reply (redis-py, phpredis): with a bound of 16 MiB 400 GETs and SETs of 100 KB never ended. What bounds the
- * process then is the memory guard.
+ * With `client_queue_bytes`, every limit follows from it. By default the limits are much larger,
+ * because many client libraries write a whole pipeline before they read its first reply (redis-py,
+ * phpredis): with 16 MiB, 400 GETs and SETs of 100 KB never ended. The memory guard then bounds the
+ * process.
  */
 
 import type { PoolConfig } from '../../shared/config.ts'
 
-/** Replies in flight for one client by default, bytes; what is in flight cannot be refused when memory is short. */
+/**
+ * Default size of the replies in flight for one client, bytes. Replies in flight cannot be rejected
+ * when memory is short.
+ */
 const IN_FLIGHT_BYTES = 16_777_216
-/** Largest share of `--memory-limit` that replies waiting for one client take by default. */
+/** Default share of `--memory-limit` that the replies for one client may take. */
 const PROCESS_SHARE = 1 / 8
-/** Largest share of the worker's part of it: less than the memory guard's marks, so that one client alone does not reach them. */
+/**
+ * The same as a share of the worker's part. It is below the thresholds of the memory guard, so that
+ * one client alone does not reach them.
+ */
 const WORKER_SHARE = 1 / 2
 const MOST_QUEUE_BYTES = 1_073_741_824
-/** A client that has this many times `client_queue_bytes` waiting is closed. */
+/** A client with this many times `client_queue_bytes` buffered is disconnected. */
 const HARD_LIMIT_FACTOR = 4
-/** Room for a large reply that passes through, bytes, at least, before its server waits for the client. */
+/**
+ * At least this much of a large reply is buffered before its server connection pauses for the
+ * client, bytes.
+ */
 export const STREAM_ROOM_BYTES = 2_097_152
 
 export interface ClientLimits {
-  /** Replies in flight are to fit this; the window follows from it. */
+  /** Room for the replies in flight, bytes. The window follows from it. */
   readonly inFlightBytes: number
-  /** A client with this much waiting is not read. */
+  /** The proxy does not read from a client with this many bytes buffered. */
   readonly queueBytes: number
-  /** A client with more waiting is closed; one reply of any size beside it is allowed. */
+  /**
+   * A client with more bytes buffered is disconnected. One reply of any size is allowed beside
+   * them.
+   */
   readonly closeBytes: number
-  /** A large reply is read from its server, for the sake of other clients behind it, until this much waits. */
+  /**
+   * While other clients wait behind a large reply, it is read from its server until this many bytes
+   * are buffered.
+   */
   readonly largeReplyBytes: number
-  /** Messages of channels that wait behind replies; a client with more is closed. */
+  /**
+   * Bytes of published messages that may wait behind replies. A client with more is disconnected.
+   */
   readonly pushBytes: number
-  /** By default: replies of a client that writes on while it reads nothing are kept up to `queueBytes`. */
+  /**
+   * True by default: replies are buffered up to `queueBytes` for a client that writes and reads
+   * nothing.
+   */
   readonly keepsForWriter: boolean
 }
 

@@ -1,9 +1,11 @@
 /**
- * A client's output: whether the client reads its replies, and how much may be buffered for it. Data plane; the coarse timer calls `checkWrites`
- * while the client's socket has output that the kernel does not take.
+ * A client's output: whether the client reads its replies, and how much may be buffered for it.
+ * Data plane; the coarse timer calls `checkWrites` while the client's socket has output that the
+ * kernel does not take.
  *
- * Some clients write all of a pipeline before they read its first reply. Waiting until such a client reads would be waiting forever, so large
- * replies are kept for it (`writesFirst`), where `ClientLimits.keepsForWriter` allows it.
+ * Some clients write all of a pipeline before they read its first reply. Waiting until such a
+ * client reads would be waiting forever, so large replies are kept for it (`writesFirst`), where
+ * `ClientLimits.keepsForWriter` allows it.
  */
 
 import { PoolStat } from '../../shared/stat-fields.ts'
@@ -17,7 +19,10 @@ import type { ReplyWindow } from './reply-window.ts'
 
 /** A client that reads nothing of its buffered replies for this long is disconnected, ms. */
 const WRITE_STALL_MS = 60_000
-/** A blocked client that reads nothing of its replies for this long writes first and reads later, ms. */
+/**
+ * A blocked client that reads nothing of its replies for this long writes first and reads later,
+ * ms.
+ */
 export const WRITES_FIRST_MS = 200
 
 /** What the watch needs of the client. `Client` implements it. */
@@ -36,21 +41,26 @@ export interface OutputClient extends ReplyTarget {
 
 export class ClientOutput {
   /**
-   * The client writes and reads nothing: large replies are kept for it, up to its limits, until it has read everything. Set only where
-   * `ClientLimits.keepsForWriter`.
+   * The client writes and reads nothing: large replies are kept for it, up to its limits, until it
+   * has read everything. Set only where `ClientLimits.keepsForWriter`.
    */
   writesFirst = false
   private readonly client: OutputClient
   /** Bytes that the kernel had not taken at the last check. */
   private unwrittenBytes = 0
-  /** `Turn.nowMs` since which the kernel has taken nothing; 0 = no output was queued at the last check. */
+  /**
+   * `Turn.nowMs` since which the kernel has taken nothing; 0 = no output was queued at the last
+   * check.
+   */
   private stalledSinceMs = 0
 
   constructor(client: OutputClient) {
     this.client = client
   }
 
-  /** Bytes of a large reply, and of what is queued before it, that may be buffered for the client. */
+  /**
+   * Bytes of a large reply, and of what is queued before it, that may be buffered for the client.
+   */
   get hardLimitBytes(): number {
     const { queueBytes, largeReplyBytes } = this.client.limits
     return this.writesFirst && queueBytes > largeReplyBytes ? queueBytes : largeReplyBytes
@@ -91,8 +101,8 @@ export class ClientOutput {
   }
 
   /**
-   * Called by the coarse timer. Disconnects a client that has more buffered than its limit and one largest reply, or that reads nothing for
-   * a minute.
+   * Called by the coarse timer. Disconnects a client that has more buffered than its limit and one
+   * largest reply, or that reads nothing for a minute.
    * @returns false when there is no more to watch.
    */
   checkWrites(nowMs: number): boolean {
@@ -119,7 +129,10 @@ export class ClientOutput {
     return false
   }
 
-  /** The client waits to be read before it reads: keeps large replies for it, where the limits allow that. */
+  /**
+   * The client waits to be read before it reads: keeps large replies for it, where the limits allow
+   * that.
+   */
   keepForWriter(): void {
     const { client } = this
     if (!client.limits.keepsForWriter || client.pool.context.memory.pressed) return
@@ -127,7 +140,10 @@ export class ClientOutput {
     if (client.source !== null && client.socket.pendingBytes < this.hardLimitBytes) client.resumeSource()
   }
 
-  /** Disconnects a client that does not read. @param bytes of replies that are buffered for it, or would have to be. */
+  /**
+   * Disconnects a client that does not read.
+   * @param bytes of replies that are buffered for it, or would have to be.
+   */
   disconnect(bytes: number): void {
     const { client } = this
     const { config, context, limitedLog, row, statBase } = client.pool

@@ -14,7 +14,8 @@
  * | lingering | dropped; FIN is sent          | `client-ending.ts:finish`, the last reply is written        | `lingering`                     |
  * | closed    | none                          | `client-ending.ts:closeNow`                                 |                                 |
  *
- * The lists of the coarse timer are those of `client-watches.ts`. The pool's `members` have a client until it is closed.
+ * The lists of the coarse timer are those of `client-watches.ts`. The pool's `members` have a
+ * client until it is closed.
  */
 
 /** In this order: from `ending` on, a client's bytes are dropped. */

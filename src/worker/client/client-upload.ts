@@ -1,5 +1,6 @@
 /**
- * When a client's large request passes through (`upload.ts`), and when it must wait or be gathered whole. Data plane.
+ * When a client's large request passes through (`upload.ts`), and when it must wait or be gathered
+ * whole. Data plane.
  *
  *     incomplete, 256 KiB or more announced ─┬▶ nothing in flight: passes through
  *                                            ├▶ replies due: blocked until they are written, then parsed again
@@ -15,8 +16,8 @@ import type { InputState } from './input-state.ts'
 import { Upload } from './upload.ts'
 
 /**
- * This much of a large request must have come before it passes through. A server allocates memory for what is announced (Redis: all of it, at
- * once), so an announcement alone must not reach it.
+ * This much of a large request must have come before it passes through. A server allocates memory
+ * for what is announced (Redis: all of it, at once), so an announcement alone must not reach it.
  */
 const UPLOAD_START_BYTES = 65_536
 
@@ -30,15 +31,20 @@ export interface UploadClient extends OutputClient, WatchedClient {
   block(): void
 }
 
-/** Whether an incomplete request is large, and enough of it has come. @param receivedBytes of it. */
+/**
+ * Whether an incomplete request is large, and enough of it has come.
+ * @param receivedBytes of it.
+ */
 export function mayPass(parser: RequestParser, receivedBytes: number): boolean {
   return parser.need >= STREAM_BYTES && receivedBytes >= UPLOAD_START_BYTES
 }
 
 /**
- * Lets the incomplete request of `parser` pass through. The caller must pass on the bytes that have come.
+ * Lets the incomplete request of `parser` pass through. The caller must pass on the bytes that have
+ * come.
  * @param tag of its message.
- * @returns null when the bytes must be kept: the request is gathered whole, or the client is blocked until the request can pass.
+ * @returns null when the bytes must be kept: the request is gathered whole, or the client is
+ * blocked until the request can pass.
  */
 export function beginUpload(
   client: UploadClient,
@@ -72,7 +78,8 @@ export function beginUpload(
 
 /**
  * Passes on the next bytes of the large request.
- * @returns where the bytes of later requests begin, or -1 when the request is malformed: its upload has ended.
+ * @returns where the bytes of later requests begin, or -1 when the request is malformed: its upload
+ * has ended.
  */
 export function passOn(input: InputState, upload: Upload, buf: Uint8Array, start: number, end: number): number {
   const code = upload.consume(buf, start, end)
@@ -87,8 +94,8 @@ export function passOn(input: InputState, upload: Upload, buf: Uint8Array, start
 }
 
 /**
- * Called by the coarse timer. A client that writes all of a pipeline before it reads may never read the replies that its large request waits
- * for: then the request is gathered whole.
+ * Called by the coarse timer. A client that writes all of a pipeline before it reads may never read
+ * the replies that its large request waits for: then the request is gathered whole.
  * @returns false when there is no more to watch.
  */
 export function checkUploadWait(client: UploadClient, nowMs: number): boolean {

@@ -6,7 +6,10 @@ import { CloseReason } from '../request/reply-target.ts'
 /** The coarse timer looks for idle clients and incomplete requests at most this often, ms. */
 export const IDLE_CHECK_MS = 500
 
-/** What the timer calls. Each check returns false when there is no more to watch. `nowMs` is `Turn.nowMs`. `Client` implements it. */
+/**
+ * What the timer calls. Each check returns false when there is no more to watch. `nowMs` is
+ * `Turn.nowMs`. `Client` implements it.
+ */
 export interface WatchedClient {
   readonly closed: boolean
   readonly lingerUntilMs: number

@@ -3,9 +3,9 @@
  *
  *     readInput (client-input.ts) ─▶ protocol.request ─▶ (answered here | queued at servers)      [head … last]: the order of replies
  *
- * Backpressure: a client has at most `window.requests` requests in flight. The window follows the size of its replies, so their memory is
- * bounded before they exist. While the client does not read its output, the proxy does not read its input. `client-phase.ts` has the table
- * of its phases.
+ * Backpressure: a client has at most `window.requests` requests in flight. The window follows the
+ * size of its replies, so their memory is bounded before they exist. While the client does not read
+ * its output, the proxy does not read its input. `client-phase.ts` has the table of its phases.
  */
 
 import { assert } from '../../bytes/assert.ts'
@@ -42,7 +42,7 @@ export class Client implements SocketOwner, UploadClient {
   /** One of `CloseReason`; valid from the phase `ending` on. */
   endReason: number = CloseReason.none
 
-  /** Oldest and newest message of the order queue: those of the requests in flight, in the order of the requests. */
+  /** Oldest and newest message of the order queue: one for each request in flight. */
   head: Message | null = null
   last: Message | null = null
   /** Messages in the order queue. */
@@ -53,19 +53,17 @@ export class Client implements SocketOwner, UploadClient {
   streaming = false
   /** The server connection that is paused until this client reads a large reply. */
   source: ReplySource | null = null
-
   authenticated = false
-  /** Requests with one key are forwarded without a look at the client's state. `updateFastPath` alone writes it. */
+  /** A request with one key is forwarded without a further check. `updateFastPath` writes it. */
   fastPath = false
   /** The client speaks RESP3. */
   resp3 = false
-  /** The server connections that serve it, see `server/connection-kind.ts`: it follows `resp3` and the database. */
+  /** Kind of its server connections (`server/connection-kind.ts`): protocol version, database. */
   connectionKind = 0
-  /** What the client has told the protocol about itself, and has open; null until there is any of it. */
+  /** What the client has told the protocol, and what it has open; null until there is any. */
   session: ClientSession | null = null
   /** Address of the client according to the PROXY header of its connection; '' without one. */
   announced = ''
-
   /** `Turn.nowMs` when the connection was accepted. */
   readonly openedMs: number
   /** `Turn.nowMs` when bytes last came from the client or went to it. */
@@ -74,9 +72,11 @@ export class Client implements SocketOwner, UploadClient {
   pauseMs = 0
   /** `Turn.nowMs` at which a lingering client is closed; valid in the phase `lingering`. */
   lingerUntilMs = 0
-
   readonly input: InputState = new InputState()
-  /** End of the request that fills the tail's buffer exactly, or -1. Forwarding such a request takes the buffer over instead of copying it. */
+  /**
+   * End of the request that fills the tail's buffer exactly, or -1. Forwarding such a request takes
+   * the buffer over instead of copying it.
+   */
   ownEnd = -1
   /** The current request is put back: its bytes are parsed again later. See `postpone`. */
   isPostponed = false
@@ -117,7 +117,7 @@ export class Client implements SocketOwner, UploadClient {
     return this.phase >= Phase.ending
   }
 
-  /** Where the client is, for the log: `10.0.0.7:51234`, or the path of the unix socket that it came by. */
+  /** The client's address in the log: `10.0.0.7:51234`, or the path of the unix socket. */
   get address(): string {
     return this.announced || this.socket.peerName() || this.pool.config.listen.path
   }
@@ -135,8 +135,8 @@ export class Client implements SocketOwner, UploadClient {
   }
 
   /**
-   * Opens or closes the fast path. To be called after each change of what it depends on: `authenticated`, `session`,
-   * `resp3` and `PoolClients.watched`.
+   * Opens or closes the fast path. To be called after each change of what it depends on:
+   * `authenticated`, `session`, `resp3` and `PoolClients.watched`.
    */
   updateFastPath(): void {
     const isPlain = this.session === null || this.session.allowsFastPath
@@ -190,7 +190,7 @@ export class Client implements SocketOwner, UploadClient {
 
   /**
    * Puts the current request back: its bytes are parsed again later.
-   * @param untilAnswered true: once every earlier request is answered; false: when `context.resumeLater(client)` is called.
+   * @param untilAnswered true: after the earlier replies; false: after `context.resumeLater`.
    */
   postpone(untilAnswered: boolean): void {
     this.isPostponed = true
@@ -201,10 +201,11 @@ export class Client implements SocketOwner, UploadClient {
     this.waitsForReplies = true
   }
 
-  /** Stops handling requests until `resume`. The socket is still read while a reply may never come, so that the proxy sees the client go. */
+  /** Stops handling requests until `resume`. */
   block(): void {
     if (this.phase !== Phase.reading) return
     this.enter(Phase.blocked)
+    // A client whose reply may never come is still read, so that the proxy sees it disconnect.
     if (this.session?.mayNeverReply) this.socket.readStart()
     else this.socket.readStop()
     if (this.socket.queuedBytes > 0) this.watchWrites()
@@ -235,14 +236,13 @@ export class Client implements SocketOwner, UploadClient {
     continueInput(this)
   }
 
-  /** Memory is short: the client is not read until `resumeReading`. A request that is passing through has its own bound and goes on. */
+  /** Memory is short: blocks the client. A large request that passes through goes on. */
   stopReading(): void {
     this.output.writesFirst = false
     this.window.update()
     if (this.input.upload === null) this.block()
   }
 
-  /** Memory is no longer short. */
   resumeReading(): void {
     this.window.update()
     this.resumeSoon()

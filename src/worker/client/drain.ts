@@ -1,38 +1,46 @@
 /**
- * The orderly end of the process, as one worker's clients meet it. Data plane; made by `context.ts`, which asks it in the check phase of the
- * loop, when everything that the kernel had has been read.
+ * The graceful shutdown of one worker's clients. Data plane; `context.ts` makes it and calls it in
+ * the check phase of the loop, when all bytes that the kernel had have been read.
  *
- *     SIGTERM ──────────────── served as before ─────────────────┬── last call ──┬─ timeout: cut off by the primary
+ *     SIGTERM ──────────────── served as before ─────────────────┬── last call ──┬─ timeout: the primary ends the thread
  *              └ a client in a pause: FIN, its input is dropped  └ all others: FIN after the replies due
  *
- * Neither protocol has a word for "this connection ends", and whoever sends a request at the moment of the FIN loses it. So a client is let
- * go in a pause, when it has all its replies and is not about to send: early in a pause, if the one before it was long, or when it has been
- * silent for longer than it uses to. A client that makes no pauses gets its FIN at the last call. What holds in every case: a request that
- * was sent to a server is answered first, and one that is met by the FIN has not been executed, so it may be sent again.
+ * Neither protocol has a word for "this connection ends", and a request that a client sends at the
+ * moment of the FIN is lost. So the worker closes a client in a pause, when it has all its replies
+ * and is unlikely to send: early in a pause, if the pause before it was long, or when the client
+ * has been silent for longer than usual. A client that makes no pauses gets its FIN at the last
+ * call. In every case a request that was sent to a server is answered first, and a request that
+ * crosses the FIN has not been executed, so the client may send it again.
  */
 
 import { endClient, isIdle } from './client-ending.ts'
 import type { PoolClients } from './pool-clients.ts'
 
-/** The least pause: the coarse timer's step. */
+/** Shortest pause, ms: the coarse timer's step. */
 const PAUSE_MS = 20
-/** Silence after which a client whose pauses are not known is taken to make one. */
+/** Silence that counts as a pause of a client whose earlier pauses are unknown, ms. */
 const SILENCE_MS = 500
-/** Of clients that make longer pauses than this, few are about to send. */
+/** A client with longer pauses than this is unlikely to send at any one moment, ms. */
 const LONG_PAUSE_MS = 1_000
-/** From the last call to the end: time to write the replies, at most this share of the whole. */
+/**
+ * Time from the last call to the end, in which the last replies are written, ms; at most this share
+ * of the timeout.
+ */
 const LAST_CALL_MS = 1_000
 const LAST_CALL_SHARE = 1 / 4
 
 export class Drain {
   private readonly lastCallMs: number
 
-  /** @param nowMs `Turn.nowMs`, as below. @param timeoutMs after which the worker is ended, done or not. */
+  /** @param nowMs `Turn.nowMs`. @param timeoutMs time until the primary ends the worker. */
   constructor(nowMs: number, timeoutMs: number) {
     this.lastCallMs = nowMs + timeoutMs - Math.min(LAST_CALL_MS, timeoutMs * LAST_CALL_SHARE)
   }
 
-  /** Lets go of the clients whose time has come. */
+  /**
+   * Closes the clients that make a pause; all of them at the last call.
+   * @param nowMs `Turn.nowMs`.
+   */
   check(pools: readonly PoolClients[], nowMs: number): void {
     const isLastCall = nowMs >= this.lastCallMs
     for (const pool of pools) {
@@ -45,8 +53,9 @@ export class Drain {
 }
 
 /**
- * Whether a client that awaits nothing is unlikely to send at this moment.
- * @param silentMs since its last reply. @param lastPauseMs how long it was silent before its last request.
+ * Whether a client that waits for no reply is unlikely to send at this moment.
+ * @param silentMs time since its last reply. @param lastPauseMs how long it was silent before its
+ * last request.
  * @testOnly
  */
 export function isPause(silentMs: number, lastPauseMs: number): boolean {

@@ -1,4 +1,7 @@
-/** What a client has sent and the proxy has not handled yet. Data plane; `client-input.ts` and `client-upload.ts` write it. */
+/**
+ * What a client has sent and the proxy has not handled yet. Data plane; `client-input.ts` and
+ * `client-upload.ts` write it.
+ */
 
 import type { RequestParser } from '../../protocol/parser.ts'
 import type { Tail } from '../memory/tail.ts'
@@ -13,7 +16,10 @@ export class InputState {
   upload: Upload | null = null
   /** The large request in the tail is gathered whole and does not pass through. */
   gathersRequest = false
-  /** `Turn.nowMs` since which a large request waits for earlier replies; valid while `watches.uploads` has the client. */
+  /**
+   * `Turn.nowMs` since which a large request waits for earlier replies; valid while
+   * `watches.uploads` has the client.
+   */
   uploadWaitsSinceMs = 0
   /** `watches.requests` has the client. */
   requestWatched = false

@@ -1,21 +1,25 @@
 /**
- * A reply that the proxy itself gives later, in its place among the client's replies: once other workers have answered. Data plane.
+ * A reply that the proxy gives later, once other workers have answered, in its place among the
+ * client's replies. Data plane.
  */
 
 import { finishWith } from '../request/delivery.ts'
 import { type Message, MessageKind } from '../request/message.ts'
 import type { Client } from './client.ts'
 
-/** Keeps the current request's place. The caller gives exactly one `lateReply` to it, also when the client is gone meanwhile. */
+/**
+ * Reserves the place of the current request's reply. The caller must call `lateReply` exactly once,
+ * also when the client is gone.
+ */
 export function awaitReply(client: Client): Message {
   const message = client.messages.acquire(client, MessageKind.local)
-  // Like a message in a server's queue: it outlives its client.
+  // As for a message in a server's queue: the client does not release it.
   message.queued = true
   client.push(message)
   return message
 }
 
-/** Answers, or drops the reply where the client is gone. The bytes are constant. */
+/** Writes the reply, or drops it when the client is gone. The bytes are constant. */
 export function lateReply(message: Message, reply: Uint8Array): void {
   message.queued = false
   if (message.client === null) message.release()

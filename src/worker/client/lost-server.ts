@@ -1,4 +1,7 @@
-/** Requests that leave their client's order queue without a reply, which is how a client is disconnected when its server fails. Data plane. */
+/**
+ * Drops requests from a client's order queue without a reply: a client whose server fails is
+ * disconnected. Data plane.
+ */
 
 import { leaveClient } from '../request/delivery.ts'
 import { type Message, MessageKind } from '../request/message.ts'
@@ -9,11 +12,14 @@ export interface OrderQueue {
   last: Message | null
   /** Messages in the queue. */
   pending: number
-  /** Bytes of replies that wait for their turn. */
+  /** Bytes of replies in the arena. */
   heldBytes: number
 }
 
-/** Takes every message behind `before` (null: all of them) out of the queue. Servers may still answer them; the replies are dropped. */
+/**
+ * Removes every message behind `before` (null: all of them). Servers may still answer them; the
+ * replies are dropped.
+ */
 export function dropBehind(queue: OrderQueue, before: Message | null): void {
   let message = before === null ? queue.head : before.next
   if (before === null) queue.head = null

@@ -1,4 +1,4 @@
-/** The clients of one pool, as one worker sees them, and what they share. Data plane. */
+/** The clients that one worker has of one pool, and what they share. Data plane. */
 
 import type { RequestParser } from '../../protocol/parser.ts'
 import type { PoolConfig } from '../../shared/config.ts'
@@ -14,7 +14,10 @@ import { Phase } from './client-phase.ts'
 import type { ClientProtocol } from './client-protocol.ts'
 import type { ClientWatches } from './client-watches.ts'
 
-/** Request parsers kept for reuse; a burst's surplus goes to the garbage collector. */
+/**
+ * Most request parsers that are stored for reuse; the garbage collector frees more of them after a
+ * burst.
+ */
 const KEPT_PARSERS = 64
 
 export class PoolClients {
@@ -22,13 +25,13 @@ export class PoolClients {
   readonly protocol: ClientProtocol
   readonly watches: ClientWatches
   readonly members: Set<Client> = new Set()
-  /** What each may have waiting. */
+  /** How much the proxy buffers for each client. */
   limits: ClientLimits
-  /** Every request is looked at before it is handled (CLIENT PAUSE, MONITOR): no client has the fast path. */
+  /** No client has the fast path, because CLIENT PAUSE or MONITOR looks at every request. */
   watched = false
-  /** Parsers that no client uses at the moment. */
+  /** Free parsers. */
   readonly requestParsers: RequestParser[] = []
-  /** Epoch of the routing table that the clients' sessions know of. */
+  /** Epoch of the routing table that the sessions were last told of; -1 after a reload. */
   private checkedEpoch = 0
 
   constructor(pool: Pool, protocol: ClientProtocol, watches: ClientWatches) {
@@ -67,13 +70,16 @@ export class PoolClients {
     pool.context.clientGone()
   }
 
-  /** Says in the log why a client is not served. */
+  /** Logs why a client is rejected. */
   logRefused(client: Client, reason: string): void {
     const { config, limitedLog } = this.pool
     limitedLog.notice('refused client', () => `refused c ${client.address} of pool '${config.name}': ${reason}`)
   }
 
-  /** Tells sessions when keys and channels may belong to other servers than before. */
+  /**
+   * Tells the sessions when the routing table has changed: keys and channels may belong to other
+   * servers.
+   */
   checkRing(): void {
     const { epoch } = this.pool.router
     if (epoch === this.checkedEpoch) return
@@ -93,7 +99,7 @@ export class PoolClients {
     }
   }
 
-  /** Takes a new configuration and its memory. The clients stay. */
+  /** Switches to a new configuration and its shared memory. The clients stay connected. */
   adopt(config: PoolConfig, index: number, layout: SharedLayout, shared: SharedArrayBuffer, change: PoolChange): void {
     this.pool.adopt(config, index, layout, shared, change)
     this.checkedEpoch = -1
@@ -105,7 +111,10 @@ export class PoolClients {
     }
   }
 
-  /** The pool is no longer configured: clients lose their connection once they are answered; then `pool.retireServers` is to be called. */
+  /**
+   * The pool left the configuration: closes each client once it is answered. The caller then calls
+   * `pool.retireServers`.
+   */
   retire(): void {
     for (const client of this.members) retireClient(client)
   }

@@ -1,9 +1,10 @@
 /**
- * The beginning of a connection to a pool with `proxy_protocol: true`: owns the socket until the balancer's header is complete, then leaves
- * it to the client, so that the client's own path knows nothing of it. Data plane; made by `acceptor.ts`.
+ * The beginning of a connection to a pool with `proxy_protocol: true`. It owns the socket until the
+ * load balancer's header is complete, and then makes the client the owner, so the client's own path
+ * has no code for the header. Data plane; `acceptor.ts` makes it.
  *
  *     accepted ─▶ header complete ─▶ the client owns the socket and gets the bytes behind the header
- *                  └ none, forged, cut short, late ─▶ logged, counted in client_err, closed; nothing was processed
+ *                  └ missing, malformed, incomplete, late ─▶ logged, counted in client_err, closed; no request was processed
  */
 
 import { Parsed } from '../../protocol/parser.ts'
@@ -13,7 +14,11 @@ import { CloseReason } from '../request/reply-target.ts'
 import type { Client } from './client.ts'
 import { Phase } from './client-phase.ts'
 
-/** The header is the first thing that a balancer sends; it may take so long. @testOnly */
+/**
+ * Longest time from the connection to the complete header, ms. A load balancer sends the header
+ * first.
+ * @testOnly
+ */
 export const GREETING_MS = 5_000
 
 export class ProxyGreeting implements SocketOwner {
@@ -45,7 +50,7 @@ export class ProxyGreeting implements SocketOwner {
   }
 
   onEnd(): void {
-    // Who only looks whether the port is open says nothing.
+    // A health check connects and closes without a byte. It is not logged.
     if (this.client.socket.bytesRead === 0) this.close(CloseReason.eof)
     else this.refuse('the connection ended within the PROXY header')
   }
@@ -57,7 +62,7 @@ export class ProxyGreeting implements SocketOwner {
   /** Nothing is written before the header is complete. */
   onDrain(): void {}
 
-  /** @returns false when there is no more to wait for. */
+  /** Called by the coarse timer. @returns false when there is no more to watch. */
   checkTime(nowMs: number): boolean {
     if (this.over || this.client.closed) return false
     if (nowMs < this.deadlineMs) return true

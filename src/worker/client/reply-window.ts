@@ -1,6 +1,6 @@
 /**
- * How many requests a client may have in flight: as many as have room for their replies, as far as the size of its replies is known. Data
- * plane. Decision: `docs/decisions/0005-reply-window.md`.
+ * How many requests a client may have in flight: as many as have room for their replies, as far as
+ * the size of its replies is known. Data plane. Decision: `docs/decisions/0005-reply-window.md`.
  *
  *     window = limits.inFlightBytes / mean size of a reply          between 4 and `client_max_pending`; 0 while memory is short
  */
@@ -23,9 +23,15 @@ export class ReplyWindow {
   requests = LEAST_WINDOW
   /** Running mean of the reply sizes, bytes. */
   meanReplyBytes = 0
-  /** The largest reply since the client last had read everything, bytes. One reply of any size may be buffered beside the limits. */
+  /**
+   * The largest reply since the client last had read everything, bytes. One reply of any size may
+   * be buffered beside the limits.
+   */
   largestReplyBytes = 0
-  /** The client does not read its replies: the window is smaller, so that other clients of its servers do not wait behind it. */
+  /**
+   * The client does not read its replies: the window is smaller, so that other clients of its
+   * servers do not wait behind it.
+   */
   private behind = false
   private limits: ClientLimits
   private readonly pool: Pool
@@ -47,7 +53,10 @@ export class ReplyWindow {
     if (after !== before) this.update()
   }
 
-  /** Learns the size of a reply that passes through: it is never buffered whole, so it needs no more room than others. */
+  /**
+   * Learns the size of a reply that passes through: it is never buffered whole, so it needs no more
+   * room than others.
+   */
   noteStream(bytes: number): void {
     const largest = this.largestReplyBytes
     this.noteReply(bytes)

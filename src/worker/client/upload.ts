@@ -1,12 +1,14 @@
 /**
- * A large request that passes through: its body goes to a server connection of its own, piece by piece as it arrives, so that it is never
- * in memory as a whole, and a slow sender does not delay other clients. Data plane.
+ * A large request that passes through: its body goes to a server connection of its own, piece by
+ * piece as it arrives, so that it is never in memory as a whole, and a slow sender does not delay
+ * other clients. Data plane.
  *
  *     client ─▶ [ head │ body … ] ─▶ bulk connection of the key's server          the client's later requests wait for the reply
  *               └ parsed as usual; bytes that the parser has done with are passed on and forgotten
  *
- * An upload begins when the client has nothing else in flight, so the order of its requests holds. `client-upload.ts` begins it; the server
- * connection refers to it until the request is sent whole, answered early, or broken. The rest of the body is then dropped as it arrives.
+ * An upload begins when the client has nothing else in flight, so the order of its requests holds.
+ * `client-upload.ts` begins it; the server connection refers to it until the request is sent whole,
+ * answered early, or broken. The rest of the body is then dropped as it arrives.
  */
 
 import { Parsed, type ParsedCode, type RequestParser } from '../../protocol/parser.ts'
@@ -73,8 +75,9 @@ export class Upload implements RequestStream {
   private forward(buf: Uint8Array, start: number, end: number): void {
     const { socket } = this.connection
     socket.writeThrough(buf, start, end)
-    // Bytes that the kernel does not take are queued, and the client pauses: at most two reads are buffered. Bytes that lie in a slab only are
-    // written at the end of the turn; if the kernel takes them all then, there is no `onDrain`, so they must not pause the client.
+    // Bytes that the kernel does not take are queued, and the client pauses: at most two reads are
+    // buffered. Bytes that lie in a slab only are written at the end of the turn; if the kernel
+    // takes them all then, there is no `onDrain`, so they must not pause the client.
     if (socket.queuedBytes === 0) return
     this.paused = true
     this.client.socket.readStop()
@@ -94,7 +97,10 @@ export class Upload implements RequestStream {
     this.resume()
   }
 
-  /** Ends an upload whose rest will not come: the server connection closes, since half a request was sent on it. */
+  /**
+   * Ends an upload whose rest will not come: the server connection closes, since half a request was
+   * sent on it.
+   */
   abandon(): void {
     if (this.tail !== null) {
       this.tail.release()

@@ -53,7 +53,7 @@ export interface WorkerScope {
   /** The client goes on with its input once this turn's replies are all in. */
   resumeLater(client: Resumable): void
   /** A number that no other client of the process has. */
-  takeClientId(): number
+  newClientId(): number
   countConnection(sign: number): void
   /** Clients of the process, those on their way to a worker included. */
   clientsOverall(): number

@@ -58,7 +58,7 @@ describe.each([
     expect(await wire.untilClosed()).toHaveLength(0)
   })
 
-  test('whom the kernel has connected before a quiet close is still taken', async () => {
+  test('connections that the kernel completed before a quiet close are accepted', async () => {
     const taken: AcceptedClient[] = []
     const listener = await open(0, client => taken.push(client))
     // Connected by the kernel while this loop has no turn: they are all in its queue.
@@ -78,7 +78,7 @@ describe.each([
     await expect(Wire.open({ port: listener.port })).rejects.toThrow('ECONNREFUSED')
   })
 
-  test('the backlog can be set anew', async () => {
+  test('the backlog can be changed', async () => {
     const listener = await open()
     listener.setBacklog(4)
     const wire = await Wire.open({ port: listener.port })

@@ -115,7 +115,7 @@ export class RedisSession implements ClientSession, ConnectionUser, ConnectionWa
 
   constructor(client: Client) {
     this.client = client
-    this.id = client.pool.context.takeClientId()
+    this.id = client.pool.context.newClientId()
   }
 
   get allowsFastPath(): boolean {
