@@ -2,7 +2,10 @@
 
 import { isWord, latin1 } from '../../bytes/text.ts'
 
-/** Where a request's arguments lie, as `request-parser.ts` draws it. Argument 0 is the command's name. */
+/**
+ * Where a request's arguments lie, as `request-parser.ts` draws it. Argument 0 is the command's
+ * name.
+ */
 export interface ParsedArguments {
   /** First byte of the request, index in its buffer. */
   readonly start: number
@@ -36,7 +39,10 @@ export function argTexts(request: ParsedArguments, buf: Uint8Array): string[] {
   return Array.from({ length: request.argCount }, (_, i) => argText(request, buf, i))
 }
 
-/** @returns true when argument `i` is this word, ASCII letters in any case. @param word upper case. */
+/**
+ * @returns true when argument `i` is this word, ASCII letters in any case.
+ * @param word upper case.
+ */
 export function argIs(request: ParsedArguments, buf: Uint8Array, i: number, word: string): boolean {
   return isWord(buf, argStart(request, i), argEnd(request, i), word)
 }

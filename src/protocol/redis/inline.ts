@@ -1,11 +1,14 @@
-/** Inline requests: a line of words, as a person types it in telnet. Data plane, but rare: it makes strings. */
+/**
+ * Inline requests: a line of words, as a person types it in telnet. Data plane, but rare: it makes
+ * strings.
+ */
 
 import { CR, encodeText, LF } from '../../bytes/ascii.ts'
 import { latin1 } from '../../bytes/text.ts'
 
 /**
- * Rewrites the line [start, end) of buf as a RESP request. Words are split as Redis splits them (sdssplitargs): spaces, "…" with
- * backslash escapes, '…'.
+ * Rewrites the line [start, end) of buf as a RESP request. Words are split as Redis splits them
+ * (sdssplitargs): spaces, "…" with backslash escapes, '…'.
  * @returns a request with no arguments for an empty line, or null where quotes are unbalanced.
  */
 export function splitInline(buf: Uint8Array, start: number, end: number): Uint8Array | null {
@@ -20,14 +23,20 @@ export function splitInline(buf: Uint8Array, start: number, end: number): Uint8A
   return encodeText(text)
 }
 
-/** Words that Redis itself looks for (`securityWarningCommand`): the line begins with one of them. */
+/**
+ * Words that Redis itself looks for (`securityWarningCommand`): the line begins with one of them.
+ */
 const HTTP_WORD = /^(?:POST|HOST:)[\0- ]/i
-/** Method, target and version. `SET key HTTP/1.1` is no such line: a target is a path, a URL, `*`, or a host and port to CONNECT to. */
+/**
+ * Method, target and version. `SET key HTTP/1.1` is no such line: a target is a path, a URL, `*`,
+ * or a host and port to CONNECT to.
+ */
 const HTTP_LINE = /^(?:[!#-'*+.^-z|~\w-]+ +(?:\/|\*|\w[\w+.-]*:\/\/)\S*|CONNECT +\S+) +HTTP\/\d/
 
 /**
- * Whether the line [start, end) of buf is a web browser's: what would follow as the body of its request must not be executed. Redis looks
- * for two words only, and executes what follows other methods.
+ * Whether the line [start, end) of buf is a web browser's: what would follow as the body of its
+ * request must not be executed. Redis looks for two words only, and executes what follows other
+ * methods.
  */
 export function isHttp(buf: Uint8Array, start: number, end: number): boolean {
   const line = latin1(buf, start, end)

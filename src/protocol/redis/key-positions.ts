@@ -1,6 +1,6 @@
 /**
- * Finds the keys of a request by its command's `KeySpec`, as Redis's own `COMMAND GETKEYS` does. Data plane; one instance a protocol, used
- * for one request and then for the next.
+ * Finds the keys of a request by its command's `KeySpec`, as Redis's own `COMMAND GETKEYS` does.
+ * Data plane; one instance a protocol, used for one request and then for the next.
  */
 
 import { readDecimal } from '../../bytes/ascii.ts'
@@ -24,8 +24,8 @@ export class KeyPositions {
 
   /**
    * Finds the keys of a request that lies in `buf`.
-   * @returns false when the arguments are not of the command's form: the server will refuse them, whichever it is. A key count of 0 is of
-   * the form, and leaves no keys.
+   * @returns false when the arguments are not of the command's form: the server will refuse them,
+   * whichever it is. A key count of 0 is of the form, and leaves no keys.
    */
   find(request: ParsedRequest, buf: Uint8Array): boolean {
     this.count = 0
@@ -62,7 +62,10 @@ export class KeyPositions {
     return true
   }
 
-  /** XREAD [COUNT n] [BLOCK ms] STREAMS key … id …, XREADGROUP GROUP group consumer […] [NOACK] STREAMS … */
+  /**
+   * XREAD [COUNT n] [BLOCK ms] STREAMS key … id …, XREADGROUP GROUP group consumer […] [NOACK]
+   * STREAMS …
+   */
   private streams(request: ParsedRequest, buf: Uint8Array): boolean {
     const { argCount, command } = request
     let arg = command.name === 'XREADGROUP' ? 4 : 1

@@ -1,4 +1,7 @@
-/** Replies that the proxy itself writes to Redis clients, encoded once. Data plane. Texts: nutcracker's, or Redis's own where it has none. */
+/**
+ * Replies that the proxy itself writes to Redis clients, encoded once. Data plane. Texts:
+ * nutcracker's, or Redis's own where it has none.
+ */
 
 import { CR, encodeText, LF } from '../../bytes/ascii.ts'
 import { argEnd, argStart, type ParsedArguments } from './arguments.ts'
@@ -85,7 +88,10 @@ export function deniedCommand({ action, name }: Command): Uint8Array {
   return action === Action.unroutable ? unroutableCommand(name) : unsupportedCommand(name)
 }
 
-/** For a command that the servers have, and of which they do not say where its keys are. @param name upper case. */
+/**
+ * For a command that the servers have, and of which they do not say where its keys are.
+ * @param name upper case.
+ */
 function unroutableCommand(name: string): Uint8Array {
   return encodeText(
     `-ERR the proxy cannot determine which server has the keys of '${name.toLowerCase()}': use a pool of one server\r\n`,

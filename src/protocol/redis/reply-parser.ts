@@ -1,8 +1,10 @@
 /**
- * Finds the end of one RESP reply in a byte range, in place. Data plane; no I/O, no copies. One instance a server connection.
+ * Finds the end of one RESP reply in a byte range, in place. Data plane; no I/O, no copies. One
+ * instance a server connection.
  *
- * Any nesting depth (a stack of counts, not recursion), RESP2 and, where `resp3` is set, RESP3. Resumable: after `incomplete` it is called
- * again with the same bytes and more behind them, and goes on at the token where it stopped.
+ * Any nesting depth (a stack of counts, not recursion), RESP2 and, where `resp3` is set, RESP3.
+ * Resumable: after `incomplete` it is called again with the same bytes and more behind them, and
+ * goes on at the token where it stopped.
  */
 
 import { COLON, CR, DOLLAR, LF, MINUS, NINE, PLUS, STAR, ZERO } from '../../bytes/ascii.ts'
@@ -11,7 +13,10 @@ import { Parsed, type ParsedCode } from '../parser.ts'
 const FIRST_DEPTH = 8
 /** Scanning a line byte by byte pays up to about this length; then `indexOf`. */
 const LOOP_BYTES = 64
-/** Numbers longer than this are malformed: no server writes them, and they would be scanned again with each read. */
+/**
+ * Numbers longer than this are malformed: no server writes them, and they would be scanned again
+ * with each read.
+ */
 const MAX_NUMBER_LINE = 64
 /** Larger counts and lengths are no reply of a server we know (Redis: 512 MB values). */
 const MAX_COUNT = 0x7fff_ffff
@@ -46,7 +51,10 @@ export class RespReplyParser {
     this.need = 0
   }
 
-  /** @param start where the reply begins, also when it goes on with one. @param end end of the bytes that are here. */
+  /**
+   * @param start where the reply begins, also when it goes on with one.
+   * @param end end of the bytes that are here.
+   */
   parse(buf: Uint8Array, start: number, end: number): ParsedCode {
     this.start = start
     if (this.at === 0 && this.depth === 0) {
@@ -92,7 +100,10 @@ export class RespReplyParser {
     return this.at
   }
 
-  /** After `incomplete` within a bulk: its bytes have gone by, up to `valueEnd`. @returns true when the reply is whole. */
+  /**
+   * After `incomplete` within a bulk: its bytes have gone by, up to `valueEnd`.
+   * @returns true when the reply is whole.
+   */
   skipValue(): boolean {
     this.at = this.need
     this.need = 0
@@ -201,7 +212,10 @@ export class RespReplyParser {
     return NOT_YET
   }
 
-  /** RESP3: `_ # , (` lines, `! =` bulks, `~ >` arrays, `% |` maps (an attribute `|` comes before the value that it belongs to). */
+  /**
+   * RESP3: `_ # , (` lines, `! =` bulks, `~ >` arrays, `% |` maps (an attribute `|` comes before
+   * the value that it belongs to).
+   */
   private typed(buf: Uint8Array, start: number, p: number, end: number, type: number): number {
     switch (type) {
       case 95: // _
@@ -229,7 +243,10 @@ export class RespReplyParser {
   }
 }
 
-/** Most replies are bulks of less than a hundred bytes: 15 ns less each. @returns the end of a whole one at `start`, or 0. */
+/**
+ * Most replies are bulks of less than a hundred bytes: 15 ns less each.
+ * @returns the end of a whole one at `start`, or 0.
+ */
 function shortBulk(buf: Uint8Array, start: number, end: number): number {
   if (start + 6 > end) return 0
   const fourth = buf[start + 3]

@@ -1,9 +1,15 @@
-/** Reads a complete reply, RESP2 or RESP3, as values. Data plane, for rare requests whose replies the proxy puts together. */
+/**
+ * Reads a complete reply, RESP2 or RESP3, as values. Data plane, for rare requests whose replies
+ * the proxy puts together.
+ */
 
 import { CR } from '../../bytes/ascii.ts'
 import { latin1 } from '../../bytes/text.ts'
 
-/** Texts and doubles one char a byte; errors are `ReplyError`; sets are arrays, maps arrays of keys and values in turn. */
+/**
+ * Texts and doubles one char a byte; errors are `ReplyError`; sets are arrays, maps arrays of keys
+ * and values in turn.
+ */
 export type ReplyValue = string | number | boolean | null | ReplyError | ReplyValue[]
 
 export class ReplyError {

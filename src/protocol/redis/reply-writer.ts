@@ -1,4 +1,7 @@
-/** Writes the proxy's own replies to rare requests: RESP2, or RESP3's types for clients that speak it. Data plane. */
+/**
+ * Writes the proxy's own replies to rare requests: RESP2, or RESP3's types for clients that speak
+ * it. Data plane.
+ */
 
 const CR_LF = '\r\n'
 
@@ -13,8 +16,8 @@ export function bulkOf(buf: Uint8Array, start: number, end: number): Uint8Array 
 }
 
 /**
- * Builds one reply. Texts are one char a byte. An aggregate is announced with its number of elements, which follow; of a map, a key and its
- * value count as one.
+ * Builds one reply. Texts are one char a byte. An aggregate is announced with its number of
+ * elements, which follow; of a map, a key and its value count as one.
  */
 export class ReplyWriter {
   private readonly resp3: boolean

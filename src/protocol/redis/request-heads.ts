@@ -1,11 +1,13 @@
 /**
- * The beginnings of requests that were seen lately, so that the next of the same kind is known by three or four comparisons of words in
- * place of reading its counts and looking its name up. Data plane; one table a thread.
+ * The beginnings of requests that were seen lately, so that the next of the same kind is known by
+ * three or four comparisons of words in place of reading its counts and looking its name up. Data
+ * plane; one table a thread.
  *
  *     *3\r\n $3\r\n SET\r\n $1\r\n k\r\n …
  *     └ head: one digit, one digit, a name of two to six letters ┘
  *
- * Measured on the whole path (`bench/micro/worker/request-path.bench.ts`, pipeline 100): GET 547 ns a request without and 505 with, SET 604 and 557.
+ * Measured on the whole path (`bench/micro/worker/request-path.bench.ts`, pipeline 100): GET 547 ns
+ * a request without and 505 with, SET 604 and 557.
  */
 
 import { type Command, UNKNOWN_COMMAND } from './commands.ts'
@@ -14,7 +16,10 @@ import { type Command, UNKNOWN_COMMAND } from './commands.ts'
 export const NAME_START = 8
 const LEAST_NAME_BYTES = 2
 const MOST_NAME_BYTES = 6
-/** A head is compared as four words, so this much of the request, or of what follows it, must be here. */
+/**
+ * A head is compared as four words, so this much of the request, or of what follows it, must be
+ * here.
+ */
 export const HEAD_WORDS_BYTES = 16
 
 const PLACES = 64
@@ -39,7 +44,10 @@ function placeOf(third: number): number {
   return (third ^ (third >>> 9)) & (PLACES - 1)
 }
 
-/** @param start where a request begins, `HEAD_WORDS_BYTES` before the end of what is here. @returns its head, or null when it is not known. */
+/**
+ * @param start where a request begins, `HEAD_WORDS_BYTES` before the end of what is here.
+ * @returns its head, or null when it is not known.
+ */
 export function knownHead(words: DataView, start: number): Head | null {
   const third = words.getInt32(start + 8, true)
   const head = heads[placeOf(third)]
@@ -48,7 +56,10 @@ export function knownHead(words: DataView, start: number): Head | null {
   return (words.getInt32(start + 12, true) & head.mask) === head.fourth ? head : null
 }
 
-/** Remembers the head of a request whose name is [start + `NAME_START`, nameEnd), where it has the right form. 16 bytes from `start` on are here. */
+/**
+ * Remembers the head of a request whose name is [start + `NAME_START`, nameEnd), where it has the
+ * right form. 16 bytes from `start` on are here.
+ */
 export function learnHead(words: DataView, start: number, nameEnd: number, argCount: number, command: Command): void {
   const nameBytes = nameEnd - start - NAME_START
   if (nameBytes < LEAST_NAME_BYTES || nameBytes > MOST_NAME_BYTES) return

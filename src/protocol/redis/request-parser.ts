@@ -1,11 +1,13 @@
 /**
- * Finds one RESP request in a byte range, in place: its end, its command and where its arguments lie. Data plane; no I/O, no copies.
- * One instance serves many connections; a connection keeps one to itself only while a request is incomplete.
+ * Finds one RESP request in a byte range, in place: its end, its command and where its arguments
+ * lie. Data plane; no I/O, no copies. One instance serves many connections; a connection keeps one
+ * to itself only while a request is incomplete.
  *
  *     *3\r\n $3\r\n SET\r\n $1\r\n k\r\n $5\r\n value\r\n
  *     start        args[0]      args[2]       args[4]    end        args[2i], args[2i+1] = [start, end) of argument i, from `start`
  *
- * Resumable: after `incomplete` it is called again with the same bytes and more behind them, and goes on at the token where it stopped.
+ * Resumable: after `incomplete` it is called again with the same bytes and more behind them, and
+ * goes on at the token where it stopped.
  */
 
 import { CR, DOLLAR, LF, NINE, STAR, type ViewedBytes, ZERO } from '../../bytes/ascii.ts'
@@ -15,15 +17,22 @@ import { HEAD_WORDS_BYTES, knownHead, learnHead, NAME_START } from './request-he
 
 /** Largest argument: Redis's own `proto-max-bulk-len`. @testOnly */
 export const MAX_BULK_BYTES = 536_870_912
-/** Most arguments: above this a request is taken for garbage (Redis: 1,048,576 before 7.0, INT_MAX since). */
+/**
+ * Most arguments: above this a request is taken for garbage (Redis: 1,048,576 before 7.0, INT_MAX
+ * since).
+ */
 export const MAX_ARGUMENTS = 1_048_576
-/** The same for who has not said the password yet: Redis's own limits (networking.c, processMultibulkBuffer). */
+/**
+ * The same for who has not said the password yet: Redis's own limits (networking.c,
+ * processMultibulkBuffer).
+ */
 const UNAUTHENTICATED_ARGUMENTS = 10
 const UNAUTHENTICATED_BULK_BYTES = 16_384
 /** A length line longer than this is malformed: `$` and 10 digits and CR LF fit many times. */
 const MAX_LENGTH_LINE = 64
 /**
- * Offsets are below 2^31; what lies behind it in one read is not looked at. Redis closes a client at half of it (`client-query-buffer-limit`).
+ * Offsets are below 2^31; what lies behind it in one read is not looked at. Redis closes a client
+ * at half of it (`client-query-buffer-limit`).
  * @testOnly
  */
 export const MAX_REQUEST_BYTES = 0x7ff0_0000
@@ -73,7 +82,10 @@ export class RespRequestParser {
   errorByte = 0
   /** After `incomplete`: bytes that the request needs in total, at least; 0 = unknown. */
   need = 0
-  /** After `incomplete`: bytes before this place are never looked at again; `parse` may go on without them, with a negative `start`. */
+  /**
+   * After `incomplete`: bytes before this place are never looked at again; `parse` may go on
+   * without them, with a negative `start`.
+   */
   safe = 0
   /** After `incomplete`: arguments that are whole. */
   wholeArgs = 0
@@ -111,7 +123,10 @@ export class RespRequestParser {
     this.mostBulkBytes = on ? UNAUTHENTICATED_BULK_BYTES : MAX_BULK_BYTES
   }
 
-  /** @param start where the request begins, also when it goes on with one. @param end end of the bytes that are here. */
+  /**
+   * @param start where the request begins, also when it goes on with one.
+   * @param end end of the bytes that are here.
+   */
   parse(buf: Uint8Array, start: number, end: number): ParsedCode {
     this.start = start
     if (this.state === State.count && end - start >= HEAD_WORDS_BYTES) this.beginKnown(buf, start)
@@ -143,7 +158,8 @@ export class RespRequestParser {
       if (lengthKnown) {
         lengthKnown = false
       } else {
-        // One or two digits are read in place, as most lengths have no more: 20 ns less a request than by `readNumber`.
+        // One or two digits are read in place, as most lengths have no more: 20 ns less a request
+        // than by `readNumber`.
         const tens = p + 5 <= end && buf[p] === DOLLAR ? buf[p + 1] - ZERO : -1
         const ones = tens < 0 ? -1 : buf[p + 2] - ZERO
         if (tens >= 0 && tens <= 9 && ones === CR - ZERO && buf[p + 3] === LF) {
@@ -174,7 +190,10 @@ export class RespRequestParser {
     }
   }
 
-  /** Goes past the count and the name of a request that begins as one before it did: 45 ns less than reading them. */
+  /**
+   * Goes past the count and the name of a request that begins as one before it did: 45 ns less than
+   * reading them.
+   */
   private beginKnown(buf: Uint8Array, start: number): void {
     const { words } = buf as ViewedBytes
     if (words === undefined) return
@@ -252,8 +271,9 @@ export class RespRequestParser {
   }
 
   /**
-   * Decimal at p, ended by CR LF; sets `lineEnd`. As Redis reads it (string2ll): no sign that counts, no leading zeros, no empty number.
-   * `-1` and the like give MALFORMED for a length, and 0 for a count of arguments, where Redis ignores the frame.
+   * Decimal at p, ended by CR LF; sets `lineEnd`. As Redis reads it (string2ll): no sign that
+   * counts, no leading zeros, no empty number. `-1` and the like give MALFORMED for a length, and 0
+   * for a count of arguments, where Redis ignores the frame.
    */
   private readNumber(buf: Uint8Array, from: number, end: number): number {
     let p = from

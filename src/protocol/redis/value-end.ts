@@ -1,4 +1,7 @@
-/** Where one value of a reply ends, for those that take a complete reply apart without reading it. Data plane. RESP2 and RESP3. */
+/**
+ * Where one value of a reply ends, for those that take a complete reply apart without reading it.
+ * Data plane. RESP2 and RESP3.
+ */
 
 import { BANG, CR, DOLLAR, EQUALS, GREATER, MINUS, PERCENT, PIPE, STAR, TILDE, ZERO } from '../../bytes/ascii.ts'
 

@@ -1,9 +1,10 @@
 /**
- * Commands that wait at the server: BLPOP and its like, XREAD with BLOCK, WAIT. Each waits on a connection of its own, so that it delays
- * nobody; when its client leaves, the connection is closed, and the server forgets it. Data plane.
+ * Commands that wait at the server: BLPOP and its like, XREAD with BLOCK, WAIT. Each waits on an
+ * exclusive connection, so it delays no other client. When the client disconnects, the proxy closes
+ * the connection and the server drops the command. Data plane.
  *
- * While a command waits, the pool's `timeout` begins only where the command's own ends. The client's later requests wait for it, as they
- * would at Redis.
+ * The pool's `timeout` begins where the command's own timeout ends. The client's later requests
+ * wait for the reply, as at Redis.
  */
 
 import { argIs, argText } from '../../protocol/redis/arguments.ts'
@@ -41,12 +42,15 @@ const TIMEOUTS: ReadonlyMap<string, readonly [argument: number, unitMs: number]>
 
 const FOR_EVER = -1
 
-/** Makes the server tell its number of the connection, unless it has. */
+/** Asks the server for its id of the connection, unless it was asked before. */
 function identify(connection: ServerConnection): void {
   if (needsId(connection)) queueInternal(connection, Internal.id, CLIENT_ID)
 }
 
-/** By another connection: the server does not read the one that waits. @param reason TIMEOUT or ERROR. */
+/**
+ * Unblocks by another connection, because the server does not read the one that waits.
+ * @param reason TIMEOUT or ERROR.
+ */
 function unblockAtServer(waiting: ServerConnection, reason: string): void {
   withId(waiting, id => {
     const connection = waiting.server.connection()
@@ -54,7 +58,7 @@ function unblockAtServer(waiting: ServerConnection, reason: string): void {
   })
 }
 
-/** The connections of one command under way. */
+/** One blocking command and the connections on which it waits. */
 class BlockingWait implements ConnectionUser, SessionWait {
   readonly listens = false
   readonly stateful: boolean
@@ -62,17 +66,20 @@ class BlockingWait implements ConnectionUser, SessionWait {
   /** The command's name, lower case. */
   readonly command: string
   readonly connections: ServerConnection[] = []
-  /** CLIENT UNBLOCK was said. */
+  /** True after CLIENT UNBLOCK: the connections are not used again. */
   private unblocked = false
 
-  /** @param stateful true: the client's connection ends with one of them. */
+  /** @param stateful true: losing one of the connections closes the client. */
   constructor(session: RedisSession, command: string, stateful: boolean) {
     this.session = session
     this.command = command.toLowerCase()
     this.stateful = stateful
   }
 
-  /** Ends the wait, as CLIENT UNBLOCK does: each server answers the command itself, so that nothing that it has just given is lost. */
+  /**
+   * Sends CLIENT UNBLOCK: each server answers the command itself, so an element that a server has
+   * just popped still reaches the client.
+   */
   unblock(withError: boolean): void {
     this.unblocked = true
     for (const connection of this.connections) unblockAtServer(connection, withError ? 'ERROR' : 'TIMEOUT')
@@ -88,7 +95,7 @@ class BlockingWait implements ConnectionUser, SessionWait {
       connection.server.exclusive.checkIn(connection)
       return
     }
-    // CLIENT UNBLOCK may reach the server only now: it must not meet the next client's command here.
+    // CLIENT UNBLOCK may reach the server only now. It must not unblock the next client's command.
     connection.user = null
     connection.retire()
   }
@@ -103,7 +110,7 @@ class BlockingWait implements ConnectionUser, SessionWait {
     if (this.connections.length === 0 && this.session.blocking === this) this.session.blocking = null
   }
 
-  /** The client is gone. */
+  /** Closes the connections: the servers then drop the command. */
   end(): void {
     for (const connection of this.connections.splice(0)) connection.close(Failure.closed)
   }
@@ -142,7 +149,9 @@ export function blockingRequest(redis: RedisPool, client: Client, parser: RespRe
   client.waitForReplies()
 }
 
-/** How long the command may wait at the server, ms: FOR_EVER, or 0 when it does not wait. */
+/**
+ * @returns how long the command may wait at the server, ms; FOR_EVER, or 0 when it does not wait.
+ */
 function waitOf(parser: RespRequestParser, buf: Uint8Array): number {
   const { command, argCount } = parser
   const place = TIMEOUTS.get(command.name)
@@ -160,7 +169,10 @@ function waitOf(parser: RespRequestParser, buf: Uint8Array): number {
   return 0
 }
 
-/** A timeout argument; 0 is Redis's word for ever. What is no number, the server refuses at once: 1. */
+/**
+ * @returns a timeout argument in ms, at least 1. Redis waits for ever when it is 0, and refuses at
+ * once what is no number.
+ */
 function milliseconds(parser: RespRequestParser, buf: Uint8Array, argument: number, unitMs: number): number {
   const text = argText(parser, buf, argument)
   const value = Number(text) * unitMs
@@ -170,8 +182,9 @@ function milliseconds(parser: RespRequestParser, buf: Uint8Array, argument: numb
 }
 
 /**
- * WAIT and WAITAOF at every server. What the client wrote before was answered, so a PING on the connection that then waits puts the writes
- * behind it: Redis waits for everything up to the connection's last command. The least of the answers holds for all servers.
+ * WAIT and WAITAOF at every server; the least answer is the client's. Redis waits until replicas
+ * have everything up to the connection's last command, so the proxy sends PING first on the
+ * exclusive connection: every write of the client was answered before it.
  */
 function waitEverywhere(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   if (client.pending > 0) {
@@ -180,10 +193,10 @@ function waitEverywhere(client: Client, parser: RespRequestParser, buf: Uint8Arr
   }
   const { pool } = client
   const session = sessionOf(client)
-  // WAIT takes nothing from a server: it is answered by those that are there.
+  // WAIT pops nothing, so a lost server only leaves one answer fewer.
   const wait = new BlockingWait(session, parser.command.name, false)
   for (const server of pool.servers) {
-    // Servers that are out of the ring have none of the client's writes.
+    // Ejected servers have none of the client's writes.
     if (server.health.isEjected) continue
     const connection = server.exclusive.checkOut(wait, client.resp3)
     if (connection === null) {

@@ -34,7 +34,7 @@ export function commandRequest(
     return
   }
   const oneServer = client.pool.servers.length === 1
-  // With replies off nothing may be postponed; nobody reads the answer either.
+  // With CLIENT REPLY OFF no request may be postponed, and the client reads no answer.
   if (!oneServer && client.fastPath && !learned.ready(client)) return
   const served = (name: string): boolean => isServed(name, oneServer, learned)
   const joiner = new CommandListJoiner(form, client.resp3, parser.argCount > 2, served)

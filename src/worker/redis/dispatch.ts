@@ -1,6 +1,6 @@
 /**
- * Which handler serves which kind of command: one table, for pools with and without `strict: true`. Data plane, for what the fast path
- * does not take.
+ * Which handler serves which kind of command: one table, for pools with and without `strict: true`.
+ * Data plane, for what the fast path does not take.
  */
 
 import { Action } from '../../protocol/redis/commands.ts'
@@ -44,7 +44,10 @@ function handlersByAction(rows: readonly (readonly [action: number, handler: Han
   return handlers
 }
 
-/** Handles a request of a client that may send commands. @param action the command's `action` or, in strict pools, its `strictAction`. */
+/**
+ * Handles a request of a client that may send commands.
+ * @param action the command's `action` or, in strict pools, its `strictAction`.
+ */
 export function dispatch(
   redis: RedisPool,
   client: Client,

@@ -1,4 +1,7 @@
-/** What is not in the form of a client library's request: a line that a person types, other protocols, broken frames. Data plane. */
+/**
+ * Requests that no client library sends: lines that a person types, other protocols, malformed
+ * frames. Data plane.
+ */
 
 import type { RequestParser } from '../../protocol/parser.ts'
 import { Parsed } from '../../protocol/parser.ts'
@@ -10,14 +13,14 @@ import { answerLocally } from '../request/delivery.ts'
 import { CloseReason } from '../request/reply-target.ts'
 import type { Pool } from '../server/pool.ts'
 
-/** What handles the request once it has the form of any other. */
+/** Handles the request once it is rewritten as an array of arguments. */
 export interface RequestHandler {
   readonly pool: Pool
   readonly inlineParser: RespRequestParser
   request(client: Client, parser: RequestParser, buf: Uint8Array): void
 }
 
-/** Handles the line that `parser` found in buf. */
+/** Handles the line that `parser` has found in `buf`. */
 export function inlineRequest(
   handler: RequestHandler,
   client: Client,
@@ -48,7 +51,7 @@ export function inlineRequest(
   }
 }
 
-/** Answers a frame that cannot be read. @returns -1: the client is closed after the replies due. */
+/** Answers a malformed frame. @returns -1: the client is closed after its outstanding replies. */
 export function malformedRequest({ config, limitedLog }: Pool, client: Client, parser: RespRequestParser): number {
   const isTls = parser.error === FrameError.tls
   if (isTls) {
@@ -60,7 +63,7 @@ export function malformedRequest({ config, limitedLog }: Pool, client: Client, p
     limitedLog.info('protocol error', () => `protocol error of c ${client.address} of pool '${config.name}'`)
   }
   if (config.strict) client.close(CloseReason.error)
-  // A TLS client takes any reply for a broken handshake.
+  // To a TLS client any reply is a broken handshake.
   else if (!isTls) answerLocally(client, replies.frameError(parser.error, parser.errorByte))
   return -1
 }

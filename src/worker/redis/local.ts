@@ -1,4 +1,7 @@
-/** Commands about the connection or the pool that the proxy answers itself: CLIENT, ECHO, INFO, RESET, ROLE, TIME … Data plane. */
+/**
+ * Commands about the connection or the pool that the proxy answers itself: CLIENT, ECHO, INFO,
+ * RESET, ROLE, TIME … Data plane.
+ */
 
 import { encodeText } from '../../bytes/ascii.ts'
 import { argEnd, argIs, argStart, argTexts } from '../../protocol/redis/arguments.ts'
@@ -49,7 +52,7 @@ export function localRequest(redis: RedisPool, client: Client, parser: RespReque
       reset(redis, client)
       return
     case 'ROLE':
-      // No replicas, nothing written yet: a server that stands alone.
+      // The reply of a server without replicas on which nothing was written.
       redis.answer(client, new ReplyWriter(client.resp3).array(3).bulk('master').integer(0).array(0).bytes())
       return
     case 'TIME':
@@ -60,7 +63,7 @@ export function localRequest(redis: RedisPool, client: Client, parser: RespReque
   }
 }
 
-/** Answered once every worker shows its requests. */
+/** Answers once every worker sends its requests to this one. */
 function monitor(client: Client): void {
   const session = sessionOf(client)
   const message = awaitReply(client)
@@ -77,7 +80,10 @@ function isHelp(parser: RespRequestParser, buf: Uint8Array): boolean {
   return parser.argCount === 2 && argIs(parser, buf, 1, 'HELP')
 }
 
-/** Any server knows these; everything else is about users and modules of servers, and for those who run them. */
+/**
+ * Any server can answer these. The others change users and modules of the servers, which is the
+ * administrator's business.
+ */
 const ANY_SERVER = new Set(['ACL CAT', 'ACL GENPASS', 'ACL HELP', 'MODULE HELP', 'MODULE LIST'])
 
 function aboutServers(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
@@ -106,10 +112,11 @@ function time(client: Client): Uint8Array {
     .bytes()
 }
 
-/** As a new connection, but for what Redis keeps: the library's name, CLIENT ID. */
+/** RESET: the connection is as new, but keeps the library's name and CLIENT ID, as at Redis. */
 function reset(redis: RedisPool, client: Client): void {
   if (client.pending > 0 && (client.connectionKind > 0 || knownSession(client)?.hasOpenState)) {
-    // What is in flight was asked in RESP3 or in another database, or is on connections that end here.
+    // The requests in flight belong to RESP3, to another database or to connections that RESET
+    // closes.
     client.postpone(true)
     return
   }

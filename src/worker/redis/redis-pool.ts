@@ -1,6 +1,7 @@
 /**
- * What the handlers of Redis commands ask of their pool: answer, forward, refuse, and what the pool's clients share in this worker.
- * Data plane. Handlers import this file and never the dispatcher (`redis-protocol.ts`), which is the same object.
+ * What the handlers of Redis commands ask of their pool: answer, forward, refuse, and what the
+ * pool's clients share in this worker. Data plane. Handlers import this file and never the
+ * dispatcher (`redis-protocol.ts`), which is the same object.
  */
 
 import { argEnd, argStart } from '../../protocol/redis/arguments.ts'
@@ -25,7 +26,10 @@ import { forwardToAny } from './split/broadcast.ts'
 import { logUnsupported } from './unsupported-log.ts'
 import { RequestWatch } from './watch/request-watch.ts'
 
-/** nutcracker routes no key that fills an mbuf: its header (48 bytes) and one byte are not the key's. */
+/**
+ * nutcracker routes no key that fills an mbuf: its header (48 bytes) and one byte are not the
+ * key's.
+ */
 const MBUF_OVERHEAD_BYTES = 49
 
 /** Handles the request that `parser` has read from `buf`. */
@@ -33,11 +37,19 @@ export type Handler = (redis: RedisPool, client: Client, parser: RespRequestPars
 
 export class RedisPool {
   readonly pool: Pool
-  /** The keys of the current request, for the handler that has called `find`. The next request overwrites them. */
+  /**
+   * The keys of the current request, for the handler that has called `find`. The next request
+   * overwrites them.
+   */
   readonly positions: KeyPositions = new KeyPositions()
-  /** True once a server has refused HELLO 3: HELLO 3 of clients is refused too. `servers/greeting.ts` sets it. */
+  /**
+   * True once a server has refused HELLO 3: HELLO 3 of clients is refused too.
+   * `servers/greeting.ts` sets it.
+   */
   refusesResp3 = false
-  /** Version of one of the servers; '' until one has told it. `servers/server-version.ts` sets it. */
+  /**
+   * Version of one of the servers; '' until one has told it. `servers/server-version.ts` sets it.
+   */
   serverVersion = ''
   /** Null until the first pause or MONITOR; `watchOf` makes it. */
   watch: RequestWatch | null = null
@@ -62,7 +74,10 @@ export class RedisPool {
     this.learned = new LearnedCommands(pool)
   }
 
-  /** A refused request is an error of its client, as where nutcracker closes the connection: alarms watch `client_err`. */
+  /**
+   * A refused request is an error of its client, as where nutcracker closes the connection: alarms
+   * watch `client_err`.
+   */
   answerRefused(client: Client, reply: Uint8Array): void {
     this.pool.row[this.pool.statBase + PoolStat.clientErr]++
     this.answer(client, reply)
@@ -85,14 +100,20 @@ export class RedisPool {
     this.forwardTo(client, parser, buf, this.pool.router.route(buf, keyStart, keyEnd))
   }
 
-  /** Sends what any server can answer to the server of the key `placeholder`, and to another one if that one cannot answer. */
+  /**
+   * Sends what any server can answer to the server of the key `placeholder`, and to another one if
+   * that one cannot answer.
+   */
   forwardKeyless(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
     const { keylessServer } = this
     if (this.pool.servers.length === 1 || this.pool.config.strict) this.forwardTo(client, parser, buf, keylessServer)
     else forwardToAny(client, parser, buf, keylessServer)
   }
 
-  /** Index of the server for what has no key: the one of `placeholder`, or the next one that is not lost; -1 = none is live. */
+  /**
+   * Index of the server for what has no key: the one of `placeholder`, or the next one that is not
+   * lost; -1 = none is live.
+   */
   get keylessServer(): number {
     const { servers, router, config } = this.pool
     const server = router.route(PLACEHOLDER, 0, PLACEHOLDER.length)
@@ -128,7 +149,10 @@ export class RedisPool {
     else this.answerRefused(client, replies.keyTooLong(bytes, this.longestKey))
   }
 
-  /** Refuses an unknown command or a wrong number of arguments: in Redis's words, and even before AUTH. Strict pools close the client. */
+  /**
+   * Refuses an unknown command or a wrong number of arguments: in Redis's words, and even before
+   * AUTH. Strict pools close the client.
+   */
   refuse(client: Client, parser: RespRequestParser, buf: Uint8Array): void {
     logUnsupported(client, parser, buf)
     const { command } = parser

@@ -1,6 +1,7 @@
 /**
- * The Redis protocol on the worker's path: each request is answered here, forwarded whole, or split by server. Data plane.
- * What nutcracker does with each command: `test/vectors/redis-commands.json`; where we depart: `docs/compatibility.md`.
+ * The Redis protocol on the worker's path: each request is answered here, forwarded whole, or split
+ * by server. Data plane. What nutcracker does with each command:
+ * `test/vectors/redis-commands.json`; where we depart: `docs/compatibility.md`.
  *
  *     request ─▶ forward                                     one key, fast path open
  *        └─▶ otherRequest ─▶ strictRequest                   pools with `strict: true`
@@ -111,7 +112,10 @@ export class RedisProtocol extends RedisPool implements ClientProtocol, ServerPr
     }
   }
 
-  /** Looks at what the client has told the proxy about its connection: CLIENT REPLY, a refused SELECT. */
+  /**
+   * Looks at what the client has told the proxy about its connection: CLIENT REPLY, a refused
+   * SELECT.
+   */
   private readonly statedRequest: StatedRequest = (client, parser, buf) => {
     const session = knownSession(client)
     if (session === null || session.isServed) this.answeredRequest(client, parser, buf)
@@ -185,7 +189,10 @@ function isServerDown(buf: Uint8Array, start: number, end: number): boolean {
   return hasCode(buf, start, end, 'OOM') || hasCode(buf, start, end, 'BUSY') || hasCode(buf, start, end, 'LOADING')
 }
 
-/** Whether the error reply [start, end) begins with this code, which a space or the line's end follows. */
+/**
+ * Whether the error reply [start, end) begins with this code, which a space or the line's end
+ * follows.
+ */
 function hasCode(buf: Uint8Array, start: number, end: number, word: string): boolean {
   const wordEnd = start + 1 + word.length
   if (wordEnd >= end) return false

@@ -1,7 +1,7 @@
 /**
- * Pools with `strict: true` know nutcracker's commands with nutcracker's argument counts. Several keys go to the server of the first one
- * without a look at the others, and any other request closes the connection. Data plane. `redis-protocol.ts` calls this for what its fast
- * path does not take.
+ * Pools with `strict: true` know nutcracker's commands with nutcracker's argument counts. Several
+ * keys go to the server of the first one without a look at the others, and any other request closes
+ * the connection. Data plane. `redis-protocol.ts` calls this for what its fast path does not take.
  */
 
 import { NINE, ZERO } from '../../bytes/ascii.ts'
@@ -16,7 +16,10 @@ import { dispatch } from './dispatch.ts'
 import type { RedisPool } from './redis-pool.ts'
 import { authenticate } from './session/auth.ts'
 
-/** @returns true when nutcracker accepts the command with this many arguments. @param args without the command's name. */
+/**
+ * @returns true when nutcracker accepts the command with this many arguments.
+ * @param args without the command's name.
+ */
 export function fitsStrict(command: Command, args: number): boolean {
   return args >= command.strictMin && (command.strictMax < 0 || args <= command.strictMax)
 }

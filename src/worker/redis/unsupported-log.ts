@@ -1,4 +1,6 @@
-/** The log's line about a command that is not supported, in nutcracker's words. Data plane, for refused requests. */
+/**
+ * Logs a command that is not supported, in nutcracker's words. Data plane, for refused requests.
+ */
 
 import { latin1 } from '../../bytes/text.ts'
 import { argEnd, argStart } from '../../protocol/redis/arguments.ts'

@@ -1,6 +1,6 @@
 /**
- * CLIENT and its subcommands. Data plane. What a connection is told and tells of itself: `client-own.ts`. Those
- * about clients of all workers: `client-wide.ts`.
+ * CLIENT and its subcommands. Data plane. `client-own.ts` has those about the own connection,
+ * `client-wide.ts` those about the clients of all workers.
  */
 
 import { argTexts } from '../../../protocol/redis/arguments.ts'

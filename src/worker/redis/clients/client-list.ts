@@ -1,4 +1,7 @@
-/** The clients of a pool in this worker, in the words of CLIENT LIST, and which of them a filter means. Data plane, for rare requests. */
+/**
+ * Describes the clients of a pool in this worker as CLIENT LIST does, and finds those that a filter
+ * selects. Data plane, for rare requests.
+ */
 
 import type { ClientFilter, ClientLine } from '../../../shared/questions.ts'
 import type { Client } from '../../client/client.ts'
@@ -6,7 +9,7 @@ import { Phase } from '../../client/client-phase.ts'
 import type { PoolClients } from '../../client/pool-clients.ts'
 import { knownSession, type RedisSession, sessionOf, Topic } from '../session/session.ts'
 
-/** A filter that every client fits. */
+/** Selects every client. */
 export const EVERY_CLIENT: ClientFilter = {
   ids: null,
   type: null,
@@ -16,7 +19,10 @@ export const EVERY_CLIENT: ClientFilter = {
   exceptId: null,
 }
 
-/** Fields that not every Redis has, and its first version with them: 7.2.4 is 70204. Source: `catClientInfoString` of each version. */
+/**
+ * Fields that not every Redis has, and its first version with them: 7.2.4 is 70204. Source:
+ * `catClientInfoString` of each version.
+ */
 const SINCE: ReadonlyMap<string, number> = new Map([
   ['laddr', 60200],
   ['ssub', 70000],
@@ -40,17 +46,20 @@ function versionNumber(version: string): number {
   return Number(major) * 10_000 + Number(minor) * 100 + Number(patch ?? 0)
 }
 
-/** What a client that lists itself does at the moment. */
+/** The request that asks for the list: the client's own line shows it. */
 export interface CurrentRequest {
   readonly client: Client
   /** As Redis shows it: `client|list`. */
   readonly command: string
   readonly bytes: number
-  /** Takes the reply where it is part of another one (EXEC's); null = it is the request's own. */
+  /** Gets the reply where it is part of EXEC's reply; null = it answers the request. */
   readonly give: ((reply: Uint8Array) => void) | null
 }
 
-/** One client as a line without its end. @param version of the servers: no field that they do not have is shown. */
+/**
+ * @returns one client as a line without its end.
+ * @param version of the servers: fields that this version does not have are left out.
+ */
 export function describeClient(client: Client, version: string, current: CurrentRequest | null): string {
   const number = versionNumber(version)
   const shown = fieldsOf(client, current).filter(([name]) => (SINCE.get(name) ?? 0) <= number)
@@ -105,7 +114,7 @@ function secondsBetween(fromMs: number, toMs: number): number {
   return Math.trunc((toMs - fromMs) / 1000)
 }
 
-/** Redis's letters: what is not told of here, a client of a proxy never is. */
+/** @returns Redis's letters. A client of a proxy can never have the others. */
 function flagsOf(client: Client, session: RedisSession): string {
   const { path } = client.pool.config.listen
   const letters = [
@@ -129,7 +138,10 @@ function localAddress(client: Client): string {
   return listen.path === '' ? listen.text : `${listen.path}:0`
 }
 
-/** The clients that a filter means. One that only waits for its peer to close is none any more. */
+/**
+ * @returns the clients that a filter selects. A client whose connection is only waiting for its
+ * peer to close does not count.
+ */
 export function clientsThatFit(clients: PoolClients, filter: ClientFilter): Client[] {
   const { nowMs } = clients.pool.context.turn
   return [...clients.members].filter(client => {

@@ -1,4 +1,7 @@
-/** CLIENT subcommands about the own connection: what it is told and tells of itself. Data plane, for rare requests. */
+/**
+ * CLIENT subcommands about the own connection: SETNAME, SETINFO, ID and so on. Data plane, for rare
+ * requests.
+ */
 
 import { encodeText } from '../../../bytes/ascii.ts'
 import * as replies from '../../../protocol/redis/replies.ts'
@@ -28,7 +31,10 @@ const SUBCOMMANDS: ReadonlyMap<string, readonly [arity: number, run: Subcommand]
   ['CACHING', [3, () => NO_CACHING]],
 ] as const)
 
-/** The arity of a subcommand that the proxy answers by itself at any time; undefined = of another one. @param name upper case. */
+/**
+ * @returns the arity of a subcommand that is answered here; undefined = it is none of them.
+ * @param name upper case.
+ */
 export function ownArity(name: string): number | undefined {
   return SUBCOMMANDS.get(name)?.[0]
 }
@@ -68,7 +74,10 @@ function setInfo(client: Client, [attribute, value]: readonly string[]): Uint8Ar
   return replies.OK
 }
 
-/** A hint for the server's memory, which the proxy's connections do not pass on. */
+/**
+ * NO-EVICT and NO-TOUCH are hints about the server's memory. The proxy does not forward them:
+ * clients share connections.
+ */
 function onOff(_client: Client, [value]: readonly string[]): Uint8Array {
   return /^(on|off)$/i.test(value) ? replies.OK : replies.SYNTAX_ERROR
 }

@@ -1,6 +1,6 @@
 /**
- * CLIENT subcommands about the clients of all workers: LIST, KILL, UNBLOCK, PAUSE, UNPAUSE; and INFO, which shows one of them. Data plane, for rare
- * requests. Words of errors are Redis's.
+ * CLIENT subcommands about the clients of all workers: LIST, KILL, UNBLOCK, PAUSE, UNPAUSE; and
+ * INFO, which shows one of them. Data plane, for rare requests. Words of errors are Redis's.
  */
 
 import { encodeText } from '../../../bytes/ascii.ts'
@@ -34,7 +34,10 @@ const TYPES: ReadonlyMap<string, ClientFilter['type']> = new Map([
   ['slave', 'other'],
 ] as const)
 
-/** Answers, asks the workers, or returns the error. `args` begin after the subcommand's name. */
+/**
+ * Answers or asks the workers, and returns null; or returns the error. `args` begin after the
+ * subcommand's name.
+ */
 type WideCommand = (owner: VersionOwner, current: CurrentRequest, args: readonly string[]) => Uint8Array | null
 
 /** With their arity: arguments with CLIENT and the subcommand, negative = at least. */
@@ -47,7 +50,11 @@ const COMMANDS: ReadonlyMap<string, readonly [arity: number, run: WideCommand]> 
   ['UNPAUSE', [2, unpause]],
 ] as const)
 
-/** Handles a CLIENT request. @param args all of it. @returns false when the subcommand is another one. */
+/**
+ * Handles a CLIENT request.
+ * @param args all of it.
+ * @returns false when the subcommand is another one.
+ */
 export function wideCommand(
   owner: VersionOwner,
   client: Client,
@@ -70,12 +77,18 @@ export function wideCommand(
   return true
 }
 
-/** The arity of a CLIENT subcommand that is handled here; undefined = it is not. @param name upper case. */
+/**
+ * @returns the arity of a subcommand that is handled here; undefined = it is none of them.
+ * @param name upper case.
+ */
 export function wideArity(name: string): number | undefined {
   return COMMANDS.get(name)?.[0]
 }
 
-/** Runs such a command within EXEC. The version of the servers is known. @param give takes the reply, at once or later. */
+/**
+ * Runs such a command within EXEC. The version of the servers must be known.
+ * @param give gets the reply, at once or later.
+ */
 export function runWide(
   owner: VersionOwner,
   client: Client,
@@ -138,7 +151,7 @@ function shown(text: string): string {
   return text.slice(0, 128).replace(/[\r\n]/g, ' ')
 }
 
-/** CLIENT KILL address, answered with OK; or with filters, answered with a number. */
+/** CLIENT KILL address answers OK; with filters it answers a number. */
 function kill(_owner: VersionOwner, current: CurrentRequest, args: readonly string[]): Uint8Array | null {
   const { client } = current
   const byAddress = args.length === 1

@@ -1,6 +1,7 @@
 /**
- * Commands about all clients of a pool, whichever worker has them: what this worker does for one, and how a client's command asks the
- * others (`shared/questions.ts`). Data plane, for rare requests.
+ * Commands about all clients of a pool, in all workers: what this worker does for such a command,
+ * and how a client's command asks the other workers (`shared/questions.ts`). Data plane, for rare
+ * requests.
  */
 
 import type { ClientFilter, WorkerAnswer, WorkerQuestion } from '../../../shared/questions.ts'
@@ -12,7 +13,10 @@ import { watchOf } from '../redis-pool.ts'
 import { knownSession } from '../session/session.ts'
 import { type CurrentRequest, clientLines, clientsThatFit, EVERY_CLIENT } from './client-list.ts'
 
-/** What a question means to this worker's clients. @param current the request that asks, where a client of this worker does. */
+/**
+ * @returns this worker's answer to a question.
+ * @param current the request that asks, if a client of this worker sent it.
+ */
 export function answerForPool(
   clients: PoolClients,
   question: WorkerQuestion,
@@ -30,7 +34,10 @@ export function answerForPool(
   }
 }
 
-/** The client that asks ends once it has its reply. @returns how many. */
+/**
+ * Closes the clients that a filter selects. The client that asks is closed later, after its reply.
+ * @returns how many.
+ */
 function killClients(members: PoolClients, filter: ClientFilter, current: CurrentRequest | null): number {
   const clients = clientsThatFit(members, filter)
   for (const client of clients) if (client !== current?.client) client.close(CloseReason.none)
@@ -46,8 +53,9 @@ function unblockClient(members: PoolClients, id: number, withError: boolean): nu
 }
 
 /**
- * Answers the current request with what all workers say. Later requests of the client wait for that.
- * @param combine makes the reply; answers that did not come in time are missing.
+ * Answers the current request with the answers of all workers. Until then later requests of the
+ * client wait.
+ * @param combine makes the reply. Answers that came too late are missing.
  */
 export function askWorkers(
   current: CurrentRequest,

@@ -1,12 +1,15 @@
-/** Remembers for a while which databases a server of the pool has refused, so that SELECT can say so itself. Data plane. */
+/**
+ * Remembers for a while which databases a server of the pool has refused, so that the proxy can
+ * refuse SELECT. Data plane.
+ */
 
 import type { LimitedLog } from '../../../log/limited-log.ts'
 import type { Turn } from '../../io/turn.ts'
 
-/** A server may be restarted with more databases: after this long SELECT of a refused one is tried again, ms. */
+/** How long a refusal is remembered, ms: a server may be restarted with more databases. */
 const REFUSAL_MS = 10_000
 
-/** The pool, as far as it is needed here. */
+/** What is needed of the pool. */
 interface Owner {
   readonly config: { readonly name: string }
   readonly limitedLog: LimitedLog
@@ -15,7 +18,7 @@ interface Owner {
 
 export class DatabaseLimit {
   private readonly pool: Owner
-  /** The least database that was refused; databases above it are taken for refused too. */
+  /** The least database that a server refused; it refuses all above, too. Valid until `untilMs`. */
   private least = Infinity
   private untilMs = 0
 
@@ -25,7 +28,8 @@ export class DatabaseLimit {
 
   /**
    * A server has answered SELECT with an error.
-   * @param text of the error. @param outOfRange it has no such database; else it has another reason, which may pass.
+   * @param text of the error.
+   * @param outOfRange it has no such database; else it has another reason, which may pass.
    */
   refused(database: number, server: string, text: string, outOfRange: boolean): void {
     const { config, context, limitedLog } = this.pool

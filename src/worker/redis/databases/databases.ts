@@ -3,11 +3,13 @@
  *
  *     SELECT 3 ─▶ waits for the replies due ─▶ +OK ─▶ the client's requests go by server connections that are in database 3
  *
- * SELECT is answered here; a server hears of it when the first request needs a connection in that database. Connections to one database
- * are not ordered with those to another, so SELECT begins when everything before it is answered.
+ * The proxy answers SELECT. It sends SELECT to a server when the first request needs a connection
+ * in that database. Two connections do not keep the order of requests, so a SELECT waits until
+ * every earlier request is answered.
  *
- * After a SELECT that was refused the client has no database. Client libraries go on after the error, and their writes would land in the
- * database before: requests are refused until a SELECT succeeds.
+ * After a refused SELECT the client has no database, and its requests are refused until a SELECT
+ * succeeds. Client libraries go on after the error, and their writes would go to the previous
+ * database.
  */
 
 import { MINUS, STAR } from '../../../bytes/ascii.ts'
@@ -32,11 +34,14 @@ const BAD_FIRST = replies.errorLine('invalid first DB index')
 const BAD_SECOND = replies.errorLine('invalid second DB index')
 const SERVER_EJECTED = replies.errorLine('SWAPDB needs every server of the pool, and one is ejected')
 
-/** What a client without a database may still say: all that is about its connection only. */
+/** What a client without a database may still send: commands about its connection only. */
 const WITHOUT_DATABASE: ReadonlySet<number> = new Set([Action.auth, Action.hello, Action.ping, Action.quit])
 const NAMED_WITHOUT_DATABASE: ReadonlySet<string> = new Set(['CLIENT', 'COMMAND', 'ECHO', 'RESET', 'SELECT'])
 
-/** `readDatabase` for what is no integer, and for one beyond the pool's databases. */
+/**
+ * Results of `readDatabase` for an argument that is no integer, and for a database that the pool
+ * does not have.
+ */
 const BadDatabase = { notInteger: -1, outOfRange: -2 } as const
 
 /** @returns the database in argument `argument`, or one of `BadDatabase`. */
@@ -65,7 +70,8 @@ function select(redis: RedisPool, client: Client, parser: RespRequestParser, buf
     redis.answer(client, database === BadDatabase.notInteger ? replies.NOT_AN_INTEGER : replies.DB_OUT_OF_RANGE)
     return
   }
-  // With CLIENT REPLY OFF and SKIP there is a place in the queue already that waits for this answer.
+  // With CLIENT REPLY OFF and SKIP, `reply-mode.ts` has queued a message before this request, so
+  // `pending` is never 0.
   const answers = knownSession(client)?.answers !== false
   if (database !== client.database && client.pending > 0 && answers) {
     client.postpone(true)
@@ -75,7 +81,7 @@ function select(redis: RedisPool, client: Client, parser: RespRequestParser, buf
   redis.answer(client, replies.OK)
 }
 
-/** The client's requests go to this database from now on, and so does its transaction. */
+/** Sends the client's later requests, and those of its transaction, to this database. */
 function useDatabase(client: Client, database: number): void {
   client.connectionKind = connectionKind(database, client.resp3)
   const session = knownSession(client)
@@ -85,7 +91,10 @@ function useDatabase(client: Client, database: number): void {
   if (watching !== null) enterDatabase(watching, database)
 }
 
-/** SELECT in a transaction, as the server takes it: what the pool does not show fails in EXEC's reply, as at Redis. */
+/**
+ * @returns a SELECT within a transaction as the server gets it. A database that the pool does not
+ * have fails in EXEC's reply, as at Redis.
+ */
 export function queuedSelect(
   client: Client,
   transaction: { selected: number },
@@ -99,19 +108,28 @@ export function queuedSelect(
   return wireRequest('SELECT', String(database + client.pool.config.redisDb))
 }
 
-/** The tag for the message of EXEC. @param database that the transaction has selected last; -1 = none, and no tag. */
+/**
+ * The tag for the message of EXEC.
+ * @param database that the transaction has selected last; -1 = none, and no tag.
+ */
 export function executedTag(database: number): number {
   return database + 1
 }
 
-/** Looks at the reply to EXEC that begins at `start`: if the transaction was executed, the client is in the database that it selected. */
+/**
+ * Looks at the reply to EXEC that begins at `start`: an executed transaction moves the client to
+ * the database that it selected.
+ */
 export function noteExecuted(message: Message, buf: Uint8Array, start: number): void {
   const client = message.split === null ? message.client : message.split.parent.client
   const executed = buf[start] === STAR && buf[start + 1] !== MINUS
   if (executed && client !== null) useDatabase(client as Client, message.tag - 1)
 }
 
-/** After a reload: a client in a database that the pool has no more is disconnected once it is answered. */
+/**
+ * After a reload, closes a client whose database the pool no longer has, once its requests are
+ * answered.
+ */
 export function leaveLostDatabase(client: Client): void {
   const { config, limitedLog } = client.pool
   const { database } = client
@@ -123,7 +141,10 @@ export function leaveLostDatabase(client: Client): void {
   client.closeAfterReplies(CloseReason.error)
 }
 
-/** Refuses a request of a client that has no database, unless it is about the connection only. @returns true when it is refused. */
+/**
+ * Refuses a request of a client that has no database, unless it is about the connection only.
+ * @returns true when it is refused.
+ */
 export function refusesWithoutDatabase(redis: RedisPool, client: Client, command: Command): boolean {
   if (!client.authenticated || !sessionOf(client).withoutDatabase) return false
   if (WITHOUT_DATABASE.has(command.action) || NAMED_WITHOUT_DATABASE.has(command.name)) return false
@@ -132,7 +153,8 @@ export function refusesWithoutDatabase(redis: RedisPool, client: Client, command
 }
 
 /**
- * Refuses MOVE, and COPY with DB, to a database that the servers may have and the pool does not show. A pool of one database passes all on.
+ * Refuses MOVE, and COPY with DB, to a database that the pool does not have, although its servers
+ * may. A pool with one database forwards them all.
  * @returns true when the client has had its error.
  */
 export function refusesDatabase(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): boolean {
@@ -152,7 +174,7 @@ function databaseArgument(parser: RespRequestParser, buf: Uint8Array): number {
   return arg + 1 < argCount ? arg + 1 : 0
 }
 
-/** At every server, each at its own moment. */
+/** Sends SWAPDB to every server. The servers do not swap at the same moment. */
 function swap(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const first = readDatabase(client, parser, buf, 1)
   const second = readDatabase(client, parser, buf, 2)

@@ -1,4 +1,4 @@
-/** Servers that one subscriber goes on without until they are back. Data plane. */
+/** Lost servers of one subscriber, to which it subscribes again when they are back. Data plane. */
 
 import type { ReturnWatcher } from '../../server/reconnection.ts'
 import type { Server } from '../../server/server.ts'
@@ -28,7 +28,7 @@ export class AbsentServers {
     server.reconnection.watch(watcher)
   }
 
-  /** Nothing is awaited any more. */
+  /** Stops waiting for all of them. */
   clear(): void {
     for (const [server, watcher] of this.watchers) server.reconnection.unwatch(watcher)
     this.watchers.clear()

@@ -1,11 +1,13 @@
 /**
- * PUBLISH after SUBSCRIBE: a message that comes to the proxy after a subscription must reach it, although the two go to the server by two
- * connections, and perhaps by two workers. Data plane, shared memory.
+ * PUBLISH after SUBSCRIBE: a message that the proxy receives after a subscription must reach the
+ * subscriber, although the two go to the server by two connections, and perhaps by two workers.
+ * Data plane, shared memory.
  *
  *     SUBSCRIBE ─▶ begun[own worker]++ … confirmed by its servers ─▶ settled[own worker]: all up to here are
  *     PUBLISH   ─▶ end of the turn: other workers read what has come (`PollBarrier`) ─▶ begun > settled somewhere? waits until that is settled
  *
- * A publish waits `HOLD_MS` at most. The counters have one writer each. Clients that do neither pay nothing.
+ * A publish waits `WAIT_MS` at most. Each counter has one writer. Clients that neither publish nor
+ * subscribe pay nothing.
  */
 
 import { Subscribes } from '../../../shared/memory-layout.ts'
@@ -14,20 +16,23 @@ import type { Client } from '../../client/client.ts'
 import type { Resumable } from '../../request/worker-scope.ts'
 import type { Pool } from '../../server/pool.ts'
 
-/** A publish waits no longer than this, and a subscription that takes longer is not waited for, ms. */
-const HOLD_MS = 50
-/** How often other workers' counters are looked at while a publish waits, ms. */
+/** Longest wait of a publish, ms. A subscription that takes longer is treated as confirmed. */
+const WAIT_MS = 50
+/** Interval of looking at other workers' counters while a publish waits, ms. */
 const POLL_MS = 1
-/** How often subscriptions are looked at that no publish of this worker waits for, ms. */
+/** Interval of looking for overdue subscriptions while no publish of this worker waits, ms. */
 const EXPIRY_MS = 20
 
-/** A client whose publish waits. */
-class Hold implements Resumable {
+/** A publish that waits, with its client. */
+class WaitingPublish implements Resumable {
   readonly client: Client
   readonly endsMs: number
-  /** Questions to the other workers; null = there are none, or they are answered. */
+  /** Ids of the questions to other workers; null = none was asked, or all are answered. */
   asked: readonly number[] | null = null
-  /** By worker: the subscriptions that had begun when all had been read; null = not known yet. */
+  /**
+   * By worker: how many subscriptions had begun when the other workers had read their input; null =
+   * not known yet.
+   */
   marks: readonly number[] | null = null
   private readonly order: PublishOrder
 
@@ -47,13 +52,18 @@ export class PublishOrder {
   private shared: SharedArrayBuffer | null = null
   /** By worker. */
   private records: Int32Array[] = []
-  /** This worker's subscriptions: how many have begun, and when those began that are not settled, in their order. */
+  /**
+   * Subscriptions that have begun in this worker, and (`open`) when each unconfirmed one began,
+   * oldest first.
+   */
   private begun = 0
   private readonly open: Map<number, number> = new Map()
-  /** Publishes of this turn, and those before. */
-  private arrivals: Hold[] = []
-  private holds: Hold[] = []
-  /** Goes on with its input, which was here when its publish began to wait. */
+  /** Publishes of this turn (`arrivals`), and earlier ones that wait. */
+  private arrivals: WaitingPublish[] = []
+  private waiting: WaitingPublish[] = []
+  /**
+   * The client whose input is being resumed: its publishes do not wait again. Null outside `pass`.
+   */
   private passing: Client | null = null
   private timer: NodeJS.Timeout | null = null
 
@@ -61,7 +71,7 @@ export class PublishOrder {
     this.pool = pool
   }
 
-  /** A subscription has come. @returns its number, for `settle`. */
+  /** Notes a new subscription. @returns its number, for `settle`. */
   begin(): number {
     this.attach()
     this.begun++
@@ -71,12 +81,12 @@ export class PublishOrder {
     return this.begun
   }
 
-  /** The servers have confirmed it, or it failed. Idempotent. */
+  /** Notes that the servers have confirmed a subscription, or that it failed. Idempotent. */
   settle(subscription: number): void {
     if (!this.open.delete(subscription)) return
     this.attach()
     this.publishCounts()
-    if (this.holds.length > 0) this.check()
+    if (this.waiting.length > 0) this.check()
   }
 
   private publishCounts(): void {
@@ -86,7 +96,7 @@ export class PublishOrder {
     Atomics.store(own, Subscribes.settled, (first.done ? this.begun : first.value - 1) | 0)
   }
 
-  /** A reload brings new memory. */
+  /** Finds the counters in shared memory again: a reload replaces it. */
   private attach(): void {
     const { shared, layout, index, context } = this.pool
     if (this.shared === shared) return
@@ -95,34 +105,40 @@ export class PublishOrder {
     this.publishCounts()
   }
 
-  /** Whether the client's current request, a publish, has to wait. It is then postponed, and comes again. */
-  holdsBack(client: Client): boolean {
+  /**
+   * @returns true when the client's current request, a publish, has to wait: it is parsed again
+   * later.
+   */
+  delays(client: Client): boolean {
     if (client === this.passing) return false
     this.attach()
     const { barrier, turn } = this.pool.context
     if (!barrier.isNeeded && !this.records.some(isUnsettled)) return false
     client.postpone(false)
     if (this.arrivals.length === 0) setImmediate(this.onTurnRead)
-    this.arrivals.push(new Hold(this, client, turn.nowMs + HOLD_MS))
+    this.arrivals.push(new WaitingPublish(this, client, turn.nowMs + WAIT_MS))
     return true
   }
 
-  /** All that this turn's poll brought is handled. */
+  /** Runs when all input that this turn's poll has brought is handled. */
   private readonly onTurnRead = (): void => {
     const { barrier, turn } = this.pool.context
     turn.begin()
     const asked = barrier.isNeeded && this.hasOthers ? barrier.ask() : null
-    for (const hold of this.arrivals) {
-      hold.asked = asked
-      this.holds.push(hold)
+    for (const publish of this.arrivals) {
+      publish.asked = asked
+      this.waiting.push(publish)
     }
     this.arrivals = []
     if (asked !== null) barrier.onAnswer(this.onAnswer)
     this.check()
-    if (this.holds.length > 0) this.arm()
+    if (this.waiting.length > 0) this.arm()
   }
 
-  /** Other workers have clients of the pool. Those that are on their way to them have not been accepted long enough to count. */
+  /**
+   * True when other workers have clients of the pool. Clients that are being handed over to them
+   * have sent no request yet.
+   */
   private get hasOthers(): boolean {
     const { layout, shared, statBase, context } = this.pool
     for (let worker = 0; worker < context.workers; worker++) {
@@ -132,7 +148,7 @@ export class PublishOrder {
     return false
   }
 
-  /** Lets a client go on. What it has sent behind its publish was here as well. */
+  /** Resumes a client. The requests behind its publish do not wait: they arrived with it. */
   pass(client: Client): void {
     this.passing = client
     client.resume()
@@ -140,7 +156,7 @@ export class PublishOrder {
   }
 
   private arm(): void {
-    this.timer ??= setTimeout(this.onTimeout, this.holds.length > 0 ? POLL_MS : EXPIRY_MS)
+    this.timer ??= setTimeout(this.onTimeout, this.waiting.length > 0 ? POLL_MS : EXPIRY_MS)
   }
 
   private readonly onTimeout = (): void => {
@@ -148,11 +164,11 @@ export class PublishOrder {
     const { turn } = this.pool.context
     turn.begin()
     for (const [subscription, beganMs] of this.open) {
-      if (turn.nowMs - beganMs < HOLD_MS) break
+      if (turn.nowMs - beganMs < WAIT_MS) break
       this.settle(subscription)
     }
-    if (this.holds.length > 0) this.check()
-    if (this.holds.length > 0 || this.open.size > 0) this.arm()
+    if (this.waiting.length > 0) this.check()
+    if (this.waiting.length > 0 || this.open.size > 0) this.arm()
   }
 
   private readonly onAnswer = (): void => this.check()
@@ -160,25 +176,25 @@ export class PublishOrder {
   private check(): void {
     const { context } = this.pool
     context.turn.begin()
-    const { holds } = this
-    this.holds = []
-    for (const hold of holds) {
-      if (this.waits(hold)) this.holds.push(hold)
-      else context.resumeLater(hold)
+    const { waiting } = this
+    this.waiting = []
+    for (const publish of waiting) {
+      if (this.waits(publish)) this.waiting.push(publish)
+      else context.resumeLater(publish)
     }
-    if (this.holds.length === 0) context.barrier.stopListening(this.onAnswer)
+    if (this.waiting.length === 0) context.barrier.stopListening(this.onAnswer)
   }
 
-  private waits(hold: Hold): boolean {
+  private waits(publish: WaitingPublish): boolean {
     const { barrier, turn } = this.pool.context
-    const isOver = turn.nowMs >= hold.endsMs
-    if (hold.asked !== null) {
-      if (isOver) barrier.giveUp(hold.asked)
-      else if (!barrier.isPassed(hold.asked)) return true
-      hold.asked = null
+    const isOver = turn.nowMs >= publish.endsMs
+    if (publish.asked !== null) {
+      if (isOver) barrier.giveUp(publish.asked)
+      else if (!barrier.isPassed(publish.asked)) return true
+      publish.asked = null
     }
-    hold.marks ??= this.records.map(record => Atomics.load(record, Subscribes.begun))
-    return !isOver && hold.marks.some((mark, worker) => !isSettled(this.records[worker], mark))
+    publish.marks ??= this.records.map(record => Atomics.load(record, Subscribes.begun))
+    return !isOver && publish.marks.some((mark, worker) => !isSettled(this.records[worker], mark))
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * Pub/sub commands. PUBLISH goes to the channel's server as any request to its key's; who subscribes has connections of its own
- * (`subscriptions.ts`); PUBSUB asks all servers. Data plane.
+ * Pub/sub commands. PUBLISH is routed by its channel, as other requests by their key. Subscribers
+ * have exclusive connections (`subscriptions.ts`). PUBSUB asks all servers. Data plane.
  */
 
 import { encodeText } from '../../../bytes/ascii.ts'
@@ -19,7 +19,7 @@ import { sessionOf, Topic } from '../session/session.ts'
 import { broadcast, Reach } from '../split/broadcast.ts'
 import { subscriptionsOf } from './subscriptions.ts'
 
-/** What a RESP2 client may say while it is subscribed. */
+/** What a RESP2 client may send while it is subscribed. */
 const ALLOWED = new Set([
   'PING',
   'PSUBSCRIBE',
@@ -36,7 +36,7 @@ export function pubsubRequest(redis: RedisPool, client: Client, parser: RespRequ
   switch (parser.command.name) {
     case 'PUBLISH':
     case 'SPUBLISH':
-      if (!redis.publishOrder.holdsBack(client)) redis.forward(client, parser, buf, 1)
+      if (!redis.publishOrder.delays(client)) redis.forward(client, parser, buf, 1)
       return
     case 'PUBSUB':
       askAll(redis, client, parser, buf)
@@ -62,8 +62,8 @@ export function pubsubRequest(redis: RedisPool, client: Client, parser: RespRequ
 }
 
 /**
- * A request of a subscribed RESP2 client, whose connection is for messages only.
- * @returns false when it is one of those that are handled as always.
+ * Handles a request of a subscribed RESP2 client, whose connection is for messages only.
+ * @returns false when the request is allowed and the caller must handle it.
  */
 export function subscriberRequest(
   redis: RedisPool,
@@ -115,7 +115,7 @@ function change(client: Client, parser: RespRequestParser, buf: Uint8Array, topi
   client.waitForReplies()
 }
 
-/** PUBSUB: each server tells of its own channels. Help, and what is no subcommand, any server can answer. */
+/** PUBSUB: each server reports its own channels. HELP and unknown subcommands go to any server. */
 function askAll(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const joiner = joinerOf(parser, buf)
   if (joiner === null || client.pool.servers.length === 1) {
@@ -148,7 +148,10 @@ class ChannelsJoiner extends CollectingJoiner {
   }
 }
 
-/** Subscribers by channel: a channel's server knows all of them, others none, or (see above) the same ones. */
+/**
+ * Subscribers by channel. A channel's server knows all of them; other servers know none, or (see
+ * above) the same ones.
+ */
 class SubscribersJoiner extends CollectingJoiner {
   private readonly channels: number
 

@@ -1,15 +1,18 @@
 /**
- * One client's channels and patterns, and its connections to the servers that have them. Data plane.
+ * One client's channels and patterns, and its connections to the servers that have them. Data
+ * plane.
  *
  *     SUBSCRIBE a b     a's server: SUBSCRIBE a       b's server: SUBSCRIBE b       a channel's messages are published at its server
  *     PSUBSCRIBE a*     every server: PSUBSCRIBE a*   one confirmation to the client, when all have confirmed
  *
- * The connections speak the client's protocol version, so messages pass as they come. Confirmations are written here, as only the proxy
- * knows how many subscriptions the client has.
+ * The connections speak the client's protocol version, so messages are forwarded unchanged. The
+ * proxy writes the confirmations, because only the proxy knows how many subscriptions the client
+ * has.
  *
- * A server that fails leaves the client with its other servers, and its names are subscribed there again when it is back. A client that has no
- * other server, or a channel that moves to another one, is disconnected: as with Redis itself that is how a subscriber learns that it may
- * have missed something, and it subscribes again.
+ * When a server fails, the client keeps its other servers, and the proxy subscribes again when the
+ * server is back. A client with no other server, or with a channel that moves to another server, is
+ * disconnected: as with Redis, that tells the subscriber that it may have missed messages, and it
+ * subscribes again.
  */
 
 import { CR, DOLLAR, EIGHT, MINUS, SEVEN } from '../../../bytes/ascii.ts'
@@ -28,7 +31,7 @@ import type { PublishOrder } from './publish-order.ts'
 
 const PREFIXES = ['', 'p', 's']
 
-/** Channels on which every server speaks of its own keys. */
+/** Channels on which every server publishes events of its own keys. */
 const NOTIFICATIONS = /^__key(?:space|event)@/
 
 /** `*3\r\n$7\r\nmessage\r\n` */
@@ -38,19 +41,22 @@ class Subscriptions implements ConnectionUser, SessionSubscriptions {
   readonly listens = true
   readonly stateful = true
   readonly session: RedisSession
-  /** By kind: each name, one char a byte, with the servers that its messages come from. */
+  /** By `Topic`: each name, one char a byte, with the servers that publish its messages. */
   readonly topics: readonly Map<string, readonly Server[]>[] = [new Map(), new Map(), new Map()]
   private readonly connections: Map<Server, ServerConnection> = new Map()
-  /** Names on each connection. */
+  /** Names subscribed to on each connection. */
   private readonly uses: Map<ServerConnection, number> = new Map()
-  /** The last request's confirmations are still to come, unless the client has nothing under way. */
+  /**
+   * True while confirmations of the last request may be outstanding. False at the latest when the
+   * client has nothing in flight.
+   */
   private confirming = false
   private ended = false
-  /** Number of the request that is being confirmed, or came last, for `PublishOrder`; 0 = none. */
+  /** Number that `PublishOrder` gave the subscription that is being confirmed; 0 = none. */
   private arrival = 0
-  /** Another request has come, and is postponed. */
+  /** True while a further request to subscribe is postponed. */
   private awaitsNext = false
-  /** Names whose confirmation is still to come. */
+  /** Names whose confirmation is outstanding. */
   private unconfirmed = 0
   private readonly absent: AbsentServers = new AbsentServers(server => this.returned(server))
   private readonly joiner: Joiner = new ConfirmJoiner(this)
@@ -63,13 +69,16 @@ class Subscriptions implements ConnectionUser, SessionSubscriptions {
     return redisOf(this.session.client.pool).publishOrder
   }
 
-  /** A request to subscribe has come. @param postponed it comes again. */
+  /** Notes a request to subscribe. @param postponed true: it is parsed again later. */
   arrived(postponed: boolean): void {
     this.awaitsNext = postponed
     if (this.arrival === 0) this.arrival = this.order.begin()
   }
 
-  /** This many names are confirmed: publishes that came since then go on when none is left. */
+  /**
+   * Notes that this many names are confirmed. When all are, publishes that wait for the
+   * subscription continue.
+   */
   confirmed(names: number): void {
     this.unconfirmed -= names
     if (this.arrival === 0 || this.unconfirmed > 0 || this.awaitsNext) return
@@ -77,18 +86,21 @@ class Subscriptions implements ConnectionUser, SessionSubscriptions {
     this.arrival = 0
   }
 
-  /** What it is subscribed to, of all kinds. */
+  /** Names of all kinds. */
   get count(): number {
     return this.topics[Topic.channel].size + this.topics[Topic.pattern].size + this.topics[Topic.shard].size
   }
 
-  /** What Redis counts in a confirmation: shard channels apart from the others. */
+  /** The number in a confirmation: Redis counts shard channels apart from the others. */
   private countFor(topic: number): number {
     if (topic === Topic.shard) return this.topics[Topic.shard].size
     return this.topics[Topic.channel].size + this.topics[Topic.pattern].size
   }
 
-  /** Subscribes to a name and confirms, or tells an error. @param topic one of `Topic`. */
+  /**
+   * Subscribes to a name; the client gets a confirmation or an error.
+   * @param topic one of `Topic`.
+   */
   subscribe(topic: number, name: string): void {
     const names = this.topics[topic]
     if (names.has(name)) {
@@ -117,7 +129,10 @@ class Subscriptions implements ConnectionUser, SessionSubscriptions {
     this.confirm(`${PREFIXES[topic]}subscribe`, topic, name, connections)
   }
 
-  /** Ends a subscription and confirms; also one that is none. @param name null = there was no name, and nothing to end. */
+  /**
+   * Unsubscribes and confirms, also where the client was not subscribed.
+   * @param name null = the request has no name, and the client no subscription.
+   */
   unsubscribe(topic: number, name: string | null): void {
     const names = this.topics[topic]
     const servers = name === null ? undefined : names.get(name)
@@ -132,7 +147,7 @@ class Subscriptions implements ConnectionUser, SessionSubscriptions {
     this.confirm(verb, topic, name, connections)
   }
 
-  /** The servers that a name's messages may come from, ejected ones included. */
+  /** @returns the servers that may publish the name's messages, ejected ones included. */
   private serversOf(topic: number, name: string): Server[] {
     const { pool } = this.session.client
     if (this.isEverywhere(topic, name)) return pool.servers
@@ -141,7 +156,7 @@ class Subscriptions implements ConnectionUser, SessionSubscriptions {
     return index < 0 ? [] : [pool.servers[index]]
   }
 
-  /** Any server may have messages of the name. */
+  /** True when any server may publish messages of the name. */
   private isEverywhere(topic: number, name: string): boolean {
     return topic === Topic.pattern || this.session.client.pool.router.draws || NOTIFICATIONS.test(name)
   }
@@ -156,7 +171,7 @@ class Subscriptions implements ConnectionUser, SessionSubscriptions {
     return connection
   }
 
-  /** Asks the servers; the client has its confirmation when all have answered. */
+  /** Sends the request to the servers; the client gets its confirmation when all have answered. */
   private confirm(verb: string, topic: number, name: string | null, connections: readonly ServerConnection[]): void {
     const { client } = this.session
     const reply = confirmation(verb, name, this.countFor(topic), client.resp3)
@@ -177,15 +192,16 @@ class Subscriptions implements ConnectionUser, SessionSubscriptions {
     closeSplit(split)
   }
 
-  /** Gives back the connections that no name needs and nothing is to come on. */
+  /** Checks in the connections that no name needs and on which no reply is outstanding. */
   private tidy(): void {
     for (const connection of [...this.connections.values()])
       if (connection.head === null) this.connectionIdle(connection)
   }
 
   takesPush(_connection: ServerConnection, buf: Uint8Array, start: number, end: number): boolean {
-    // `*3`, `$7`, `message`; `$8` are pmessage and smessage; all that confirms has longer names. A shorter reply answers SELECT or HELLO:
-    // behind it in the buffer lies anything.
+    // A message begins with `*3`, `$7`, `message` (`$8`: pmessage, smessage); confirmations have
+    // longer names. A shorter reply answers SELECT or HELLO, and the bytes behind it are not part
+    // of it.
     const length = buf[start + 5]
     if (end - start < LEAST_MESSAGE_BYTES || buf[start + 4] !== DOLLAR || buf[start + 6] !== CR) return false
     if (buf[start] === MINUS || (length !== SEVEN && length !== EIGHT)) return false
@@ -203,7 +219,7 @@ class Subscriptions implements ConnectionUser, SessionSubscriptions {
     this.endIfUnused()
   }
 
-  /** Has names at a server that is there. */
+  /** True while the client has names at a server that is up. */
   get goesOn(): boolean {
     for (const [connection, names] of this.uses) {
       if (names > 0 && !connection.isClosed) return true
@@ -211,7 +227,10 @@ class Subscriptions implements ConnectionUser, SessionSubscriptions {
     return false
   }
 
-  /** Without subscriptions, and without connections to leave in order, there is nothing to keep; with all of them at lost servers neither. */
+  /**
+   * Ends this object when the client has no subscriptions and no connections left. Closes the
+   * client when all its subscriptions are at lost servers.
+   */
   endIfUnused(): void {
     if (this.count > 0) {
       if (!this.goesOn) answerStateLoss(this.session.client, Failure.closed)
@@ -236,14 +255,14 @@ class Subscriptions implements ConnectionUser, SessionSubscriptions {
     else if (client.pool.servers.includes(server)) this.absent.add(server)
   }
 
-  /** A server that was lost answers again. */
+  /** A lost server answers again: subscribes to its names there. */
   private returned(server: Server): void {
     for (const [topic, names] of this.topics.entries()) {
       for (const [name, servers] of names) if (servers.includes(server)) this.resume(server, topic, name)
     }
   }
 
-  /** Subscribes to a name at one more server; the client has its confirmation already. */
+  /** Subscribes to a name at one more server; the client was told before. */
   private resume(server: Server, topic: number, name: string): void {
     const connection = server.health.isEjected || this.absent.has(server) ? null : this.connectionTo(server)
     if (connection === null) {
@@ -254,7 +273,10 @@ class Subscriptions implements ConnectionUser, SessionSubscriptions {
     queueInternal(connection, Internal.vital, wireRequest(`${PREFIXES[topic]}subscribe`.toUpperCase(), name))
   }
 
-  /** Follows names to servers that are new, and ends the connection of a client whose channel has moved: it may have missed messages. */
+  /**
+   * Subscribes at servers that are new for a name, and closes a client whose channel has moved: it
+   * may have missed messages.
+   */
   ringChanged(): void {
     for (const [topic, names] of this.topics.entries()) {
       for (const [name, servers] of names) {
@@ -279,7 +301,7 @@ class Subscriptions implements ConnectionUser, SessionSubscriptions {
     client.closeAfterReplies(CloseReason.error)
   }
 
-  /** The client is gone, or has said RESET. */
+  /** Closes the connections: the servers then drop the subscriptions. */
   end(): void {
     this.ended = true
     if (this.arrival > 0) this.order.settle(this.arrival)
@@ -301,7 +323,7 @@ function confirmation(verb: string, name: string | null, count: number, resp3: b
   return Buffer.from(`${resp3 ? '>' : '*'}3\r\n$${verb.length}\r\n${verb}\r\n${subject}:${count}\r\n`, 'latin1')
 }
 
-/** The confirmation is written beforehand, and waits for the servers'. */
+/** The client's confirmation is written before, and goes out when the servers have confirmed. */
 class ConfirmJoiner implements Joiner {
   readonly partial = false
   readonly closesWhenStrict = false
@@ -313,7 +335,8 @@ class ConfirmJoiner implements Joiner {
 
   accept(split: SplitRequest, _fragment: Message, buf: Uint8Array, start: number): boolean {
     if (buf[start] !== MINUS) return true
-    // Subscribed at some servers, perhaps, and not at others: the client begins again.
+    // The client may now be subscribed at some servers only: it is closed, so that it subscribes
+    // again.
     split.parent.client?.closeAfterReplies(CloseReason.error)
     return false
   }
@@ -324,7 +347,7 @@ class ConfirmJoiner implements Joiner {
     this.subscriptions.confirmed(1)
   }
 
-  /** A server was lost meanwhile: it is subscribed to when it is back. */
+  /** A server was lost meanwhile: the proxy subscribes there when it is back. */
   recover(split: SplitRequest, client: ReplyTarget, failure: FailureCode): boolean {
     if (this.subscriptions.goesOn) this.write(split, client)
     else client.loseServer(split.parent, failure)

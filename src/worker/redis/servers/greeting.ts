@@ -1,6 +1,7 @@
 /**
- * What a new connection to a Redis server says first, and what becomes of the replies to requests of the proxy's own. Data plane. The
- * replies reach no client; errors among them are logged, or end the connection.
+ * What the proxy sends first on a new connection to a Redis server, and how it handles the replies
+ * to its own requests. Data plane. These replies reach no client: the proxy logs errors among them,
+ * or closes the connection.
  */
 
 import { MINUS } from '../../../bytes/ascii.ts'
@@ -25,11 +26,12 @@ const LOADING = /^-(LOADING|MASTERDOWN) /
 const PING = wireRequest('PING')
 
 /**
- * AUTH, then SELECT: the other order leaves the database unselected on servers with a password. HELLO carries the password itself, and the
- * user's name with it.
+ * Sends AUTH, then SELECT: servers with a password refuse SELECT before AUTH. HELLO has the user's
+ * name and password as arguments.
  *
- * A server that refuses SELECT would execute the requests behind it in database 0. With `redis_db` that is nutcracker's way. In a database
- * that clients have selected nothing is sent before SELECT has succeeded.
+ * A server that refuses SELECT executes the requests behind it in database 0. With `redis_db`
+ * nutcracker accepts that, and so does the proxy. For a database that a client has selected, the
+ * proxy sends requests only after SELECT has succeeded.
  */
 export function greet(connection: ServerConnection): void {
   const { redisAuth, redisDb } = connection.server.pool.config
@@ -50,7 +52,7 @@ export function greet(connection: ServerConnection): void {
   }
 }
 
-/** Brings a connection that one client has to itself, and on which nothing is in flight, into the client's database. */
+/** Selects the client's database on an exclusive connection on which nothing is in flight. */
 export function enterDatabase(connection: ServerConnection, database: number): void {
   if (connection.database === database) return
   connection.database = database
@@ -59,12 +61,15 @@ export function enterDatabase(connection: ServerConnection, database: number): v
   connection.socket.writeAhead(bytes)
 }
 
-/** Asks a server that was lost whether it serves again: while it loads its data it answers `-LOADING`. */
+/** Asks a lost server whether it serves again: while it loads its data it answers `-LOADING`. */
 export function probe(connection: ServerConnection): void {
   queueInternal(connection, Internal.probe, PING)
 }
 
-/** Looks at the reply [start, end) to one of them. @returns one of `Verdict`. */
+/**
+ * Looks at the reply [start, end) to one of the proxy's own requests.
+ * @returns one of `Verdict`.
+ */
 export function inspectInternal(
   learner: Learner,
   connection: ServerConnection,
@@ -94,7 +99,8 @@ export function inspectInternal(
     message.tag === Internal.select ? `SELECT ${config.redisDb}` : message.tag === Internal.hello ? 'HELLO 3' : 'AUTH'
   limitedLog.warn('greeting failed', () => `${what} failed on ${config.name} | ${server.config.name}: ${text}`)
   if (message.tag === Internal.select && text.startsWith('BUSY ')) {
-    // A script runs. What follows would be executed in database 0 once it has ended.
+    // A script is running. The requests behind SELECT would be executed in database 0 when it has
+    // ended.
     connection.close(Failure.selectRefused)
     return Verdict.handled
   }
@@ -107,7 +113,10 @@ export function inspectInternal(
   return Verdict.broken
 }
 
-/** The connection's requests must not be executed in another database than their clients'. None of them has been sent. */
+/**
+ * Closes the connection, whose requests have not been sent: they must not be executed in another
+ * database.
+ */
 function databaseRefused(learner: Learner, connection: ServerConnection, text: string): number {
   const { server, database } = connection
   const outOfRange = text.includes('out of range')

@@ -1,4 +1,4 @@
-/** AUTH: the pool has one password, of the user `default`. Data plane. Called by `redis-protocol.ts`, `strict.ts` and HELLO. */
+/** AUTH: a pool has one user, `default`, with one password. Data plane. */
 
 import { argBytes, argStart } from '../../../protocol/redis/arguments.ts'
 import * as replies from '../../../protocol/redis/replies.ts'
@@ -27,14 +27,20 @@ export function authenticate(client: Client, parser: RespRequestParser, buf: Uin
   answerLocally(client, client.authenticated ? replies.OK : replies.INVALID_PASSWORD)
 }
 
-/** Whether arguments `at` and `at + 1` are the pool's user and password. Without a password, any is right, as for Redis's `nopass`. */
+/**
+ * @returns true when arguments `at` and `at + 1` are the pool's user and password. In a pool
+ * without a password any is right, as with Redis's `nopass`.
+ */
 export function isUser(client: Client, parser: RespRequestParser, buf: Uint8Array, at: number): boolean {
   const password = client.pool.config.redisAuth
   if (!sameText(parser, buf, at, 'default')) return false
   return password === '' || sameText(parser, buf, at + 1, password)
 }
 
-/** Whether an argument is `text` (one char a byte); takes the same time for any wrong one of its length. */
+/**
+ * @returns true when an argument is `text` (one char a byte). The time depends on the lengths only,
+ * not on the first wrong byte.
+ */
 function sameText(parser: RespRequestParser, buf: Uint8Array, argument: number, text: string): boolean {
   const start = argStart(parser, argument)
   const length = argBytes(parser, argument)

@@ -1,6 +1,7 @@
 /**
- * HELLO: protocol version, login and name in one, answered with the version of the servers. Data plane. Where no server tells its version,
- * clients are let in all the same: they will hear of it with their first key.
+ * HELLO: protocol version, password and name in one request, answered with the version of the
+ * servers. Data plane. A client gets an answer also when no server is reachable; its first request
+ * with a key then fails.
  */
 
 import { encodeText } from '../../../bytes/ascii.ts'
@@ -27,7 +28,7 @@ const BUSY = encodeText('-ERR HELLO cannot change the protocol within a transact
 const RESP3_VERSION = 6
 
 interface Hello {
-  /** 2, 3, or 0: stay with what is. */
+  /** 2, 3, or 0 = unchanged. */
   readonly version: number
   /** Index of the user's name among the arguments; 0 = no AUTH. */
   readonly auth: number
@@ -42,7 +43,7 @@ export function helloRequest(redis: RedisPool, client: Client, parser: RespReque
   }
   const resp3 = hello.version === 0 ? client.resp3 : hello.version === 3
   const changes = resp3 !== client.resp3
-  // What is under way was asked in the other protocol, and on other server connections.
+  // The requests in flight belong to the other protocol version and to other server connections.
   if (client.pending > 0 && (changes || redis.serverVersion === '')) {
     client.postpone(true)
     return
@@ -65,7 +66,7 @@ export function helloRequest(redis: RedisPool, client: Client, parser: RespReque
   }
 }
 
-/** @returns the request's content, or the error that it deserves. */
+/** @returns the request's arguments, or the error reply. */
 function readHello(args: readonly string[]): Hello | Uint8Array {
   let version = 0
   let auth = 0
@@ -91,7 +92,7 @@ function readHello(args: readonly string[]): Hello | Uint8Array {
   return { version, auth, name }
 }
 
-/** Takes on the protocol and the name. @returns the reply. */
+/** Changes the client's protocol version and name. @returns the reply. */
 function greeting(redis: RedisPool, client: Client, resp3: boolean, name: string | null, version: string): Uint8Array {
   if (resp3 && (redis.refusesResp3 || Number.parseInt(version, 10) < RESP3_VERSION)) return NOPROTO
   client.resp3 = resp3

@@ -1,8 +1,9 @@
 /**
- * CLIENT REPLY OFF and SKIP: requests whose replies reach nobody. Data plane.
+ * CLIENT REPLY OFF and SKIP: requests whose replies the client does not get. Data plane.
  *
- * A bar is put into the client's order queue, so that whatever answers the request waits behind it; then all of it leaves the queue, as the
- * requests of a client that is gone do.
+ * The proxy queues a message that is never answered, and handles the request: its reply, or its
+ * message in flight, is queued behind that. Then it takes all of them out of the client's order
+ * queue, as it does when a client disconnects.
  */
 
 import { argIs } from '../../../protocol/redis/arguments.ts'
@@ -30,7 +31,7 @@ export function unansweredRequest(
   // CLIENT REPLY ON, and RESET, are answered.
   if (command.name === 'RESET' || turnsOn(parser, buf)) return false
   if (CONFIRMED.has(command.name)) {
-    // Redis confirms a subscription, and passes on its messages, whatever CLIENT REPLY says.
+    // Redis confirms subscriptions and sends their messages also with CLIENT REPLY OFF.
     endSkip(client)
     return false
   }
@@ -44,7 +45,8 @@ export function unansweredRequest(
     return true
   }
   if (command.name === 'SELECT' && client.pending > 0) {
-    // It waits for the replies before it, and below it would wait for its own place in the queue.
+    // It waits until every earlier request is answered, and with the message that is queued below
+    // that would never be.
     client.postpone(true)
     return true
   }
@@ -69,7 +71,7 @@ function endSkip(client: Client): void {
 
 const CONFIRMED = new Set(['SUBSCRIBE', 'PSUBSCRIBE', 'SSUBSCRIBE', 'UNSUBSCRIBE', 'PUNSUBSCRIBE', 'SUNSUBSCRIBE'])
 
-/** They wait for the replies before them. */
+/** Commands that wait until every earlier request is answered. */
 function needsReplies(action: number): boolean {
   return action === Action.hello || action === Action.transaction || action === Action.blocking
 }

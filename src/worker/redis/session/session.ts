@@ -1,13 +1,15 @@
 /**
- * What the proxy knows of one Redis client beyond its requests: what the client has told it (name, CLIENT REPLY), and what
- * the client has open, with the exclusive connections that serve this. Data plane. Most clients have no session.
+ * What the proxy knows of one Redis client beyond its requests: what the client has told it (name,
+ * CLIENT REPLY), and what the client has open, with the exclusive connections that serve this. Data
+ * plane. Most clients have no session.
  *
  *     client ─▶ RedisSession ─┬─ Transaction     one connection, from WATCH or the transaction's first key to EXEC
  *                             ├─ BlockingWait    one connection while the command waits (WAIT: one at each server)
  *                             └─ Subscriptions   one connection at each server that has a channel of the client
  *
- * Requests on different connections may be executed in another order than they were sent. So a request that needs an
- * exclusive connection is parsed again once every earlier request is answered (`Client.postpone`), and later ones wait.
+ * Requests on different connections may be executed in another order than they were sent. So a
+ * request that needs an exclusive connection is parsed again once every earlier request is answered
+ * (`Client.postpone`), and later ones wait.
  */
 
 import { type Command, Flag } from '../../../protocol/redis/commands.ts'
@@ -30,7 +32,10 @@ export const Topic = { channel: 0, pattern: 1, shard: 2 } as const
 /** CLIENT REPLY. `skip`: the next request has no reply. */
 export const ReplyMode = { on: 0, off: 1, skip: 2 } as const
 
-/** User of a connection on which only the last reply is awaited. The next client gets it afterwards: only its database may differ. */
+/**
+ * User of a connection on which only the last reply is awaited. The next client gets it afterwards:
+ * only its database may differ.
+ */
 export const RETURNING: ConnectionUser = {
   listens: false,
   stateful: true,
@@ -66,7 +71,10 @@ export interface SessionTransaction {
 export interface SessionWait {
   /** The command's name, lower case. */
   readonly command: string
-  /** Makes the servers answer the command now. @param withError true: with an error; false: as after its timeout. */
+  /**
+   * Makes the servers answer the command now.
+   * @param withError true: with an error; false: as after its timeout.
+   */
   unblock(withError: boolean): void
   /** Ends the wait: the client has disconnected, or has sent RESET. */
   end(): void
@@ -91,7 +99,10 @@ export class RedisSession implements ClientSession, ConnectionUser, ConnectionWa
   readonly listens = false
   readonly stateful = false
 
-  /** What the client has told: texts of one char a byte. CLIENT SETNAME, SETINFO and HELLO write them. */
+  /**
+   * What the client has told: texts of one char a byte. CLIENT SETNAME, SETINFO and HELLO write
+   * them.
+   */
   name = ''
   library = ''
   libraryVersion = ''
@@ -106,7 +117,9 @@ export class RedisSession implements ClientSession, ConnectionUser, ConnectionWa
   subscriptions: SessionSubscriptions | null = null
   monitoring: { end(): void } | null = null
 
-  /** The queue in which the session waits for an exclusive connection; null while it waits for none. */
+  /**
+   * The queue in which the session waits for an exclusive connection; null while it waits for none.
+   */
   private waitsAt: ExclusiveConnections<ServerConnection> | null = null
   /** A connection that the session has waited for, until the request is parsed again. */
   private grant: ServerConnection | null = null
@@ -122,7 +135,10 @@ export class RedisSession implements ClientSession, ConnectionUser, ConnectionWa
     return this.isServed && !this.transaction?.open && (this.client.resp3 || !this.subscribed)
   }
 
-  /** True while requests are answered and executed: CLIENT REPLY is on and the client has a database. */
+  /**
+   * True while requests are answered and executed: CLIENT REPLY is on and the client has a
+   * database.
+   */
   get isServed(): boolean {
     return this.answers && !this.withoutDatabase
   }
@@ -144,7 +160,10 @@ export class RedisSession implements ClientSession, ConnectionUser, ConnectionWa
     return this.subscriptions !== null && this.subscriptions.count > 0
   }
 
-  /** @param topic one of `Topic`. @returns how many names of this kind the client is subscribed to. */
+  /**
+   * @param topic one of `Topic`.
+   * @returns how many names of this kind the client is subscribed to.
+   */
   subscriptionsOf(topic: number): number {
     return this.subscriptions === null ? 0 : this.subscriptions.topics[topic].size
   }
@@ -157,7 +176,10 @@ export class RedisSession implements ClientSession, ConnectionUser, ConnectionWa
     return this.client.database
   }
 
-  /** True while something is open that belongs to the protocol version and the connections with which it began. */
+  /**
+   * True while something is open that belongs to the protocol version and the connections with
+   * which it began.
+   */
   get hasOpenState(): boolean {
     return this.transaction !== null || this.subscriptions !== null || this.blocking !== null
   }
@@ -166,7 +188,8 @@ export class RedisSession implements ClientSession, ConnectionUser, ConnectionWa
    * Gives the current request an exclusive connection to a server, in the client's database.
    * @param serverIndex what the router said; -1 = no server is live.
    * @param overtakes true: earlier requests of the client may still be unanswered.
-   * @returns null when there is none: the request is postponed (`client.isPostponed`), or answered with an error.
+   * @returns null when there is none: the request is postponed (`client.isPostponed`), or answered
+   * with an error.
    */
   checkOut(serverIndex: number, user: ConnectionUser, overtakes = false): ServerConnection | null {
     const { client } = this
@@ -205,7 +228,10 @@ export class RedisSession implements ClientSession, ConnectionUser, ConnectionWa
     return this.waitFailed ? null : server.exclusive.checkOut(user, resp3, database)
   }
 
-  /** Postpones the current request until a connection is free, or refuses it where too many clients wait. */
+  /**
+   * Postpones the current request until a connection is free, or refuses it where too many clients
+   * wait.
+   */
   private waitFor(server: Server): void {
     if (!this.waitFailed && server.exclusive.wait(this)) {
       this.waitsAt = server.exclusive
@@ -259,7 +285,9 @@ export class RedisSession implements ClientSession, ConnectionUser, ConnectionWa
     subscriptions?.end()
   }
 
-  /** RESET: ends what is open and forgets what the client has told; as at Redis, the library stays. */
+  /**
+   * RESET: ends what is open and forgets what the client has told; as at Redis, the library stays.
+   */
   reset(): void {
     this.leave()
     this.name = ''
@@ -285,7 +313,10 @@ export function sessionOf(client: Client): RedisSession {
   return knownSession(client)!
 }
 
-/** Redis treats a monitoring client as a kind of replica. @returns true when the command is refused for that. */
+/**
+ * Redis treats a monitoring client as a kind of replica.
+ * @returns true when the command is refused for that.
+ */
 export function isRefusedToMonitor(client: Client, command: Command): boolean {
   return (command.flags & (Flag.read | Flag.write)) !== 0 && knownSession(client)?.monitoring != null
 }

@@ -1,4 +1,7 @@
-/** Sends EXEC to each server that has a part of a transaction, and joins the replies (`join/exec.ts`). Data plane. */
+/**
+ * Sends EXEC to each server that has a part of a transaction, and joins the replies
+ * (`join/exec.ts`). Data plane.
+ */
 
 import { encodeText } from '../../../bytes/ascii.ts'
 import type { Client } from '../../client/client.ts'
@@ -9,7 +12,11 @@ import { ExecJoiner, type ExecPlace } from '../join/exec.ts'
 
 const EXEC = encodeText('*1\r\n$4\r\nEXEC\r\n')
 
-/** Sends EXEC on every connection of `parts`; the index there is the part in `places`. @param tag of the messages. */
+/**
+ * Sends EXEC on every connection of `parts`.
+ * @param places name the parts by their index in `parts`.
+ * @param tag of the messages.
+ */
 export function sendExec(
   client: Client,
   parts: readonly ServerConnection[],
@@ -26,7 +33,7 @@ export function sendExec(
   closeSplit(split)
 }
 
-/** The reply to an EXEC that no server has a part of. */
+/** @returns the reply to an EXEC of which no server has a part. */
 export function ownReply(places: readonly ExecPlace[]): Uint8Array {
   const replies = places.map(place => (typeof place === 'number' ? new Uint8Array(0) : place.run()))
   return Buffer.concat([encodeText(`*${places.length}\r\n`), ...replies])

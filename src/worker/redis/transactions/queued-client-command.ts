@@ -1,6 +1,6 @@
 /**
- * CLIENT within MULTI: answered by the proxy when EXEC is. What other workers must say to it is asked for when EXEC comes, and EXEC waits
- * for that. Data plane, for rare requests.
+ * CLIENT within MULTI: the proxy runs it when EXEC comes. Where other workers must be asked, EXEC
+ * waits for their answers. Data plane, for rare requests.
  */
 
 import { errorLine, unknownSubcommand, wrongArguments } from '../../../protocol/redis/replies.ts'
@@ -28,12 +28,18 @@ export class QueuedClientCommand {
     this.#isWide = wideArity(args[1].toUpperCase()) !== undefined
   }
 
-  /** Shown in its reply: the version of the servers must be known before EXEC. */
+  /**
+   * True when the reply depends on the version of the servers, which must then be known before
+   * EXEC.
+   */
   get needsVersion(): boolean {
     return this.#isWide
   }
 
-  /** Begins to ask other workers, where the command needs that. @returns false while an answer is still to come. */
+  /**
+   * Asks the other workers, where the command needs them.
+   * @returns false while an answer is outstanding.
+   */
   prepare(): boolean {
     if (!this.#isWide || this.#reply !== null) return true
     if (!this.#asked) {
@@ -46,13 +52,16 @@ export class QueuedClientCommand {
     return this.#reply !== null
   }
 
-  /** The reply, when EXEC is answered. */
+  /** @returns the reply, when EXEC is answered. */
   run(): Uint8Array {
     return this.#isWide ? (this.#reply ?? NO_ANSWER) : ownClientReply(this.#client, this.#args)
   }
 }
 
-/** @returns why a CLIENT request cannot be queued; null = it can. @param notPossible the refusal of what only a connection of its own can do. */
+/**
+ * @returns why a CLIENT request cannot be queued; null = it can.
+ * @param notPossible the refusal of what only a connection of its own can do.
+ */
 export function whyNotQueued(args: readonly string[], notPossible: Uint8Array): Uint8Array | null {
   const name = args[1].toUpperCase()
   const arity = ownArity(name) ?? wideArity(name)

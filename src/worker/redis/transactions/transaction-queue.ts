@@ -1,6 +1,7 @@
 /**
- * Requests between MULTI and EXEC: each goes to the transaction's server, waits for the first key, begins a part at another server
- * (`multi: split`), or is refused. Data plane.
+ * Requests between MULTI and EXEC. The proxy sends each to the transaction's server, keeps it until
+ * the first key chooses the server, begins a part at another server (`multi: split`), or refuses
+ * it. Data plane.
  */
 
 import { encodeText } from '../../../bytes/ascii.ts'
@@ -25,7 +26,7 @@ import { mayWrite } from '../watch/pause.ts'
 import { QueuedClientCommand, whyNotQueued } from './queued-client-command.ts'
 import type { Transaction } from './transaction-state.ts'
 
-/** What a transaction may say before its first key, bytes. */
+/** Most bytes of requests that are kept before the first key. */
 const MAX_KEPT_BYTES = 1_048_576
 
 const QUEUED = encodeText('+QUEUED\r\n')
@@ -33,7 +34,10 @@ const LONG_BEFORE_KEY = errorLine('the requests before the first key of this tra
 
 const STILL_OPEN = 'the proxy has refused a request of this transaction: send EXEC or DISCARD to end it'
 const REFUSED = errorLine(STILL_OPEN)
-/** With the first word of the refusal: phpredis throws for it, as it did for that, and would take an ERR for a missing value. */
+/**
+ * Begins with the same word as the first refusal: phpredis throws for it, and would take ERR for a
+ * missing value.
+ */
 const REFUSED_KEYS = encodeText(`-CROSSSLOT ${STILL_OPEN}\r\n`)
 
 const MULTI = wireRequest('MULTI')
@@ -51,8 +55,9 @@ export function forwardOn(client: Client, connection: ServerConnection, request:
 }
 
 /**
- * A request while a transaction is open.
- * @returns false when it is not the transaction's: it ends it, or is refused as always.
+ * Handles a request while a transaction is open.
+ * @returns false when the caller must handle it: it ends the transaction, or is refused in any
+ * state.
  */
 export function queueRequest(
   redis: RedisPool,
@@ -87,13 +92,13 @@ export function queueRequest(
   return true
 }
 
-/** The client has had an error of the proxy's own. */
+/** Makes EXEC discard the transaction. The caller has answered the request with an error. */
 function refuseTransaction(transaction: Transaction, refusal: Uint8Array = REFUSED): void {
   transaction.aborted = true
   transaction.refusal = refusal
 }
 
-/** The proxy answers CLIENT itself, when EXEC is. */
+/** Queues CLIENT, which the proxy runs when EXEC comes. */
 function queueClientCommand(
   redis: RedisPool,
   client: Client,
@@ -123,7 +128,10 @@ function notInTransaction(name: string): Uint8Array {
   return errorLine(`the proxy does not support '${name.replace(/[\r\n]/g, ' ')}' in a transaction`)
 }
 
-/** SELECT goes to one server: a transaction with parts at several has one database. */
+/**
+ * Queues SELECT, unless several servers have a part of the transaction: then they would have
+ * different databases.
+ */
 function queueSelect(
   redis: RedisPool,
   client: Client,
@@ -139,7 +147,10 @@ function queueSelect(
   queue(redis, client, transaction, ANY_SERVER, parser, buf, queuedSelect(client, transaction, parser, buf))
 }
 
-/** @returns the index of the request's server, ANY_SERVER, or NO_SERVER when the client has had an error. */
+/**
+ * @returns the index of the request's server, ANY_SERVER, or NO_SERVER when the client has had an
+ * error.
+ */
 function serverOf(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): number {
   const { command } = parser
   const { action, name } = command
@@ -167,7 +178,7 @@ function serverOf(redis: RedisPool, client: Client, parser: RespRequestParser, b
   return server === NO_SERVER || deniedOnOneServer(client, parser, buf, server) ? NO_SERVER : server
 }
 
-/** Whether one server's answer is the pool's. */
+/** @returns true when one server can answer the request for the pool. */
 function isTransactional(client: Client, action: number, name: string): boolean {
   const oneServer = client.pool.servers.length === 1
   switch (action) {
@@ -210,7 +221,7 @@ function queue(
   request: Uint8Array = buf.subarray(parser.start, parser.end),
 ): void {
   if (transaction.aborted) {
-    // Redis says so too, once the transaction is lost.
+    // Redis, too, answers QUEUED once the transaction is aborted.
     redis.answer(client, QUEUED)
   } else if (transaction.connection === null && server === ANY_SERVER) {
     keep(redis, client, transaction, request)
@@ -223,12 +234,14 @@ function queue(
   }
 }
 
-/** Whether a request belongs to another server than the transaction's first. */
+/** @returns true when a request belongs to another server than the transaction's first. */
 function isForeign(client: Client, { connection }: Transaction, server: number): boolean {
   return connection !== null && server !== ANY_SERVER && client.pool.servers[server] !== connection.server
 }
 
-/** A request for another server: begins a part of the transaction there, or is refused. */
+/**
+ * Queues a request for another server, which begins a part of the transaction there; or refuses it.
+ */
 function queueElsewhere(
   redis: RedisPool,
   client: Client,
@@ -249,7 +262,10 @@ function queueElsewhere(
   send(client, transaction, transaction.others[part - 1], buf.subarray(parser.start, parser.end))
 }
 
-/** @returns the part of the transaction at a server; 0 = there is no connection: the request is postponed, or has its error. */
+/**
+ * @returns the part of the transaction at a server; 0 = there is no connection: the request is
+ * postponed, or has its error.
+ */
 function partAt(client: Client, transaction: Transaction, server: number): number {
   const known = transaction.others.findIndex(connection => connection.server === client.pool.servers[server])
   if (known >= 0) return known + 1
@@ -282,11 +298,14 @@ function keep(redis: RedisPool, client: Client, transaction: Transaction, reques
   redis.answer(client, QUEUED)
 }
 
-/** Tells the server of the transaction. @returns false when there is no connection: the request is postponed, or has its error. */
+/**
+ * Sends MULTI to the server, and the requests that were kept.
+ * @returns false when there is no connection: the request is postponed or answered with an error.
+ */
 export function begin(client: Client, transaction: Transaction, server: number): boolean {
   if (transaction.begun) return true
   if (client.pending > 0) {
-    // Also with a connection from WATCH: what the client wrote since then is not there yet.
+    // Also after WATCH: earlier writes of the client may not have reached the server yet.
     client.postpone(true)
     return false
   }
@@ -303,7 +322,7 @@ export function begin(client: Client, transaction: Transaction, server: number):
   return true
 }
 
-/** Sends a request whose reply is the client's. */
+/** Sends a request whose reply goes to the client. */
 function send(client: Client, transaction: Transaction, connection: ServerConnection, request: Uint8Array): void {
   if (isFull(connection, client.pool.config)) {
     answerLocally(client, client.pool.protocol.queueFull)

@@ -1,4 +1,4 @@
-/** What a client's transaction has come to: its requests so far and the server connections that it holds. Data plane. */
+/** A client's transaction: its requests so far and its exclusive connections. Data plane. */
 
 import type { Client } from '../../client/client.ts'
 import { answerStateLoss } from '../../request/delivery.ts'
@@ -13,32 +13,38 @@ export class Transaction implements ConnectionUser, SessionTransaction {
   readonly listens = false
   readonly stateful = true
   readonly session: RedisSession
-  /** MULTI was said. */
+  /** True from MULTI on; false while only WATCH was sent. */
   open = false
-  /** A request was refused, or the connection lost: EXEC runs nothing. */
+  /** True after a request was refused or a connection lost: EXEC discards the transaction. */
   aborted = false
-  /** Its server's, from WATCH or the first key on. */
+  /** The connection to the transaction's server, from WATCH or the first key on; null before. */
   connection: ServerConnection | null = null
-  /** The server knows of MULTI. */
+  /** True after MULTI was sent to the server. */
   begun = false
-  /** Requests before the first key, as the server takes them. */
+  /** Requests before the first key, as the server gets them; empty once `begun`. */
   kept: Uint8Array[] = []
   keptBytes = 0
-  /** Requests that the client was told are queued. */
+  /** Requests that were answered with QUEUED. */
   requests = 0
   watchedKeys = 0
   mayWrite = false
-  /** The database that EXEC leaves the connection in, by SELECT among the requests; -1 = it stays where it is. */
+  /**
+   * The database of the last SELECT among the requests: EXEC moves the connection there. -1 = there
+   * is no SELECT.
+   */
   selected = -1
-  /** What every request is answered since the proxy refused one, until EXEC or DISCARD; null = it has refused none. */
+  /**
+   * The reply to every further request once the proxy has refused one, until EXEC or DISCARD; null
+   * = none was refused.
+   */
   refusal: Uint8Array | null = null
-  /** A server refused to queue a request. */
+  /** True after a server refused to queue a request. `RedisProtocol.inspect` writes it. */
   refusedByServer = false
-  /** The key that decided the server, as a refusal shows it. */
+  /** The key that chose the server, as a refusal shows it; '' before. */
   firstKey = ''
-  /** Connections to further servers with a part of the transaction. */
+  /** Connections to further servers that have a part of the transaction. */
   others: ServerConnection[] = NONE
-  /** Where each queued request's reply comes from; null = all from `connection`, in order. */
+  /** By queued request: what answers it; null = all from `connection`, in order. */
   places: ExecPlace[] | null = null
 
   constructor(session: RedisSession) {
@@ -51,7 +57,10 @@ export class Transaction implements ConnectionUser, SessionTransaction {
 
   connectionIdle(): void {}
 
-  /** What was watched or queued is lost with it, and no reply of MULTI's could say so. */
+  /**
+   * The watched keys and queued requests are lost with the connection, and no reply to a queued
+   * request can say so.
+   */
   connectionLost(connection: ServerConnection): void {
     this.aborted = true
     const isOther = this.others.includes(connection)
@@ -59,11 +68,11 @@ export class Transaction implements ConnectionUser, SessionTransaction {
     if (isOther) this.others = this.others.filter(each => each !== connection)
     else this.connection = null
     const { client } = this.session
-    // Nothing was under way: no request's failure has told the client.
+    // Nothing was in flight, so no failed request has told the client.
     if (!client.ending) answerStateLoss(client, Failure.closed)
   }
 
-  /** The client is gone, or has said RESET: the server discards on its own. */
+  /** Closes the connections: the servers then discard the transaction. */
   end(): void {
     const { connection, others } = this
     this.connection = null
@@ -72,7 +81,7 @@ export class Transaction implements ConnectionUser, SessionTransaction {
     for (const other of others) other.close(Failure.closed)
   }
 
-  /** A request is queued. @param place where EXEC's reply to it comes from. */
+  /** Counts a queued request. @param place what answers it in EXEC's reply. */
   addRequest(place: ExecPlace): void {
     if (this.places === null && place !== 0) this.places = new Array<ExecPlace>(this.requests).fill(0)
     this.places?.push(place)

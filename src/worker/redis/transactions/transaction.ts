@@ -1,13 +1,15 @@
 /**
- * MULTI, EXEC, DISCARD, WATCH, UNWATCH: a transaction runs on one server, that of its first key, on a connection of its own. Data plane.
- * With `multi: split`, and without WATCH, keys of further servers begin a MULTI there as well.
+ * MULTI, EXEC, DISCARD, WATCH, UNWATCH: a transaction runs on the server of its first key, on an
+ * exclusive connection. Data plane. With `multi: split`, and without WATCH, a key of another server
+ * begins a MULTI there as well.
  *
  *     MULTI        PING          SET k v                GET k        EXEC
  *     +OK, ours    +QUEUED,      k's server: MULTI,     forwarded    forwarded; once answered, the connection goes back
  *                  kept          PING, SET k v
  *
- * A key of another server is refused with -CROSSSLOT, and so is, with an error, what one server cannot answer for all; as with Redis
- * itself, EXEC then discards the transaction. WATCH takes the connection already, and the watched keys decide the server.
+ * The proxy refuses a key of another server with -CROSSSLOT, and refuses commands that need all
+ * servers. As at Redis, EXEC then discards the transaction. WATCH already checks out the
+ * connection: the watched keys choose the server.
  */
 
 import { encodeText } from '../../../bytes/ascii.ts'
@@ -36,7 +38,10 @@ const ABORTED = encodeText('-EXECABORT Transaction discarded because of previous
 const DISCARD = wireRequest('DISCARD')
 const UNWATCH = wireRequest('UNWATCH')
 
-/** MULTI, EXEC, DISCARD, WATCH, UNWATCH, and within a transaction nothing else comes here. */
+/**
+ * Handles MULTI, EXEC, DISCARD, WATCH and UNWATCH. Other requests of a transaction:
+ * `transaction-queue.ts`.
+ */
 export function transactionRequest(redis: RedisPool, client: Client, parser: RespRequestParser, buf: Uint8Array): void {
   const session = sessionOf(client)
   const transaction = transactionOf(session)
@@ -109,7 +114,10 @@ function execute(
   end(client)
 }
 
-/** Whether everything is known that the proxy itself answers. */
+/**
+ * @returns true when the proxy has its own part of EXEC's reply. Asks other workers for what is
+ * missing.
+ */
 function isPrepared(places: readonly ExecPlace[]): boolean {
   let prepared = true
   for (const place of places) if (typeof place !== 'number' && !place.prepare()) prepared = false
@@ -125,7 +133,8 @@ function executeParts(
 ): boolean {
   if (transaction.others.length > 0) {
     if (client.pending > 0) {
-      // A server that has refused a request runs nothing: then no other may run its part.
+      // A server that refused a request discards its part, and then no other server may run its
+      // own.
       client.postpone(true)
       return false
     }
@@ -138,7 +147,7 @@ function executeParts(
   return true
 }
 
-/** Runs nothing. */
+/** Discards the transaction at the servers, and answers. */
 function discard(redis: RedisPool, client: Client, transaction: Transaction, reply: Uint8Array): void {
   const { connection, others } = transaction
   if (connection !== null) {
@@ -150,9 +159,13 @@ function discard(redis: RedisPool, client: Client, transaction: Transaction, rep
   end(client)
 }
 
-/** The connections go back once what was sent is answered. */
+/**
+ * Gives the connections to `RETURNING` or `CLOSING`, which check them in or close them after the
+ * last reply.
+ */
 function giveBack(transaction: Transaction): void {
-  // SELECT may have failed in EXEC: no other client must get the connection in a database that the proxy does not know.
+  // SELECT may fail within EXEC, so the proxy does not know the connection's database: no other
+  // client may get it.
   transaction.connection!.user = transaction.selected < 0 ? RETURNING : CLOSING
   transaction.connection = null
   for (const other of transaction.others) other.user = RETURNING
@@ -173,7 +186,7 @@ function watch(
 ): void {
   const { start, end: requestEnd } = parser
   if (client.pending > 0) {
-    // What the client wrote before must not count as a change.
+    // Earlier writes of the client itself must not count as changes of the watched keys.
     client.postpone(true)
     return
   }

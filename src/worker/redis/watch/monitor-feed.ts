@@ -1,33 +1,38 @@
 /**
- * MONITOR in one worker: lines of this worker's requests go to the monitoring clients, here and in other workers. Data plane.
+ * MONITOR in one worker: lines of this worker's requests go to the monitoring clients, here and in
+ * other workers. Data plane.
  *
  *     request ─▶ line ─▶ batch (once a turn) ─┬─▶ monitoring clients of this worker
  *                                             └─▶ each worker that has some (`shared/questions.ts`), four batches on the way at most
  *
- * Nothing waits for a monitoring client. What would exceed a bound is left out, and a line says how many requests that were.
+ * No request waits for a monitoring client. Lines beyond a bound are dropped, and one line tells
+ * how many requests that were.
  */
 
 import type { Client } from '../../client/client.ts'
 import type { Pool } from '../../server/pool.ts'
 import { monitorLine } from './monitor-line.ts'
 
-/** Characters of lines that gather in one turn. */
+/** Most characters of lines in one turn's batch. */
 const BATCH_CHARS = 262_144
-/** Batches that one other worker has not taken yet. */
+/** Most batches that another worker has not answered yet. */
 const MAX_BATCHES_UNDER_WAY = 4
-/** A worker that takes no batch for this long is not waited for any longer, ms. */
+/** A batch that a worker does not answer for this long counts as lost, ms. */
 const BATCH_TIMEOUT_MS = 60_000
 
-/** A worker that has monitoring clients. */
+/** Another worker that has monitoring clients. */
 interface Watcher {
-  /** Batches that it has not taken yet. */
+  /** Batches that it has not answered yet. */
   underWay: number
-  /** Requests left out since the last batch. */
+  /** Requests dropped since the last batch. */
   skipped: number
 }
 
 export class MonitorFeed {
-  /** Monitoring clients of this worker, and how many requests were left out for each since its last line. */
+  /**
+   * Monitoring clients of this worker, each with the number of requests dropped since its last
+   * line.
+   */
   readonly clients: Map<Client, number> = new Map()
   readonly #watchers: Map<number, Watcher> = new Map()
   readonly #pool: Pool
@@ -36,13 +41,13 @@ export class MonitorFeed {
   #count = 0
   #skipped = 0
 
-  /** @param onChange called when the feed may have become active or idle. */
+  /** @param onChange called when `active` may have changed. */
   constructor(pool: Pool, onChange: () => void) {
     this.#pool = pool
     this.#onChange = onChange
   }
 
-  /** Requests are to be shown. */
+  /** True while some worker has a monitoring client. */
   get active(): boolean {
     return this.clients.size > 0 || this.#watchers.size > 0
   }
@@ -54,7 +59,7 @@ export class MonitorFeed {
     this.#onChange()
   }
 
-  /** A request of this worker. @param line ends in CR LF. */
+  /** Adds a request of this worker. @param line ends in CR LF. */
   add(line: string): void {
     if (this.#count === 0 && this.#skipped === 0) setImmediate(() => this.#flush())
     if (this.#lines.length + line.length > BATCH_CHARS) {
@@ -85,7 +90,7 @@ export class MonitorFeed {
       const question = { kind: 'monitor-lines', pool, lines, count, skipped: watcher.skipped } as const
       const taken = (answers: readonly unknown[], complete: boolean): void => {
         watcher.underWay--
-        // The worker is gone, or its successor monitors nothing.
+        // The worker has died, or its successor has no monitoring clients.
         if (complete && (answers[0] ?? 0) === 0 && this.#watchers.get(worker) === watcher)
           this.setWatcher(worker, false)
       }

@@ -5,15 +5,15 @@ import { argEnd, argStart } from '../../../protocol/redis/arguments.ts'
 import type { Command } from '../../../protocol/redis/commands.ts'
 import type { RespRequestParser } from '../../../protocol/redis/request-parser.ts'
 
-/** Bytes of arguments shown of one request; the rest is told as a number. */
+/** Most bytes of arguments shown of one request; a number stands for the rest. */
 const SHOWN_BYTES = 16_384
 
-/** Redis does not show administration. Of CLIENT and ACL it depends on the subcommand. */
+/** Commands that Redis does not show. For CLIENT and ACL it depends on the subcommand. */
 const ADMIN = new Set(['CONFIG', 'LATENCY', 'MODULE', 'MONITOR', 'SLOWLOG'])
 const CLIENT_ADMIN = new Set(['KILL', 'LIST', 'NO-EVICT', 'PAUSE', 'UNBLOCK', 'UNPAUSE'])
 const ACL_OPEN = new Set(['CAT', 'GENPASS', 'HELP', 'WHOAMI'])
 
-/** Whether MONITOR shows a request. @param args the command's name first. */
+/** @returns true when MONITOR shows a request. @param args the command's name first. */
 export function isShown(command: Command, args: readonly string[]): boolean {
   if (ADMIN.has(command.name)) return false
   if (command.name !== 'CLIENT' && command.name !== 'ACL') return true
@@ -21,7 +21,7 @@ export function isShown(command: Command, args: readonly string[]): boolean {
   return command.name === 'ACL' ? ACL_OPEN.has(subcommand) : !CLIENT_ADMIN.has(subcommand)
 }
 
-/** The arguments of a request without what is beyond `SHOWN_BYTES`, one char a byte. */
+/** @returns the arguments of a request up to `SHOWN_BYTES`, one char a byte. */
 export function shownArguments(parser: RespRequestParser, buf: Uint8Array): string[] {
   const { argCount } = parser
   const shown: string[] = []
@@ -40,7 +40,7 @@ export function shownArguments(parser: RespRequestParser, buf: Uint8Array): stri
 }
 
 /**
- * One line, its end included. Passwords are not shown.
+ * @returns one line with CR LF, without passwords.
  * @param source the client's address.
  * @param nowUs microseconds since 1970.
  */

@@ -1,8 +1,9 @@
 /**
- * CLIENT PAUSE: requests of a pool's clients in this worker are held back here, before they reach a server. Data plane.
+ * CLIENT PAUSE: delays requests of a pool's clients in this worker before they reach a server. Data
+ * plane.
  *
- * A held-back request stays in its client's input and the client is not read meanwhile, so a pause costs no more memory than what had come
- * already; the rest waits in the kernel.
+ * A delayed request stays in its client's input, and the client is not read meanwhile. So a pause
+ * needs no memory beyond the input that has arrived; the rest stays in the kernel.
  */
 
 import type { Command } from '../../../protocol/redis/commands.ts'
@@ -13,20 +14,20 @@ import { knownSession } from '../session/session.ts'
 /** Longest delay of a timer, ms. */
 const MAX_TIMER_MS = 0x7fff_ffff
 
-/** Commands that may write without being write commands. Source: Redis's flag MAY_REPLICATE. */
+/** Commands without the write flag that may write. Source: Redis's flag MAY_REPLICATE. */
 const MAY_WRITE = new Set(['EVAL', 'EVALSHA', 'FCALL', 'PFCOUNT', 'PUBLISH', 'SPUBLISH'])
 
 export class Pause {
-  /** `Date.now()` scale; 0 = no pause. */
+  /** End of the pause, as `Date.now()`; 0 = no pause. */
   untilMs = 0
-  /** Requests that only read go on. */
+  /** True: only writes are delayed. */
   writesOnly = false
   readonly #onEnd: () => void
-  /** Clients whose next request is held back. */
+  /** Clients whose next request is delayed. */
   readonly #waiting: Set<Client> = new Set()
   #timer: NodeJS.Timeout | null = null
 
-  /** @param onEnd called when a pause is over, before the clients go on. */
+  /** @param onEnd called when a pause is over, before the clients are resumed. */
   constructor(onEnd: () => void) {
     this.#onEnd = onEnd
   }
@@ -35,7 +36,10 @@ export class Pause {
     return this.untilMs > 0
   }
 
-  /** Begins a pause. One that is active goes on until the later end, and holds back what either would (as Redis 7.0's `pauseClients`). */
+  /**
+   * Begins a pause, or extends the active one to the later end and to the commands of both (as
+   * Redis 7.0's `pauseClients`).
+   */
   begin(untilMs: number, writesOnly: boolean): void {
     this.writesOnly = this.active ? this.writesOnly && writesOnly : writesOnly
     this.untilMs = Math.max(this.untilMs, untilMs)
@@ -65,23 +69,26 @@ export class Pause {
     this.#waiting.clear()
   }
 
-  /** Holds back the client's current request where the pause is for it. @returns true when it does: the request comes again. */
-  holdsBack(client: Client, command: Command): boolean {
-    if (!this.active || !isHeldBack(client, command, this.writesOnly)) return false
+  /**
+   * Delays the client's current request if the pause applies to it.
+   * @returns true when it does: the request is parsed again later.
+   */
+  delays(client: Client, command: Command): boolean {
+    if (!this.active || !isDelayed(client, command, this.writesOnly)) return false
     client.postpone(false)
     this.#waiting.add(client)
     return true
   }
 }
 
-function isHeldBack(client: Client, command: Command, writesOnly: boolean): boolean {
-  // CLIENT goes on, so that a pause can be ended and looked at; so does what ends a connection.
+function isDelayed(client: Client, command: Command, writesOnly: boolean): boolean {
+  // CLIENT is never delayed, so that a pause can be inspected and ended; nor is QUIT.
   if (command.name === 'CLIENT' || command.name === 'QUIT') return false
   const session = knownSession(client)
   if (session?.monitoring != null) return false
   if (!writesOnly) return true
   const { transaction } = session ?? { transaction: null }
-  // Within MULTI, a request is only queued.
+  // Within MULTI the server only queues requests, so EXEC alone is delayed.
   if (transaction?.open === true) return command.name === 'EXEC' && transaction.mayWrite
   return mayWrite(command)
 }

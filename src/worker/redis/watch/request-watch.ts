@@ -1,6 +1,7 @@
 /**
- * What looks at every request of a pool before it is handled: a pause, and MONITOR. Data plane. While neither is on, a pool has no such
- * object at work and its clients keep their fast path; while one is, `PoolClients.watched` closes it for all of them.
+ * CLIENT PAUSE and MONITOR look at every request of a pool before it is handled. Data plane. While
+ * neither is active the pool's clients keep their fast path; while one is, `PoolClients.watched`
+ * closes the fast path of all of them.
  */
 
 import { PASSED_UNKNOWN } from '../../../protocol/redis/command-info.ts'
@@ -37,14 +38,17 @@ export class RequestWatch {
     for (const client of this.#clients.members) client.updateFastPath()
   }
 
-  /** @returns the request's line for MONITOR, to be added once the request is taken; '' = it is not shown. */
+  /**
+   * @returns the request's line for MONITOR, to be added once the request is handled; '' = MONITOR
+   * does not show it.
+   */
   lineOf(client: Client, parser: RespRequestParser, buf: Uint8Array): string {
     if (!this.feed.active || isRefusedToMonitor(client, parser.command)) return ''
     const args = shownArguments(parser, buf)
     return isShown(parser.command, args) ? monitorLine(nowUs(), client.database, client.address, args) : ''
   }
 
-  /** What a question of another worker, or of a client of this one, changes here. */
+  /** Carries out a question of another worker, or of a client of this one. */
   answer(question: WorkerQuestion): WorkerAnswer {
     if (question.kind === 'pause') {
       if (question.untilMs > 0) this.pause.begin(question.untilMs, question.writesOnly)
@@ -59,7 +63,7 @@ export class RequestWatch {
   }
 
   /**
-   * A client begins to monitor. @param done called once every worker shows its requests.
+   * Adds a monitoring client. @param done called once every worker sends its requests.
    * @returns what ends it.
    */
   join(client: Client, done: () => void): { end(): void } {
@@ -82,7 +86,10 @@ export class RequestWatch {
     return questions.ask({ kind: 'watch', pool: pool.config.name, watcher: workerIndex, on }, done)
   }
 
-  /** A worker has begun, and knows nothing of the pause and of this worker's monitoring clients. */
+  /**
+   * Tells a worker that has just started about the pause and about this worker's monitoring
+   * clients.
+   */
   tell(worker: number): void {
     const { pool } = this.#clients
     const { questions, workerIndex } = pool.context
@@ -96,7 +103,10 @@ export class RequestWatch {
   }
 }
 
-/** A request of a pool that is watched. A pause may hold it back; MONITOR shows it, unless it is put off and comes again. */
+/**
+ * Handles a request of a watched pool. A pause may delay it. MONITOR shows it, unless it is
+ * postponed: then it is parsed again.
+ */
 export function watchedRequest(
   watch: RequestWatch,
   client: Client,
@@ -107,7 +117,7 @@ export function watchedRequest(
   const { command } = parser
   const known = command.action !== Action.refuse && command !== PASSED_UNKNOWN
   const isKnown = known && fitsArity(command, parser.argCount)
-  if (isKnown && watch.pause.holdsBack(client, command)) return
+  if (isKnown && watch.pause.delays(client, command)) return
   const maySay = client.authenticated || command.action === Action.auth || command.action === Action.hello
   const line = isKnown && maySay ? watch.lineOf(client, parser, buf) : ''
   handle(client, parser, buf)
