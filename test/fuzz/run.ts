@@ -37,11 +37,11 @@ const usage = `npm run fuzz -- [COUNT [SEED]] [options]
   COUNT             mutated streams, over all kinds (default ${COUNT})
   SEED              of the run (default: from the clock; printed)
   --kinds=A,B       only these of: ${KINDS.map(kind => kind.name).join(', ')}
-  --faults=N        stop after so many faults (default 1)
-  --out=FOLDER      where cases that failed are written (default: a new one under ${tmpdir()})
+  --faults=N        stop after N faults (default 1)
+  --out=FOLDER      write failed cases there (default: a new folder under ${tmpdir()})
   --case=KIND:SEED  one case, as printed
   --kept            only the cases kept in test/fuzz/corpus/cases.json
-  --self-check      injects faults and says which were found
+  --self-check      injects faults and prints which of them were found
 `
 
 /** A case on disk: strings are bytes, one char a byte. */
