@@ -258,6 +258,26 @@ describe('requests over several servers', () => {
     for (const server of [0, 1]) layout.health(shared, 0, server)[0] = 0
   })
 
+  test('HELLO is answered also where every server refuses its fragment at once', async () => {
+    const wire = await start({ pool: { autoEjectHosts: true, ejectKeepRing: true } })
+    const { layout, shared } = harness.pool
+    for (const server of [0, 1, 2]) layout.health(shared, 0, server)[0] = 1
+    wire.send(Buffer.concat([encode('HELLO', '2'), encode('PING')]))
+    const [hello, pong] = await texts(wire, 2)
+    expect(hello).toContain('$7\r\nversion\r\n$5\r\n7.0.0\r\n')
+    expect(pong).toBe('+PONG\r\n')
+    for (const server of [0, 1, 2]) layout.health(shared, 0, server)[0] = 0
+  })
+
+  test('each server that a SCAN goes on to is a fragment', async () => {
+    const page = '*2\r\n$1\r\n0\r\n*0\r\n'
+    const wire = await start({ answer: () => page })
+    wire.send(encode('SCAN', '0'))
+    expect(await texts(wire, 1)).toEqual([page])
+    expect(harness.servers.map(server => server.requests)).toEqual([0, 1, 2].map(() => [['SCAN', '0']]))
+    expect(harness.poolStat('fragments')).toBe(3)
+  })
+
   test('twenty thousand keys in one request', async () => {
     const wire = await start()
     const keys = Array.from({ length: 20_000 }, (_, i) => `key:${i}`)
