@@ -2,7 +2,7 @@
  * Replies on their way to clients, in order. Data plane.
  *
  *     reply ─▶ its message heads the client's queue ─▶ straight to the client's output, then every finished message behind it
- *          └─▶ it is early ─▶ held; goes out when its turn comes
+ *          └─▶ it is early ─▶ kept; goes out when every request before it is answered
  */
 
 import type { WordBuffer } from '../../bytes/word-buffer.ts'
@@ -13,14 +13,18 @@ import { type Message, MessageKind } from './message.ts'
 import { CloseReason, type ReplyPool, type ReplyTarget } from './reply-target.ts'
 import { NO_FAILURE, type SplitRequest, type SplitStream } from './split-request.ts'
 
-/** From here on a reply whose turn it is goes to the kernel from where it lies: a copy more costs more than a write (GET of 16 KB: 5 % of CPU). */
+/**
+ * Replies of this size and more are written from the read buffer when it is their turn: a copy
+ * costs more than a write (GET of 16 KB: 5 % of CPU).
+ */
 const WRITE_THROUGH_BYTES = 8_192
 
 const NOTHING = new Uint8Array(0)
 
 /**
- * Brings a server's reply [start, end) of buf to the message that waits for it. The bytes are valid during the call.
- * @param owned the buffer may be kept: nobody else uses it any more.
+ * Brings a server's reply [start, end) of buf to the message that waits for it. The bytes are valid
+ * during the call.
+ * @param owned the buffer may be kept: no other object uses it.
  */
 export function deliver(message: Message, buf: Uint8Array, start: number, end: number, owned: boolean): void {
   if (message.kind === MessageKind.fragment) {
@@ -57,7 +61,9 @@ function deliverFragment(message: Message, buf: Uint8Array, start: number, end: 
   fragmentDone(split)
 }
 
-/** Answers a message with the proxy's error for a failed server connection or an expired request. */
+/**
+ * Answers a message with the proxy's error for a failed server connection or an expired request.
+ */
 export function deliverFailure(message: Message, pool: ReplyPool, failure: FailureCode): void {
   if (message.kind === MessageKind.fragment) {
     const split = message.split
@@ -82,8 +88,9 @@ function closesClient(pool: ReplyPool, failure: FailureCode): boolean {
 }
 
 /**
- * The server that is lost had more of the client than this request: a blocking command's place in the queue, a transaction, watched keys.
- * No reply can say so to a client library; its connection ends, as it would end with the server.
+ * The server that is lost had more of the client than this request: a blocking command's place in
+ * the queue, a transaction, watched keys. No reply can say so to a client library; its connection
+ * ends, as it would end with the server.
  */
 export function deliverStateLoss(message: Message, pool: ReplyPool, failure: FailureCode): void {
   if (message.kind === MessageKind.fragment || message.client === null) deliverFailure(message, pool, failure)
@@ -96,7 +103,7 @@ function endWith(message: Message, failure: FailureCode): void {
   finishWith(message, NOTHING)
 }
 
-/** Answers a fragment that was never sent with an error of the proxy's own. The bytes are constant. */
+/** Fails a fragment that was not sent, with an error of the proxy's. The bytes are constant. */
 export function rejectFragment(message: Message, reply: Uint8Array): void {
   const split = message.split!
   split.failedFragments++
@@ -104,12 +111,18 @@ export function rejectFragment(message: Message, reply: Uint8Array): void {
   fragmentDone(split)
 }
 
-/** No more fragments of the request follow. Its reply goes out now if all of them have failed already. */
+/**
+ * No more fragments of the request follow. Its reply goes out now if all of them have failed
+ * already.
+ */
 export function closeSplit(split: SplitRequest): void {
   fragmentDone(split)
 }
 
-/** Answers a request now, with the fragments that are in. Replies to the others are dropped when they come. */
+/**
+ * Answers a request now, by the fragments that are answered. Replies to the others are dropped when
+ * they come.
+ */
 export function completeSplit(split: SplitRequest): void {
   split.waiting = 1
   fragmentDone(split)
@@ -131,7 +144,10 @@ export function fragmentDone(split: SplitRequest): void {
   if (client.head === parent) emitReady(client)
 }
 
-/** @returns false when a part of the reply is out that cannot be made whole: its client is closed, and has left the split. */
+/**
+ * @returns false when the reply was begun and cannot be completed: the client is closed, and the
+ * split request with it.
+ */
 function goesOn(split: SplitRequest, stream: SplitStream): boolean {
   const { client } = split.parent
   if (client !== null && stream.begun && split.failed) {
@@ -224,7 +240,10 @@ export function leaveClient(message: Message): void {
   else message.release()
 }
 
-/** Answers the request at hand by the proxy itself, in its place among the client's replies. The bytes are constant. */
+/**
+ * Answers the current request by the proxy itself, in its place among the client's replies. The
+ * bytes are constant.
+ */
 export function answerLocally(client: ReplyTarget, reply: Uint8Array): void {
   if (client.head === null) {
     client.socket.append(reply, 0, reply.length)
@@ -235,7 +254,10 @@ export function answerLocally(client: ReplyTarget, reply: Uint8Array): void {
   finishWith(message, reply)
 }
 
-/** Likewise with the pool's error for a failure, which counts as a forwarding error; or the client's end, as `server_loss` has it. */
+/**
+ * Answers the current request with the pool's error for a failure, which counts as a forwarding
+ * error; with `server_loss: close` the client is closed.
+ */
 export function answerFailure(client: ReplyTarget, failure: FailureCode): void {
   const pool = client.pool
   if (closesClient(pool, failure)) {
@@ -246,7 +268,10 @@ export function answerFailure(client: ReplyTarget, failure: FailureCode): void {
   answerLocally(client, pool.protocol.failureReplies[failure])
 }
 
-/** Ends the client's connection behind the replies due: the current request has no server that could keep its state. */
+/**
+ * Ends the client's connection behind the replies due: the current request has no server that could
+ * keep its state.
+ */
 export function answerStateLoss(client: ReplyTarget, failure: FailureCode): void {
   const { row, statBase } = client.pool
   row[statBase + PoolStat.forwardError]++

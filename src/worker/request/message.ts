@@ -1,8 +1,9 @@
 /**
  * The request record, and its pool. Data plane; one pool a thread.
  *
- * A message hangs in two lists at once: its client's order queue (`next`) and its server connection's queue (`serverNext`). It goes back to
- * the pool when it has left both. A request that was split is one parent message in the client's queue and one fragment message a server.
+ * A message hangs in two lists at once: its client's order queue (`next`) and its server
+ * connection's queue (`serverNext`). It goes back to the pool when it has left both. A request that
+ * was split is one parent message in the client's queue and one fragment message a server.
  */
 
 import { assert } from '../../bytes/assert.ts'
@@ -16,7 +17,7 @@ import type { SplitRequest } from './split-request.ts'
 export const MessageKind = {
   /** Forwarded whole; the reply goes to the client as it is. */
   forward: 0,
-  /** Answered by the proxy; waits for its turn. */
+  /** Answered by the proxy; waits for the replies before it. */
   local: 1,
   /** A request that was split; `split` has its parts. */
   parent: 2,
@@ -35,7 +36,10 @@ export class Message {
   next: Message | null = null
   /** Server connection's queue. */
   serverNext: Message | null = null
-  /** null: nobody waits for the reply (client gone, request expired, noreply); it is read and dropped. */
+  /**
+   * null: no client waits for the reply (it has gone, the request has expired, `noreply`), which is
+   * dropped.
+   */
   client: ReplyTarget | null = null
   kind: number = MessageKind.released
   /** The reply is known; the message waits for those before it. */
@@ -46,10 +50,16 @@ export class Message {
   silent = false
   /** Expired: its client has had an error, the gauges no longer count it. */
   expired = false
-  /** On the clock of its server connection, which stands still while that is not read; 0 = no deadline. */
+  /**
+   * On the clock of its server connection, which stands still while that is not read; 0 = no
+   * deadline.
+   */
   deadlineMs = 0
   requestBytes = 0
-  /** A reply that waits: bytes [replyStart, replyEnd) of `reply`. `chunk` is set when `reply` belongs to the arena. */
+  /**
+   * A reply that waits: bytes [replyStart, replyEnd) of `reply`. `chunk` is set when `reply`
+   * belongs to the arena.
+   */
   reply: Uint8Array | null = null
   replyStart = 0
   replyEnd = 0
@@ -57,13 +67,18 @@ export class Message {
   split: SplitRequest | null = null
   /** Index of a fragment in `split.fragments`. */
   fragmentIndex = 0
-  /** Of a fragment whose reply is kept: index in `reply` of the next value to be written. Set and moved by the joiner. */
+  /**
+   * Of a fragment whose reply is kept: index in `reply` of the next value to be written. Set and
+   * moved by the joiner.
+   */
   nextValueAt = 0
   /** Keys that it asks for: of a memcached `get`, of a fragment of MGET. Otherwise 0. */
   keys = 0
   /** memcached: how many messages after this one share its line. */
   joined = 0
-  /** For the protocol: how to treat the reply (memcached: which replies a quiet command suppresses). */
+  /**
+   * For the protocol: how to treat the reply (memcached: which replies a quiet command suppresses).
+   */
   tag = 0
 
   constructor(messages: MessagePool) {
@@ -75,7 +90,9 @@ export class Message {
     this.setKept(this.messages.memory.arena.keep(buf, start, end), end - start)
   }
 
-  /** Keeps the reply [0, end) of a buffer without a copy: the buffer is the message's from now on. */
+  /**
+   * Keeps the reply [0, end) of a buffer without a copy: the buffer is the message's from now on.
+   */
   keepOwnedReply(buf: WordBuffer, start: number, end: number): void {
     this.setKept(this.messages.memory.arena.keepOwned(buf, end), end - start)
   }
@@ -94,12 +111,16 @@ export class Message {
   }
 }
 
-/** Messages kept for reuse: one loop turn's worth under heavy pipelining; a burst's surplus goes to the garbage collector. */
+/**
+ * Messages kept for reuse: one loop turn's worth under heavy pipelining; a burst's surplus goes to
+ * the garbage collector.
+ */
 const KEPT_MESSAGES = 16_384
 
 /**
- * The messages of one worker. Those that are free hang in a list by `next`: taking one from a list costs half of what an array's `pop` does
- * (two loads in place of five), which matters twice a request.
+ * The messages of one worker. Those that are free hang in a list by `next`: taking one from a list
+ * costs half of what an array's `pop` does (two loads in place of five), which matters twice a
+ * request.
  */
 export class MessagePool {
   readonly memory: WorkerMemory
