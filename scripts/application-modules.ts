@@ -35,7 +35,7 @@ function ensureModules(): string {
     return ''
   }
   rmSync(MODULES_FOLDER, { recursive: true, force: true })
-  return error?.message ?? stderr.trim().split('\n').at(-1)!
+  return error?.message ?? stderr.trim().split('\n')[0]!
 }
 
 function isInstalled(): boolean {
