@@ -99,7 +99,7 @@ export function closeNow(client: Client, reason: number): void {
     message = next
   }
   client.poolClients.forget(client)
-  client.session?.leave()
+  client.session?.end()
   client.resumeSource()
 }
 

@@ -25,8 +25,8 @@ export interface ClientSession {
   readonly mayBeSilent: boolean
   /** Keys or channels may belong to other servers from now on. */
   ringChanged(): void
-  /** The client is gone. */
-  leave(): void
+  /** Ends what is open: the client has disconnected. */
+  end(): void
 }
 
 export interface ClientProtocol {

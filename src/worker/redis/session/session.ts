@@ -269,7 +269,7 @@ export class RedisSession implements ClientSession, ConnectionUser, ConnectionWa
   }
 
   /** Ends what is open. What the client has told stays. */
-  leave(): void {
+  end(): void {
     this.waitsAt?.stopWaiting(this)
     this.waitsAt = null
     const { grant, transaction, blocking, subscriptions, monitoring } = this
@@ -289,7 +289,7 @@ export class RedisSession implements ClientSession, ConnectionUser, ConnectionWa
    * RESET: ends what is open and forgets what the client has told; as at Redis, the library stays.
    */
   reset(): void {
-    this.leave()
+    this.end()
     this.name = ''
     this.replyMode = ReplyMode.on
     this.withoutDatabase = false
