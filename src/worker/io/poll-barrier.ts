@@ -1,10 +1,11 @@
 /**
  * "Have you read what had come when I asked?": a question to all other workers. Data plane, shared memory. Two workers read their connections
- * independently, so one may handle a request before the other has read an earlier one; who must know waits for the answers.
+ * independently, so one may handle a request before the other has read an earlier one. A worker that must know waits for
+ * the answers.
  *
  *     asker: asked[other]++, notify ─▶ other wakes, polls twice, handles what it read: answered[other] := asked, notify ─▶ asker
  *
- * About 30 µs for question and answer, 40 µs of CPU for both (Node 24, 2 cores of 2 GHz). A worker that nobody asks does nothing.
+ * About 30 µs for question and answer, 40 µs of CPU for both (Node 24, 2 cores of 2 GHz). A worker that is not asked does nothing.
  */
 
 import { WorkerBlock } from '../../shared/memory-layout.ts'
@@ -51,7 +52,7 @@ export class PollBarrier {
     this.listeners.delete(listener)
   }
 
-  /** Asks all others. @returns what `isPassed` takes. */
+  /** Asks all other workers. @returns what `isPassed` takes. */
   ask(): readonly number[] {
     return this.blocks.map((block, worker) => {
       if (worker === this.own) return 0
@@ -98,7 +99,7 @@ export class PollBarrier {
     })
   }
 
-  /** Answers others, until a new generation. */
+  /** Answers the other workers, until a new generation comes. */
   private listen(block: Int32Array): void {
     if (this.blocks[this.own] !== block) return
     const asked = Atomics.load(block, WorkerBlock.asked)

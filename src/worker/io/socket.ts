@@ -1,6 +1,5 @@
 /**
- * A connection's transport: reads into one buffer a worker, gathers output and writes it once a turn. Data plane, worker threads.
- * The only file that touches Node's sockets.
+ * A connection's transport: reads into the one buffer of its worker, and writes its output once a turn. Data plane.
  *
  *     append ─▶ slab ─┐ flush (turn.ts)
  *                     ├──────────────▶ one write ──▶ kernel took all: the slab goes back to the pool
@@ -51,11 +50,11 @@ interface OwnedWrite extends WriteRequest {
   /** What is being written, kept from the garbage collector; and the slabs among it, which go back to the pool afterwards. */
   buffer: Uint8Array | readonly Uint8Array[] | null
   slabs: Slab[]
-  /** Bytes among it that are nobody's but the socket's. */
+  /** Bytes of it that came by `appendOwned`. */
   ownedBytes: number
 }
 
-/** One read buffer for all sockets of this thread; a handle holds it by address, so it is never replaced. */
+/** One read buffer for all sockets of this thread; a handle keeps its address, so it is never replaced. */
 const readBuffer = newWordBuffer(READ_BUFFER_BYTES)
 const { streamState, readBytesOrError, lastWriteWasAsync } = bindings
 
@@ -142,7 +141,7 @@ export class Socket extends Output {
 
   /** Gives up a connect that failed or hangs. What was gathered stays, for the next `connect`. */
   abandonConnect(): void {
-    assert(!this.writable, 'a connect is under way')
+    assert(!this.writable, 'the socket is connecting')
     const { handle } = this
     if (handle === null) return
     handle.pistachio = null
@@ -202,7 +201,7 @@ export class Socket extends Output {
 
   /**
    * Writes buf at once, ahead of the output that has gathered. That, and what is appended from now on, waits for `openOutput`: the peer's answer
-   * decides whether it may be sent. The socket is connected and no write of it is under way. The buffer is the socket's from now on.
+   * decides whether it may be sent. The socket must be connected, without a write in flight. The buffer belongs to the socket from now on.
    */
   writeAhead(buf: Uint8Array): void {
     if (this.closed) return
@@ -220,7 +219,7 @@ export class Socket extends Output {
     if (this.pendingBytes > 0) this.markDirty()
   }
 
-  /** The same as the kernel sees it: of a write under way only what it has not taken yet. */
+  /** Output that the kernel has not taken, bytes: `pendingBytes` without what it took of the write in flight. */
   get unwrittenBytes(): number {
     const inFlight = this.handle === null ? 0 : this.handle.writeQueueSize
     return this.queuedBytes - this.writingBytes + inFlight + this.outLength

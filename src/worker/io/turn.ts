@@ -33,7 +33,7 @@ export class Turn {
   /** What the worker's connections borrow. */
   readonly memory: WorkerMemory
   private open = false
-  /** Sockets with output, [0, dirtyCount); places beyond are kept, since an array that is emptied grows anew each turn. */
+  /** Sockets with output, [0, dirtyCount); the array keeps its length, since an emptied one would grow again in each turn. */
   private dirty: (Flushable | null)[] = []
   private dirtyCount = 0
   private spare: (Flushable | null)[] = []
@@ -63,9 +63,11 @@ export class Turn {
 
   private end(): void {
     if (this.hooks !== null) this.hooks.beforeFlush()
-    // From here on an event opens a turn of its own: a client that a flush drains would else wait in `beforeFlush` for the next event.
+    // Close the turn before flushing. A flush may drain a client and queue it for resuming: unless that opens a new turn, the
+    // client waits until the next unrelated event.
     this.open = false
-    // A flush can make output for others (a drained client is read again), hence the loop. It is bounded: such output is bounded.
+    // A flush can make output for other connections, because a drained client is read again: hence the loop. It ends,
+    // because the output of a client is bounded.
     while (this.dirtyCount > 0) {
       const sockets = this.dirty
       const count = this.dirtyCount

@@ -2,7 +2,7 @@
  * Node's garbage collector, called by name. Data plane; for `memory-guard.ts`, when a burst is over.
  *
  * Only V8's flag `--expose-gc` gives it to a program, and V8 takes compiled code from a cache only under the flags that it was compiled
- * with. On the command line the flag made every thread compile Node's own modules anew: 15 ms of the primary's start, 55 ms of a worker's.
+ * with. On the command line the flag made every thread compile Node's own modules again: 15 ms of the primary's start, 55 ms of a worker's.
  * So it is set when the collector is first needed (2 to 10 ms, once a thread).
  */
 

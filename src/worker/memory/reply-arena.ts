@@ -1,6 +1,6 @@
 /**
- * Where a reply is kept that came before its turn: shared chunks, filled from the front and reused when the last reply in them has gone.
- * Data plane; one arena a worker.
+ * Keeps replies that came before their turn, in shared chunks. A chunk is filled from the front, and reused when every
+ * reply in it is released. Data plane; one arena a worker.
  */
 
 import { assert } from '../../bytes/assert.ts'

@@ -7,13 +7,13 @@
 
 import type { Resumable } from '../request/worker-scope.ts'
 
-/** Large requests that one worker has in flight to one server; further ones wait, unread. */
+/** Most large requests that one worker has in flight to one server. The clients of further ones are not read. */
 const MAX_CONNECTIONS = 32
-/** Idle connections that stay open; those beyond are closed after `IDLE_MS`. */
+/** Idle connections that stay open; further ones are closed after `IDLE_MS`. */
 const KEPT_IDLE_CONNECTIONS = 4
 /**
- * Large requests come in series, and a new connection has to find out again how much it may send at once (SET of 1 MiB from 50 clients: one in
- * three opened a connection where four were kept).
+ * An idle connection is kept for this long, ms. Large requests come in series, and the kernel sends slowly on a new
+ * connection at first (SET of 1 MiB from 50 clients, four connections kept: one request in three opened another).
  */
 const IDLE_MS = 5_000
 
@@ -48,7 +48,7 @@ export class BulkConnections<Connection extends BulkConnection> {
     this.resume = resume
   }
 
-  /** @returns null when all are busy; the client is told when one is free. */
+  /** @returns null when all are busy; the client is resumed when one is free. */
   acquire(client: BulkWaiter): Connection | null {
     const kind = client.connectionKind
     const at = this.idle.findLastIndex(connection => connection.kind === kind)
@@ -94,7 +94,7 @@ export class BulkConnections<Connection extends BulkConnection> {
     while (idle.length > KEPT_IDLE_CONNECTIONS && idle[0].silentMs(nowMs) >= IDLE_MS) idle.shift()!.retire()
   }
 
-  /** Passes over clients that are gone: a free connection must not wait for them. */
+  /** Resumes the first waiter that is still connected: a free connection must not wait for a closed client. */
   private wakeWaiter(): void {
     let client = this.waiters.shift()
     while (client?.closed) client = this.waiters.shift()

@@ -20,13 +20,13 @@ export interface ScriptConnection {
 
 /** What a server can do with a connection. */
 export interface Parking<Connection> {
-  /** Takes a connection out of use. @returns false when too many are. */
+  /** Takes a connection out of use. @returns false when too many are out of use. */
   park(connection: Connection): boolean
-  /** Takes it back. */
+  /** Puts it to use again. */
   unpark(connection: Connection): void
 }
 
-/** @param shared connections in use. @param parked those set aside, for whatever reason. */
+/** Called by the coarse timer. @param shared connections in use. @param parked those out of use, for any reason. */
 export function setAsideBusy<Connection extends ScriptConnection>(
   server: Parking<Connection>,
   shared: readonly Connection[],
@@ -36,15 +36,15 @@ export function setAsideBusy<Connection extends ScriptConnection>(
   for (const connection of shared) {
     const { kind, head, isUp } = connection
     if (!isForScripts(kind) || head === null || !isUp || connection.silentMs(nowMs) < BUSY_SCRIPT_MS) continue
-    if (server.park(connection)) holdClients(head)
+    if (server.park(connection)) waitForReplies(head)
   }
   for (const connection of [...parked]) {
     if (isForScripts(connection.kind) && connection.head === null) server.unpark(connection)
   }
 }
 
-/** What the clients of the connection ask next would overtake what waits here. */
-function holdClients(head: Message): void {
+/** The clients' next requests would use another connection, and overtake those that wait on this one. */
+function waitForReplies(head: Message): void {
   for (let message: Message | null = head; message !== null; message = message.serverNext) {
     const client = message.split === null ? message.client : message.split.parent.client
     client?.waitForReplies()

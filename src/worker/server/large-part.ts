@@ -1,6 +1,6 @@
 /**
- * A large reply to one fragment of a split request, on its way through a server connection: cut at the ends of its
- * values, which go to the `JoinedStream`. Data plane.
+ * A large reply to one fragment of a split request. It is cut at the ends of the values, which go to the `JoinedStream`
+ * that puts the whole reply together. Data plane.
  */
 
 import type { ValueScanner } from '../../protocol/parser.ts'

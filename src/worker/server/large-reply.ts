@@ -88,7 +88,7 @@ export abstract class LargeReply implements ReplySource {
   private countedMs = 0
   /** Time that requests behind this reply may still lose to its client, ms. */
   private patienceMs = SLOW_PATIENCE_MS
-  /** While paused for its client and others wait: `Turn.nowMs` when that time is over. 0 = otherwise. */
+  /** While paused and other clients wait: `Turn.nowMs` when that time is over. 0 = otherwise. */
   private patienceEndsMs = 0
   /** What is left of `GRACE_MS`, and while it runs, `Turn.nowMs` when it is over. 0 = it does not run. */
   private graceMs = GRACE_MS
@@ -107,7 +107,7 @@ export abstract class LargeReply implements ReplySource {
   /** The connection closes in the middle of the reply. */
   abstract abandon(): void
 
-  /** @returns true when a paused reply may go on. @param client its receiver; null = it is gone. */
+  /** @returns true when a paused reply may go on. @param client its receiver; null = closed. */
   protected isReady(client: ReplyTarget | null): boolean {
     if (client === null) return true
     return this.patienceEndsMs > 0 && client.socket.unwrittenBytes * 2 <= client.hardLimitBytes
@@ -188,7 +188,7 @@ export abstract class LargeReply implements ReplySource {
     this.countedMs = nowMs
   }
 
-  /** The client took what waited, or is gone, or the reply's turn has come. */
+  /** Called when the client has taken what waited or is closed, or when the reply's turn has come. */
   resume(): void {
     if (this.paused && !this.connection.isClosed) this.readOn()
   }

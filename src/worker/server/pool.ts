@@ -1,4 +1,10 @@
-/** One pool, as one worker sees it: its servers, its router, its statistics. Data plane. Its clients: `client/pool-clients.ts`. */
+/**
+ * One pool, as one worker sees it: its servers, its router, its statistics. Data plane. Its clients: `client/pool-clients.ts`.
+ *
+ *     phase      set by                                                     next       its servers
+ *     serving    the constructor; stays while reloads change the pool       retired    serve, or are retired one by one
+ *     retired    retireServers: not configured, and its last client left    none       are retired, and close when idle
+ */
 
 import { LimitedLog } from '../../log/limited-log.ts'
 import { RingRouter } from '../../routing/ring-router.ts'
@@ -19,6 +25,8 @@ import type { ServerProtocol } from './server-protocol.ts'
 /** A queue of fewer requests is never full, however large they are. */
 const FEW_REQUESTS = 16
 
+const PoolPhase = { serving: 0, retired: 1 } as const
+
 export class Pool {
   readonly context: WorkerScope
   config: PoolConfig
@@ -38,7 +46,8 @@ export class Pool {
   readonly limitedLog: LimitedLog
   /** Servers that are no longer in the configuration and still have requests to answer. */
   private readonly retired: Server[] = []
-  private serversRetired = false
+  /** One of `PoolPhase`. */
+  private phase: number = PoolPhase.serving
 
   constructor(
     context: WorkerScope,
@@ -61,10 +70,10 @@ export class Pool {
   }
 
   /**
-   * The connection that the request at hand goes to.
+   * The connection that the client's current request goes to.
    * @param serverIndex what the router said; -1 = no server is live.
    * @param silent the client wants no reply, and no error either.
-   * @returns null when there is none: the client has had its error.
+   * @returns null when there is none: the client has got its error reply.
    */
   connectionTo(client: ReplyTarget, serverIndex: number, silent = false): ServerConnection | null {
     if (serverIndex < 0) {
@@ -115,7 +124,7 @@ export class Pool {
     return clients
   }
 
-  /** The configured servers, and those that are on their way out. */
+  /** The configured servers, and retired ones that still have connections. */
   allServers(): Server[] {
     return [...this.servers, ...this.retired]
   }
@@ -125,7 +134,7 @@ export class Pool {
     for (const server of this.retired) server.checkDeadlines(nowMs)
   }
 
-  /** Something may have a deadline. */
+  /** A server has connections or waits: the coarse timer must look at it. */
   get busy(): boolean {
     for (const server of this.servers) if (server.connectionCount > 0 || server.reconnection.active) return true
     return this.retired.length > 0
@@ -136,8 +145,8 @@ export class Pool {
   }
 
   /**
-   * Takes a new configuration and its memory. A server that is the same one keeps its connections, unless they have to
-   * be made again, and what is queued on them; the others finish what they have and close.
+   * Takes a new configuration and its shared memory. A server that stays keeps its connections and the requests on them,
+   * unless the change needs new connections. The other servers are retired.
    * @param change what the reload's plan says of this pool.
    */
   adopt(
@@ -176,21 +185,21 @@ export class Pool {
     }
   }
 
-  /** No client needs the servers any more. Their connections close once what clients left behind is answered. */
+  /** The last client has left: the servers are retired. Their connections close once the requests on them are answered. */
   retireServers(): void {
-    if (this.serversRetired) return
-    this.serversRetired = true
+    if (this.phase === PoolPhase.retired) return
+    this.phase = PoolPhase.retired
     for (const server of this.servers) server.retire()
   }
 
-  /** A server that left has closed its last connection. */
+  /** A retired server has closed its last connection. */
   serverClosed(server: Server): void {
     const at = this.retired.indexOf(server)
     if (at >= 0) this.retired.splice(at, 1)
   }
 }
 
-/** Whether a connection takes no more for now. */
+/** @returns true when a connection takes no more requests for now. */
 export function isFull(connection: ServerConnection, config: PoolConfig): boolean {
   return (
     (connection.socket.queuedBytes >= config.serverQueueBytes && connection.requests >= FEW_REQUESTS) ||

@@ -1,6 +1,6 @@
 /**
- * A server that is lost, and who waits for its return: connections with requests for `server_loss_wait`, subscribers for as long as they
- * like. Data plane; each server has one, idle while nobody waits.
+ * A server that is lost, and what waits for its return: connections with requests for `server_loss_wait`, subscribers
+ * without a limit. Data plane; each server has one, which is idle while nothing waits.
  *
  *     lost ─▶ a probe each 100 ms: connect, greet, PING ─▶ answered ─▶ connections connect and send what they have queued, in its order
  *                  └ `-LOADING`, refused, silent: again      └ `server_loss_wait` over ─▶ their requests fail, and later ones at once
@@ -15,9 +15,9 @@ import type { WorkerScope } from '../request/worker-scope.ts'
 const RETRY_MS = 100
 const SLOW_RETRY_MS = 1_000
 const SLOW_AFTER_MS = 10_000
-/** A probe without an answer for this long is given up, ms: a connect to a host that was away may hang on. */
+/** A probe without an answer for this long is closed, ms: a connect to a host that was away may never end. */
 const PROBE_MS = 1_000
-/** Requests of one connection that wait, at most; further ones are refused as those of a full queue are. */
+/** Most requests that wait on one connection. Further ones are rejected as if the queue was full. */
 export const MAX_WAITING_REQUESTS = 65_536
 
 /** A server's connection (`ServerConnection`) as far as it waits, or is a probe. */
@@ -37,12 +37,12 @@ export interface LostServer {
   openProbe(): WaitingConnection
 }
 
-/** Wants to know when a server is back. */
+/** A client's subscriptions, which go on when the server is back. */
 export interface ReturnWatcher {
   serverBack(): void
 }
 
-/** Holds the probe, as `ConnectionUser`. */
+/** Uses the connection of the probe, as a `ConnectionUser`. */
 export class Reconnection {
   readonly listens = false
   readonly stateful = false
@@ -55,7 +55,7 @@ export class Reconnection {
   private probe: WaitingConnection | null = null
   private probeStartedMs = 0
   private nextProbeMs = 0
-  /** When the first of those who wait now began to. */
+  /** `Turn.nowMs` when the present wait began. */
   private activeSinceMs = 0
 
   constructor(server: LostServer) {
@@ -71,7 +71,7 @@ export class Reconnection {
     return this.lostSinceMs >= 0 && nowMs - this.lostSinceMs < this.server.pool.config.serverLossWaitMs
   }
 
-  /** Has something to do with time. */
+  /** The coarse timer must look at it. */
   get active(): boolean {
     return this.probe !== null || this.waiting.size > 0 || this.watchers.size > 0 || this.isOpen(this.nowMs)
   }

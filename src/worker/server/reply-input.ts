@@ -130,7 +130,7 @@ export class ReplyInput {
         return
       }
       if (this.large !== null) {
-        // The reply waited for its turn, and is whole already: it is kept as others are.
+        // The reply waited for its turn, and is complete already: it is kept like any early reply.
         this.large.readOn()
         this.large = null
       }
@@ -180,7 +180,7 @@ export class ReplyInput {
     this.beginLargeInTail(this.tail!, 0)
   }
 
-  /** The parser, in the middle of a reply, for the one who takes the rest. Replies have a new one from then on. */
+  /** @returns the parser, in the middle of a reply, for a `ReplyRest`. The next reply is parsed by a new one. */
   detachParser(): ReplyParser {
     const { parser, connection } = this
     this.parser = connection.server.pool.protocol.newReplyParser(connection.resp3)

@@ -1,7 +1,7 @@
 /**
- * Finds the end of a reply whose bytes are not kept: they are dropped, because the reply is larger than `max_message_bytes`, or have gone to
- * the client, because it is a large list. Of the bytes only a line that is not whole is kept. Data plane; a server connection has one while
- * such a reply arrives.
+ * Finds the end of a reply whose bytes are not kept: of one above `max_message_bytes`, which is dropped as it arrives, or
+ * of a large list, which goes to the client as it arrives. Only an incomplete line is kept. Data plane; exists while such
+ * a reply arrives.
  *
  *     VALUE a 0 1000000\r\n │ 1,000,002 bytes pass uncounted │ VALUE b 0 …        the parser sees lines only
  */
@@ -15,7 +15,7 @@ export const Rest = { goesOn: -1, malformed: -2 } as const
 
 export class ReplyRest {
   private readonly parser: ReplyParser
-  /** Bytes of the reply that are gone. */
+  /** Bytes of the reply that have been passed on or dropped. */
   private passedBytes = 0
   /** Bytes still to come of the value that is being read. */
   private valueLeft = 0
@@ -51,7 +51,7 @@ export class ReplyRest {
   }
 
   private scan(buf: Uint8Array, start: number, end: number): number {
-    // The reply's first byte lies before the buffer, by as much as has gone.
+    // Where the reply's first byte would lie: before the buffer, by as many bytes as have passed.
     const code = this.parser.parse(buf, start - this.passedBytes, end)
     if (code === Parsed.error) return Rest.malformed
     if (code === Parsed.complete) return this.parser.end

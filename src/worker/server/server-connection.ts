@@ -186,7 +186,7 @@ export class ServerConnection extends RequestQueue<Server> implements SocketOwne
     if (this.head === null) this.close(Failure.closed)
   }
 
-  /** The upload's client is gone or out of step. */
+  /** The upload cannot be completed: its client is closed, or sent malformed bytes. */
   abandonUpload(): void {
     this.upload = null
     this.close(Failure.closed)

@@ -5,7 +5,7 @@
  *     without              up ── a connection fails, or says nothing for `timeout` ──▶ lost ── any reply ──▶ up
  *
  * An ejected server is out of the ring (`main/health/health.ts`). A lost one stays in it and gets every request as before; requests that any
- * server can answer prefer others. The log tells of each change once, whichever worker finds it out first.
+ * server can answer prefer other servers. Each change is logged once, by the worker that notices it first.
  */
 
 import type { LimitedLog } from '../../log/limited-log.ts'
@@ -15,7 +15,7 @@ import { Health, HealthState, HealthTime, type SharedLayout } from '../../shared
 import { FAILURE_TEXTS, Failure, type FailureCode } from '../request/failure.ts'
 import type { WorkerScope } from '../request/worker-scope.ts'
 
-/** A server that comes and goes all the time is told of this often, ms; a loss that lasts is always told of in the end. */
+/** Least time between two lines about a server that is lost and back again and again, ms. A loss that lasts is always logged. */
 const LOG_INTERVAL_MS = 10_000
 
 /** The server (`Server`), which may move to other shared memory with a reload. */
@@ -30,14 +30,15 @@ export interface HealthSubject {
   }
   readonly config: ServerConfig
   readonly index: number
+  /** It is no longer in the configuration. */
+  readonly isRetired: boolean
 }
 
 export class ServerHealth {
   private readonly server: HealthSubject
   private record: Int32Array
   private times: Float64Array
-  private retired = false
-  /** The last failure that was logged; a state is logged once, not once a request. -1 = in order. */
+  /** The failure that was logged last: each is logged once, and not once a request. -1 = the server has answered since. */
   private loggedFailure = -1
 
   constructor(server: HealthSubject) {
@@ -54,9 +55,8 @@ export class ServerHealth {
     this.times = pool.layout.healthTimes(pool.shared, pool.index, index)
   }
 
-  /** The server is no longer in the configuration: its failures concern nothing. */
+  /** The server is no longer in the configuration: its failures are not counted from now on. */
   retire(): void {
-    this.retired = true
     this.record = new Int32Array(this.record.length)
   }
 
@@ -92,7 +92,7 @@ export class ServerHealth {
   countFailure(reason: string): void {
     const { pool, index } = this.server
     const { config } = pool
-    if (!config.autoEjectHosts || this.retired) return
+    if (!config.autoEjectHosts || this.server.isRetired) return
     const failures = Atomics.add(this.record, Health.failures, 1) + 1
     if (failures < config.serverFailureLimit) return
     if (Atomics.compareExchange(this.record, Health.state, HealthState.up, HealthState.ejected) !== HealthState.up)
@@ -104,10 +104,10 @@ export class ServerHealth {
     pool.context.post({ type: 'ejected', pool: pool.index, server: index, reason })
   }
 
-  /** Likewise, and the server cannot be reached or does not answer, beyond an answer that it cannot serve. */
+  /** One failure more, because the server cannot be reached or does not answer: it may be lost. */
   countLoss(reason: string): void {
     if (this.server.pool.config.autoEjectHosts) this.countFailure(reason)
-    else if (!this.retired) this.noteLost(reason)
+    else if (!this.server.isRetired) this.noteLost(reason)
   }
 
   /** Any reply ends a series of failures. */
@@ -138,7 +138,7 @@ export class ServerHealth {
     }
     times[HealthTime.lossLoggedMs] = nowMs
     Atomics.store(record, Health.quietLoss, 0)
-    // A quiet loss that lasts is told of late, and is one of those that were counted.
+    // A loss that was not logged at first and lasts is logged late: it is one of those that were counted.
     const others = Atomics.exchange(record, Health.unloggedLosses, 0) - (isNew ? 0 : 1)
     const since = others > 0 ? ` (lost ${others} times more since the last such line)` : ''
     this.logLoss(`is lost: ${reason}${since}`)
@@ -163,7 +163,7 @@ export class ServerHealth {
   }
 }
 
-/** What this machine lacks: no word about the server, which is not to be ejected for it. */
+/** @returns true for a failure of this machine: the server is not ejected for it. */
 export function isLocal(failure: FailureCode): boolean {
   return failure === Failure.tooManyFiles || failure === Failure.noMemory || failure === Failure.noAddress
 }

@@ -1,5 +1,15 @@
-/** One server of a pool, as one worker sees it: its connections and its health. Data plane. */
+/**
+ * One server of a pool, as one worker sees it: its connections and its health. Data plane.
+ *
+ *     phase      set by                                              next      hangs in
+ *     serving    the constructor                                     retired   `Pool.servers`
+ *     retired    retire: the server or its pool is not configured    closed    the pool's list of retired servers
+ *     closed     removeConnection, retire: no connection is left     none      no list
+ *
+ * A connection hangs in one of the lists below: shared, in a database, retired, bulk, parked, or exclusive.
+ */
 
+import { assert } from '../../bytes/assert.ts'
 import type { ServerConfig } from '../../shared/config.ts'
 import { SERVER_FIELDS, ServerStat } from '../../shared/stat-fields.ts'
 import { Failure, type FailureCode } from '../request/failure.ts'
@@ -13,8 +23,10 @@ import { Reconnection } from './reconnection.ts'
 import { type ConnectionUser, ServerConnection } from './server-connection.ts'
 import { ServerHealth } from './server-health.ts'
 
-/** Connections that wait, each for the client of a large reply, while others use others. */
+/** Connections of one worker to one server that may be parked at a time, each for one slow client. */
 const MAX_PARKED_CONNECTIONS = 32
+
+const ServerPhase = { serving: 0, retired: 1, closed: 2 } as const
 
 export class Server {
   readonly pool: Pool
@@ -23,27 +35,29 @@ export class Server {
   /** This worker's statistics row, and the first of the server's fields in it. */
   row: Float64Array
   statBase: number
-  /** What all workers together know of its failures. */
+  /** Its failures as all workers together have counted them. */
   readonly health: ServerHealth
   /** Connections that all clients share; a second set for clients that speak RESP3. */
   private readonly connections: ServerConnection[] = []
   private readonly connections3: ServerConnection[] = []
   /** Those of clients in databases other than 0. */
   private readonly inDatabases: DatabaseConnections<ServerConnection> = new DatabaseConnections()
-  /** Connections that take no new request and close when they have answered what they have. */
+  /** Connections that take no new requests, and close when the requests on them are answered. */
   private readonly retiredConnections: ServerConnection[] = []
   /** Connections that carry one large request at a time. */
   private readonly bulk: BulkConnections<ServerConnection>
-  /** Connections that wait for the client of a large reply. */
+  /** Connections that wait, each for the client of a large reply. New requests do not use them. */
   private readonly parked: ServerConnection[] = []
-  /** Connections that one client has to itself for a while. */
+  /** Connections that one client has to itself for a while: transactions, blocking commands, subscriptions. */
   readonly exclusive: ExclusiveConnections<ServerConnection>
-  /** Who waits for it while it is lost. */
+  /** What waits for the server while it is lost. */
   readonly reconnection: Reconnection
-  /** Connections that ended because the server closed them or failed: it may be another one since. */
+  /** How many connections the server has closed or failed. A change means that another process may serve there since. */
   losses = 0
-  private retired = false
-  private turn = 0
+  /** One of `ServerPhase`. */
+  private phase: number = ServerPhase.serving
+  /** Index of the shared connection that was used last. */
+  private lastUsed = 0
 
   constructor(pool: Pool, config: ServerConfig, index: number) {
     this.pool = pool
@@ -72,17 +86,34 @@ export class Server {
     this.countGauges(1)
   }
 
-  /** The server is no longer in the configuration. Its old statistics are nobody's any more. */
+  /** The server, or its pool, is no longer in the configuration. What it counts from now on is not shown. */
   retire(): void {
     this.countGauges(-1)
     this.row = new Float64Array(SERVER_FIELDS.length)
     this.statBase = 0
     this.countGauges(1)
+    this.enter(ServerPhase.retired)
     this.health.retire()
-    this.retired = true
     this.reconnection.stop()
     this.retireConnections()
-    if (this.connectionCount === 0) this.pool.serverClosed(this)
+    this.closeIfIdle()
+  }
+
+  /** It has no place in the configuration: it takes no new work, and its failures count no longer. */
+  get isRetired(): boolean {
+    return this.phase !== ServerPhase.serving
+  }
+
+  private enter(phase: number): void {
+    assert(phase === this.phase + 1, 'a server goes through its phases in order')
+    this.phase = phase
+  }
+
+  /** Closes a retired server that has no connection left. */
+  private closeIfIdle(): void {
+    if (this.phase !== ServerPhase.retired || this.connectionCount > 0) return
+    this.enter(ServerPhase.closed)
+    this.pool.serverClosed(this)
   }
 
   private countGauges(sign: number): void {
@@ -95,20 +126,20 @@ export class Server {
     return [...shared, ...exclusive.connections, ...retiredConnections, ...bulk.connections, ...parked]
   }
 
-  /** No connection of today takes another request; each closes when it has answered what it has. */
+  /** Every connection takes no more requests, and closes when the requests on it are answered. */
   retireConnections(): void {
     const databases = this.inDatabases.clear()
     for (const connection of [...this.connections.splice(0), ...this.connections3.splice(0), ...databases]) {
       this.retiredConnections.push(connection)
       connection.retire()
     }
-    // What was parked or is carrying a large request has greeted as the others, and must not come back either.
+    // Parked and bulk connections were greeted for the old configuration too, and must not be used again.
     for (const connection of this.parked.splice(0)) {
       this.retiredConnections.push(connection)
       connection.retire()
     }
     this.bulk.retire()
-    this.exclusive.retire(this.retired)
+    this.exclusive.retire(this.isRetired)
   }
 
   /**
@@ -120,12 +151,12 @@ export class Server {
     const most = this.pool.config.serverConnections
     if (connections.length < most) return this.open(kind)
     if (most === 1) return connections[0]
-    return this.next(connections)
+    return this.nextConnection(connections)
   }
 
-  private next(connections: readonly ServerConnection[]): ServerConnection {
-    this.turn = this.turn + 1 < connections.length ? this.turn + 1 : 0
-    return connections[this.turn]
+  private nextConnection(connections: readonly ServerConnection[]): ServerConnection {
+    this.lastUsed = this.lastUsed + 1 < connections.length ? this.lastUsed + 1 : 0
+    return connections[this.lastUsed]
   }
 
   /** A connection that all clients share and that is up; null where there is none. */
@@ -137,7 +168,7 @@ export class Server {
   private open(kind: number): ServerConnection {
     const shared = this.sharedOf(kind)
     const room = kind <= 1 || this.inDatabases.makeRoom(kind, this.pool.context.turn.nowMs)
-    if (!room && shared.length > 0) return this.next(shared)
+    if (!room && shared.length > 0) return this.nextConnection(shared)
     if (!room) this.row[this.statBase + ServerStat.queueFull]++
     const connection = this.openNew(false, kind, null, room ? null : Failure.manyDatabases)
     shared.push(connection)
@@ -179,8 +210,8 @@ export class Server {
   }
 
   /**
-   * A connection for one large request, apart from those that all share.
-   * @returns null when there are too many; the client is told when one is free.
+   * A connection for one large request, apart from the shared ones.
+   * @returns null when there are too many; the client is resumed when one is free.
    */
   bulkConnection(client: BulkWaiter): ServerConnection | null {
     return this.bulk.acquire(client)
@@ -188,12 +219,12 @@ export class Server {
 
   /** A bulk connection has answered. */
   bulkDone(connection: ServerConnection): void {
-    this.bulk.done(connection, !this.retired)
+    this.bulk.done(connection, !this.isRetired)
   }
 
   /**
-   * Takes a connection out of use while its client takes a large reply: requests of others open another.
-   * @returns false when it stays in use: there are too many that wait.
+   * Takes a connection out of use while its client takes a large reply: requests of other clients use another one.
+   * @returns false when it stays in use, because too many are parked.
    */
   park(connection: ServerConnection): boolean {
     const connections = this.sharedOf(connection.kind)
@@ -205,13 +236,13 @@ export class Server {
     return true
   }
 
-  /** Takes a connection that was parked back, if its place was not taken. */
+  /** Puts a parked connection to use again; retires it where another one has taken its place. */
   unpark(connection: ServerConnection): void {
     const at = this.parked.indexOf(connection)
     if (at < 0) return
     this.parked.splice(at, 1)
     const connections = this.sharedOf(connection.kind)
-    if (connections.length < this.pool.config.serverConnections && !this.retired) {
+    if (connections.length < this.pool.config.serverConnections && !this.isRetired) {
       connections.push(connection)
     } else {
       this.retiredConnections.push(connection)
@@ -238,13 +269,13 @@ export class Server {
     this.bulk.remove(connection)
     const retiredAt = this.retiredConnections.indexOf(connection)
     if (retiredAt >= 0) this.retiredConnections.splice(retiredAt, 1)
-    if (this.retired && this.connectionCount === 0) this.pool.serverClosed(this)
+    this.closeIfIdle()
   }
 
   checkDeadlines(nowMs: number): void {
     const bulk = this.bulk.connections
     this.bulk.check(nowMs)
-    // Backwards: a connection that ends leaves the list.
+    // Backwards, because a connection that closes leaves its list.
     for (let i = this.connections.length - 1; i >= 0; i--) this.connections[i]?.checkDeadlines(nowMs)
     for (let i = this.connections3.length - 1; i >= 0; i--) this.connections3[i]?.checkDeadlines(nowMs)
     this.inDatabases.checkDeadlines(nowMs)
@@ -267,7 +298,7 @@ export class Server {
     )
   }
 
-  /** A reply is larger than the pool's `max_message_bytes`. @param bytes of it, at least. */
+  /** A reply is larger than the pool's `max_message_bytes`. @param bytes its size, as far as it is known. */
   countTooLarge(bytes: number): void {
     const { config, limitedLog } = this.pool
     this.row[this.statBase + ServerStat.replyTooLarge]++

@@ -9,7 +9,7 @@ import { LargeReply, type LargeReplyConnection, PAUSE_BYTES } from './large-repl
 import { receiverOf } from './request-queue.ts'
 
 /**
- * Begins to pass on the large reply that the parser stands in, or drops it as it comes where its client is gone.
+ * Begins to pass on the large reply that the parser stands in, or drops it as it arrives where its client is closed.
  * @param bytes its size.
  * @returns false when it must be gathered: its client awaits something else first, or it needs a look as a whole.
  */

@@ -1,5 +1,5 @@
 /**
- * What one server connection has queued, sent and got. Data plane.
+ * Counts what one server connection has queued, sent and received. Data plane.
  *
  * Counted here with each request, and published in the worker's row of shared memory once a turn, before its output is written: a row's
  * fields are floating-point numbers behind a bounds check, and eight of them changed with each request (20 ns of 510 with pipeline 100,
@@ -19,12 +19,13 @@ export interface TallySubject {
 
 export class Tally {
   private readonly server: TallySubject
-  /** The gauges count the queue as `in` (not sent yet) and not as `out`. */
+  /** True until the connection is up: queued requests show in `in_queue`, afterwards in `out_queue`. */
   private unsent = true
-  /** In the queue as far as published. */
+  /** Requests in the queue and their bytes, as published last. */
   private requestsBefore = 0
   private bytesBefore = 0
-  /** Since then: into the queue, of that the proxy's own, out of the queue, and replies to clients. */
+  /** Since the last publication: requests queued, those of the proxy's own among them, requests that left the queue, and
+   * replies to clients. */
   private queued = 0
   private queuedBytes = 0
   private own = 0
@@ -33,7 +34,7 @@ export class Tally {
   private goneBytes = 0
   private replies = 0
   private replyBytes = 0
-  /** The context knows that there is something to publish. */
+  /** The worker publishes the counts at the end of this turn. */
   private noted = false
 
   constructor(server: TallySubject) {
@@ -62,7 +63,7 @@ export class Tally {
     this.addRequest(bytes)
   }
 
-  /** The last request turns out to be larger by so many bytes. */
+  /** The request that was queued last is larger by this many bytes than was counted. */
   growRequest(bytes: number): void {
     this.queuedBytes += bytes
     if (!this.noted) this.note()
@@ -107,7 +108,7 @@ export class Tally {
     this.replyBytes = 0
   }
 
-  /** The queue's bytes are on their way: the gauges move from `in` to `out`. */
+  /** The connection is up, or its output has drained: the gauges move from `in_queue` to `out_queue`. */
   release(): void {
     if (!this.unsent) return
     this.count(-1)
@@ -124,7 +125,7 @@ export class Tally {
     row[gauge + 1] += sign * this.bytesBefore
   }
 
-  /** The queue is no more, and nothing of it is counted. */
+  /** The connection is closed: the gauges no longer count its queue. */
   close(): void {
     this.count(-1)
     this.requestsBefore = 0
