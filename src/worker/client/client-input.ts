@@ -18,8 +18,8 @@ import { beginUpload, mayPass, passOn } from './client-upload.ts'
 import type { Upload } from './upload.ts'
 
 /**
- * A blocked client is still read, so that the proxy notices when it leaves, until this many bytes
- * wait.
+ * A blocked client whose reply may never come is still read, so that the proxy sees it disconnect,
+ * until this many bytes wait.
  */
 const BLOCKED_INPUT_BYTES = 262_144
 /**
@@ -37,9 +37,10 @@ export const REQUEST_STALL_MS = 60_000
 
 /** Handles bytes that have come. The buffer is overwritten after the call. */
 export function readInput(client: Client, buf: Uint8Array, length: number): void {
+  const { input } = client
   const { nowMs } = client.socket.turn
-  if (client.input.isEmpty) client.pauseMs = nowMs - client.activeMs
-  if (client.input.tail === null || length >= TRICKLE_BYTES) client.activeMs = nowMs
+  if (input.isEmpty) client.pauseMs = nowMs - client.activeMs
+  if (input.tail === null || length >= TRICKLE_BYTES) client.activeMs = nowMs
   if (client.phase >= Phase.ending) return
   client.pool.context.memory.check()
   if (client.phase === Phase.blocked) {
@@ -47,20 +48,20 @@ export function readInput(client: Client, buf: Uint8Array, length: number): void
     return
   }
   let at = 0
-  if (client.input.upload !== null) {
-    at = continueUpload(client, client.input.upload, buf, 0, length)
-    if (client.phase >= Phase.ending || client.input.upload !== null) return
+  if (input.upload !== null) {
+    at = continueUpload(client, input.upload, buf, 0, length)
+    if (client.phase >= Phase.ending || input.upload !== null) return
   }
-  if (client.input.tail !== null) {
+  if (input.tail !== null) {
     // Only an incomplete request lies in the tail here: the input of a blocked client has been
     // stored above.
-    while (client.input.tail !== null && at < length && client.phase !== Phase.blocked) {
-      at += client.input.tail.fill(buf, at, length, client.input.parser === null ? 0 : client.input.parser.need)
+    while (input.tail !== null && at < length && client.phase !== Phase.blocked) {
+      at += input.tail.fill(buf, at, length, input.parser === null ? 0 : input.parser.need)
       processTail(client)
       if (client.phase >= Phase.ending) return
     }
-    if (at < length && client.input.tail !== null) {
-      client.input.tail.fill(buf, at, length, 0)
+    if (at < length && input.tail !== null) {
+      input.tail.fill(buf, at, length, 0)
       return
     }
   }
@@ -73,10 +74,11 @@ export function readInput(client: Client, buf: Uint8Array, length: number): void
 }
 
 function storeBlocked(client: Client, buf: Uint8Array, length: number): void {
-  client.input.tail ??= client.socket.turn.memory.tails.acquire()
-  client.input.tail.fill(buf, 0, length, 0)
+  const { input } = client
+  input.tail ??= client.socket.turn.memory.tails.acquire()
+  input.tail.fill(buf, 0, length, 0)
   watchRequest(client)
-  if (client.input.tail.length >= BLOCKED_INPUT_BYTES) client.socket.readStop()
+  if (input.tail.length >= BLOCKED_INPUT_BYTES) client.socket.readStop()
 }
 
 function storeTail(client: Client, buf: Uint8Array, start: number, end: number): void {
