@@ -86,8 +86,8 @@ export function serverOfKeys(
       redis.refuseKey(client, keyEnd - keyStart)
       return NO_SERVER
     }
-    const owner = router.route(buf, keyStart, keyEnd)
-    if (i > 0 && owner !== server) {
+    const keyServer = router.route(buf, keyStart, keyEnd)
+    if (i > 0 && keyServer !== server) {
       refuseCrossServer(
         client,
         parser.command.name,
@@ -96,7 +96,7 @@ export function serverOfKeys(
       )
       return NO_SERVER
     }
-    server = owner
+    server = keyServer
   }
   if (positions.count === 0) server = redis.keylessServer
   if (server < 0) tell(client, Failure.refused)

@@ -1,7 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { WorkerMemory } from '../../../../src/worker/memory/worker-memory.ts'
 import { Failure } from '../../../../src/worker/request/failure.ts'
-import { KeySplit } from '../../../../src/worker/request/key-split.ts'
 import { MessagePool } from '../../../../src/worker/request/message.ts'
 import type { ReplyTarget } from '../../../../src/worker/request/reply-target.ts'
 import { NO_FAILURE, SplitRequest } from '../../../../src/worker/request/split-request.ts'
@@ -12,45 +11,6 @@ import type { Wire } from '../../../support/wire/wire.ts'
 import { Harness, type HarnessOptions } from '../../../support/worker/harness.ts'
 import { answerWithKey, bulk, silent } from '../../../support/worker/scripted-server.ts'
 import { AT_REST, WatchedMemory } from '../../../support/worker/watched-memory.ts'
-
-function listOf(split: KeySplit, server: number): number[] {
-  const keys: number[] = []
-  for (let key = split.head[server]!; key >= 0; key = split.nextKey[key]!) keys.push(key)
-  return keys
-}
-
-describe('KeySplit', () => {
-  test('groups keys by server, in key order, any number of times', () => {
-    const random = new Random(runSeed())
-    const servers = 40
-    const split = new KeySplit(servers)
-    for (let round = 0; round < 300; round++) {
-      const owners = Array.from({ length: random.between(1, 300) }, () => random.below(random.between(1, servers)))
-      split.clear(owners.length)
-      for (const owner of owners) split.add(owner)
-      const used = [...new Set(owners)].sort((left, right) => left - right)
-      expect(split.serverCount).toBe(used.length)
-      expect([split.first, split.last]).toEqual([used[0], used.at(-1)])
-      expect(split.keyCount).toBe(owners.length)
-      for (let server = 0; server < servers; server++) {
-        const keys = owners.flatMap((owner, key) => (owner === server ? [key] : []))
-        expect(listOf(split, server)).toEqual(keys)
-        expect(split.count[server]).toBe(keys.length)
-      }
-    }
-  })
-
-  test('is empty after a split that was given up half-way', () => {
-    const split = new KeySplit(4)
-    split.clear(10)
-    split.add(3)
-    split.add(1)
-    split.clear(1)
-    split.add(2)
-    expect([split.serverCount, split.first, split.last]).toEqual([1, 2, 2])
-    expect([0, 1, 2, 3].map(server => listOf(split, server))).toEqual([[], [], [0], []])
-  })
-})
 
 describe('SplitRequest', () => {
   const messages = new MessagePool(new WorkerMemory())
