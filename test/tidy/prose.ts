@@ -9,7 +9,7 @@ export const BANNED: readonly (readonly [RegExp, string])[] = [
   [/\bso (long|many|much)\b(?! as\b)/gi, 'this long, this many, this much; or give the number'],
   [/\banew\b/gi, 'again'],
   [/\bat hand\b/gi, 'the current request, the current reply'],
-  [/\b(of|from|by) its(?=[.,;:)]|$)/gim, 'its own'],
+  [/\b(of|from|by) its(?=[.,;:)]|\s*(\*\/)?$)/gi, 'its own'],
   [/\blikewise\b/gi, 'say what happens'],
   [/\bfor good\b/gi, 'permanently, or leave it out'],
   [/\borderly end\b/gi, 'graceful shutdown'],
