@@ -1,5 +1,6 @@
 /** What clients and servers that misbehave may cost: a bounded amount of memory, and nobody else's time. Afterwards the memory goes back. */
 
+import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
@@ -158,6 +159,8 @@ test('100 MB for a client that reads slowly come whole while others are served, 
   await ask(servers[0]!, ['SETRANGE', keys[0]!, `${100 * MIB - 1}`, 'x'])
   const memory = new MemoryWatch(proxy.pid)
   const slow = await deaf(encode('GET', keys[0]!), 1)
+  // The reply has begun: a request that comes before it would wait behind it.
+  await once(slow, 'readable')
   await untilStuck(slow)
   const other = await Wire.open({ port: proxy.ports[0]! })
   const taken = await latencies(other, `${keys[0]}-small`, 100)
