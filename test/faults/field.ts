@@ -13,6 +13,7 @@ import { FaultyRelay } from '../support/fakes/faulty-relay.ts'
 import type { Address } from '../support/processes/child.ts'
 import { MemoryWatch, MIB } from '../support/processes/memory-watch.ts'
 import { poolYml, type RunningProxy, startProxy } from '../support/processes/proxy.ts'
+import { type Kind, RestartableServer } from '../support/processes/restartable-server.ts'
 import type { Random } from '../support/random.ts'
 import { waitUntil } from '../support/wait.ts'
 import { memcacheReplyEnd } from '../support/wire/memcache-wire.ts'
@@ -24,7 +25,6 @@ import { MemcacheWork } from './memcache-work.ts'
 import type { Work } from './operation.ts'
 import { Probe, quantile } from './probe.ts'
 import { RedisWork } from './redis-work.ts'
-import { FaultyServer, type Kind } from './servers.ts'
 import { FAULT_MS } from './settings.ts'
 import { StallWatch } from './stall-watch.ts'
 
@@ -65,7 +65,7 @@ export interface FieldOptions {
 
 export class Field {
   readonly ledger = new Ledger()
-  readonly servers: readonly FaultyServer[]
+  readonly servers: readonly RestartableServer[]
   readonly relay: FaultyRelay | null
   readonly yml: string
   readonly actors: readonly Actor[]
@@ -83,7 +83,7 @@ export class Field {
 
   private constructor(
     options: FieldOptions,
-    servers: readonly FaultyServer[],
+    servers: readonly RestartableServer[],
     relay: FaultyRelay | null,
     yml: string,
     proxy: RunningProxy,
@@ -107,7 +107,7 @@ export class Field {
   static async start(options: FieldOptions): Promise<Field> {
     const kind = options.kind ?? 'redis'
     const servers = await Promise.all(
-      NAMES.map(name => FaultyServer.start(kind, name, name === VICTIM ? options.victimArgs : [])),
+      NAMES.map(name => RestartableServer.start(kind, name, name === VICTIM ? options.victimArgs : [])),
     )
     const endOf = kind === 'redis' ? replyEnd : memcacheReplyEnd
     const victim = servers.find(server => server.name === VICTIM)!
@@ -127,7 +127,7 @@ export class Field {
     return field
   }
 
-  get victim(): FaultyServer {
+  get victim(): RestartableServer {
     return this.servers.find(server => server.name === VICTIM)!
   }
 

@@ -1,12 +1,12 @@
 /** Finds out which server has each key, from the servers themselves. */
 
+import type { RestartableServer } from '../support/processes/restartable-server.ts'
 import { encode } from '../support/wire/resp.ts'
 import { Wire } from '../support/wire/wire.ts'
 import type { Modelled } from './ledger.ts'
-import type { FaultyServer } from './servers.ts'
 
 /** Notes in each key the name of its server. @returns the keys that no server has. */
-export async function locate(keys: readonly Modelled[], servers: readonly FaultyServer[]): Promise<Modelled[]> {
+export async function locate(keys: readonly Modelled[], servers: readonly RestartableServer[]): Promise<Modelled[]> {
   for (const server of servers) {
     const redis = server.kind === 'redis'
     const wire = await Wire.open({ port: server.port })

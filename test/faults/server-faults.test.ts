@@ -4,11 +4,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { Fault } from '../support/fakes/faulty-relay.ts'
 import { stopAll } from '../support/processes/child.ts'
+import type { Kind } from '../support/processes/restartable-server.ts'
 import { Random } from '../support/random.ts'
 import { waitUntil } from '../support/wait.ts'
 import { Field, TIMEOUT_MS, VICTIM } from './field.ts'
 import { type ScenarioOptions, scenario } from './scenario.ts'
-import type { Kind } from './servers.ts'
 import { SCENARIO_TIMEOUT_MS, SEED } from './settings.ts'
 
 const LOADING = Buffer.from('-LOADING Redis is loading the dataset in memory\r\n')

@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { afterAll, describe, expect, test } from 'vitest'
-import { listen } from '../support/fakes/fake-server.ts'
+import { listen } from '../support/fakes/open-server.ts'
 import { MemcacheOwner } from '../support/owner/memcache-owner.ts'
 import { RedisOwner } from '../support/owner/redis-owner.ts'
 import { type Address, stopAll } from '../support/processes/child.ts'

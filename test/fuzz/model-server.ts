@@ -1,5 +1,6 @@
 /** One server of a case: its connections, what it answers on them and when, and how it fails. */
 
+import { RequestReader } from '../support/fakes/request-reader.ts'
 import type { Random } from '../support/random.ts'
 import type { Peer } from './fake-transport.ts'
 import type { VirtualLoop } from './virtual-loop.ts'
@@ -71,8 +72,7 @@ class ServerPeer {
   readonly peer: Peer
   private readonly server: ModelServer
   private readonly model: Model
-  private pending: Buffer = Buffer.alloc(0)
-  private silent = false
+  private readonly reader: RequestReader
   private damaged = false
   private answersMs = 0
 
@@ -81,25 +81,17 @@ class ServerPeer {
     this.peer = peer
     this.model = server.options.newModel()
     peer.name = server.options.name
-    peer.onBytes = bytes => this.take(bytes)
+    this.reader = new RequestReader(
+      (bytes, at) => this.model.requestEnd(bytes, at),
+      request => this.serve(request),
+    )
+    peer.onBytes = bytes => this.reader.take(bytes)
     peer.onClose = () => {
-      this.silent = true
+      this.reader.stop()
       server.connections.delete(this)
     }
     // A server that sees the end closes too.
     peer.onEnd = () => peer.end()
-  }
-
-  private take(bytes: Buffer): void {
-    this.pending = this.pending.length === 0 ? bytes : Buffer.concat([this.pending, bytes])
-    let at = 0
-    while (at < this.pending.length && !this.silent) {
-      const end = this.model.requestEnd(this.pending, at)
-      if (end < 0) break
-      this.serve(this.pending.subarray(at, end))
-      at = end
-    }
-    this.pending = this.silent ? Buffer.alloc(0) : this.pending.subarray(at)
   }
 
   private serve(request: Buffer): void {
@@ -116,7 +108,7 @@ class ServerPeer {
       return
     }
     if (misdeed.do === 'reply') {
-      if (misdeed.after !== 'go on') this.silent = true
+      if (misdeed.after !== 'go on') this.reader.stop()
       this.later(0, () => {
         this.send(misdeed.bytes)
         if (misdeed.after === 'close') this.peer.end()
@@ -124,7 +116,7 @@ class ServerPeer {
       })
       return
     }
-    this.silent = true
+    this.reader.stop()
     this.later(0, () => {
       if (misdeed.do === 'close') this.peer.end()
       else if (misdeed.do === 'reset') this.peer.reset()

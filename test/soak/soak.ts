@@ -17,13 +17,13 @@ import { Ledger } from '../faults/ledger.ts'
 import { locate } from '../faults/locate.ts'
 import { MemcacheWork } from '../faults/memcache-work.ts'
 import { RedisWork } from '../faults/redis-work.ts'
-import { FaultyServer, type Kind } from '../faults/servers.ts'
 import { StallWatch } from '../faults/stall-watch.ts'
 import { CRASH_HOOK, crashFile } from '../support/processes/crash-hook.ts'
 import { HEAP_HOOK } from '../support/processes/heap-hook.ts'
 import { hooks } from '../support/processes/hooks.ts'
 import { LogTail } from '../support/processes/log-tail.ts'
 import { poolYml, type RunningProxy, startProxy } from '../support/processes/proxy.ts'
+import { type Kind, RestartableServer } from '../support/processes/restartable-server.ts'
 import { Random } from '../support/random.ts'
 import { waitUntil } from '../support/wait.ts'
 import { describeFlatness, type Flatness } from './flatness.ts'
@@ -73,7 +73,7 @@ export interface SoakResult {
 interface Side {
   readonly kind: Kind
   readonly ledger: Ledger
-  readonly servers: readonly FaultyServer[]
+  readonly servers: readonly RestartableServer[]
   readonly actors: readonly Actor[]
 }
 
@@ -107,7 +107,7 @@ class Soak {
   static async start(options: SoakOptions): Promise<Soak> {
     const random = new Random(options.seed)
     const servers = await Promise.all(
-      KINDS.map(kind => Promise.all(['a', 'b'].map(name => FaultyServer.start(kind, `${kind}-${name}`)))),
+      KINDS.map(kind => Promise.all(['a', 'b'].map(name => RestartableServer.start(kind, `${kind}-${name}`)))),
     )
     const pools = KINDS.map((kind, i) => {
       const keys = { ...(kind === 'redis' ? { redis: true } : {}), timeout: TIMEOUT_MS, client_idle_timeout: 60_000 }
@@ -235,7 +235,7 @@ class Soak {
   }
 }
 
-function makeSide(kind: Kind, servers: readonly FaultyServer[], port: number, random: Random): Side {
+function makeSide(kind: Kind, servers: readonly RestartableServer[], port: number, random: Random): Side {
   const ledger = new Ledger()
   const actors = Array.from({ length: ACTORS }, (_, i) => {
     const name = `${kind}-client-${i}`

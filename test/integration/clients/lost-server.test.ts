@@ -5,15 +5,15 @@ import { createClient } from 'redis'
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest'
 import { stopAll } from '../../support/processes/child.ts'
 import { poolYml, type RunningProxy, startProxy } from '../../support/processes/proxy.ts'
-import { RestartableRedis } from '../../support/processes/restartable-redis.ts'
+import { RestartableServer } from '../../support/processes/restartable-server.ts'
 import { waitUntil } from '../../support/wait.ts'
 
-let server: RestartableRedis
+let server: RestartableServer
 let proxy: RunningProxy
 const closers: (() => void)[] = []
 
 beforeEach(async () => {
-  server = await RestartableRedis.start()
+  server = await RestartableServer.start()
   const keys = { redis: true, server_loss: 'close', server_loss_wait: 20_000, timeout: 1_000 }
   const yml = poolYml({ keys, servers: [`127.0.0.1:${server.port}:1 server`] })
   proxy = await startProxy({ kind: 'pistachio', workers: 2, yml })

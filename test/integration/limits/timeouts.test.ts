@@ -2,7 +2,7 @@
 
 import { connect, createServer, type Socket } from 'node:net'
 import { afterAll, afterEach, expect, test } from 'vitest'
-import { listen } from '../../support/fakes/fake-server.ts'
+import { listen } from '../../support/fakes/open-server.ts'
 import { stopAll } from '../../support/processes/child.ts'
 import { poolYml, serverEntry, startProxy } from '../../support/processes/proxy.ts'
 import { ask, startRedis, type TestServer } from '../../support/processes/servers.ts'

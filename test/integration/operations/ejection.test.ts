@@ -3,9 +3,9 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest'
-import { type Address, Child, scratchFolder, stopAll } from '../../support/processes/child.ts'
-import { freePort } from '../../support/processes/ports.ts'
+import { type Address, stopAll } from '../../support/processes/child.ts'
 import { poolYml, type RunningProxy, startProxy } from '../../support/processes/proxy.ts'
+import { RestartableServer } from '../../support/processes/restartable-server.ts'
 import { waitUntil } from '../../support/wait.ts'
 import { encode } from '../../support/wire/resp.ts'
 import { Wire } from '../../support/wire/wire.ts'
@@ -14,36 +14,13 @@ const RETRY_MS = 300
 const LIMIT = 2
 const KEYS = 60
 
-/** A redis-server that can be killed and started again on its port. */
-class Restartable {
-  readonly port: number
-  #child: Child | null = null
-
-  constructor(port: number) {
-    this.port = port
-  }
-
-  async start(...args: string[]): Promise<void> {
-    const folder = scratchFolder()
-    const all = ['--port', `${this.port}`, '--save', '', '--dir', folder, '--enable-debug-command', 'yes', ...args]
-    this.#child = new Child('redis-server', all, { folder })
-    await this.#child.listening({ port: this.port })
-  }
-
-  async kill(): Promise<void> {
-    await this.#child?.stop('SIGKILL')
-    this.#child = null
-  }
-}
-
-let servers: Restartable[]
+let servers: RestartableServer[]
 let proxy: RunningProxy
 
 afterAll(stopAll)
 
 beforeEach(async () => {
-  servers = [new Restartable(await freePort()), new Restartable(await freePort())]
-  await Promise.all(servers.map(server => server.start()))
+  servers = [await RestartableServer.start(), await RestartableServer.start()]
 })
 
 afterEach(async () => {

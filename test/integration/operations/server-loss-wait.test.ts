@@ -3,16 +3,16 @@
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest'
 import { stopAll } from '../../support/processes/child.ts'
 import { poolYml, type RunningProxy, startProxy } from '../../support/processes/proxy.ts'
-import { RestartableRedis } from '../../support/processes/restartable-redis.ts'
+import { RestartableServer } from '../../support/processes/restartable-server.ts'
 import { waitUntil } from '../../support/wait.ts'
 import { array, closeTalks, Talk } from '../../support/wire/redis-pool.ts'
 import { Wire } from '../../support/wire/wire.ts'
 
-let server: RestartableRedis
+let server: RestartableServer
 let proxy: RunningProxy
 
 beforeEach(async () => {
-  server = await RestartableRedis.start()
+  server = await RestartableServer.start()
 })
 
 afterEach(async () => {
@@ -82,7 +82,7 @@ test('a server that loads its data is not back yet', async () => {
   await server.kill()
   client.send('GET', 'k')
   // Two seconds of loading, in which a server answers `-LOADING`.
-  const direct = await RestartableRedis.start()
+  const direct = await RestartableServer.start()
   const source = new Talk(await Wire.open({ port: direct.port }))
   await source.say('DEBUG', 'POPULATE', '20000', 'key', '10')
   await source.say('SET', 'k', 'loaded')

@@ -5,7 +5,7 @@ import { createClient } from 'redis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { stopAll } from '../../support/processes/child.ts'
 import { poolYml, serverEntry, startProxy } from '../../support/processes/proxy.ts'
-import { RestartableRedis } from '../../support/processes/restartable-redis.ts'
+import { RestartableServer } from '../../support/processes/restartable-server.ts'
 import { ask, startRedis } from '../../support/processes/servers.ts'
 import { Random, runSeed } from '../../support/random.ts'
 import { waitUntil } from '../../support/wait.ts'
@@ -168,7 +168,7 @@ test('a transaction over several servers has one database', async () => {
 })
 
 test('requests that wait for a server that is restarted are in their database afterwards', async () => {
-  const server = await RestartableRedis.start()
+  const server = await RestartableServer.start()
   const servers = [`127.0.0.1:${server.port}:1 s`]
   const yml = poolYml({ keys: { redis: true, server_loss_wait: 8_000 }, servers })
   const proxy = await startProxy({ kind: 'pistachio', workers: 1, yml })

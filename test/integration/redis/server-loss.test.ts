@@ -3,15 +3,15 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { stopAll } from '../../support/processes/child.ts'
 import { poolYml, type RunningProxy, startProxy } from '../../support/processes/proxy.ts'
-import { RestartableRedis } from '../../support/processes/restartable-redis.ts'
+import { RestartableServer } from '../../support/processes/restartable-server.ts'
 import { array, closeTalks, Talk } from '../../support/wire/redis-pool.ts'
 import { Wire } from '../../support/wire/wire.ts'
 
-let servers: RestartableRedis[]
+let servers: RestartableServer[]
 let proxy: RunningProxy
 
 beforeEach(async () => {
-  servers = [await RestartableRedis.start(), await RestartableRedis.start()]
+  servers = [await RestartableServer.start(), await RestartableServer.start()]
 })
 
 afterEach(async () => {

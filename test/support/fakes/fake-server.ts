@@ -3,10 +3,12 @@
  * real server would do. For reply vectors and faults.
  */
 
-import { createServer, type Server, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
 import { memcacheRequestEnd } from '../wire/memcache-wire.ts'
 import { replyEnd } from '../wire/resp.ts'
+import { openServer } from './open-server.ts'
+import { type RequestEnd, RequestReader } from './request-reader.ts'
 
 /**
  * `reply`: these bytes, cut at `cuts` into TCP segments. `stall`: no answer to this and all later
@@ -21,7 +23,7 @@ export type Action =
   | { readonly do: 'nothing' }
 
 /**
- * @param request one complete request, valid for good.
+ * @param request one complete request; its bytes do not change afterwards.
  * @param connection 0 for the first connection, and so on.
  */
 export type Script = (request: Buffer, connection: number) => Action
@@ -38,58 +40,35 @@ export interface FakeServer {
 }
 
 export async function startFakeServer(protocol: 'redis' | 'memcache', script: Script): Promise<FakeServer> {
-  const endOf = protocol === 'redis' ? replyEnd : memcacheRequestEnd
-  const sockets = new Set<Socket>()
+  const requestEnd = protocol === 'redis' ? replyEnd : memcacheRequestEnd
+  const endOf: RequestEnd = (bytes, at) => requestEnd(bytes, at, bytes.length)
   const requests: Buffer[] = []
   let connections = 0
-  const server = createServer({ noDelay: true }, socket => {
+  const server = await openServer(socket => {
     const connection = connections++
-    sockets.add(socket)
-    socket.on('error', () => socket.destroy())
-    socket.on('close', () => sockets.delete(socket))
     serve(socket, endOf, request => {
       requests.push(request)
       return script(request, connection)
     })
   })
-  const port = await listen(server)
-  const stop = (): Promise<void> => {
-    for (const socket of sockets) socket.destroy()
-    return new Promise(resolve => server.close(() => resolve()))
+  return {
+    port: server.port,
+    requests,
+    connections: () => connections,
+    sockets: () => [...server.sockets],
+    stop: () => server.stop(),
   }
-  return { port, requests, connections: () => connections, sockets: () => [...sockets], stop }
 }
 
-export function listen(server: Server): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      resolve(typeof address === 'object' && address !== null ? address.port : 0)
-    })
-  })
-}
-
-function serve(
-  socket: Socket,
-  endOf: (bytes: Buffer, at: number, end: number) => number,
-  act: (request: Buffer) => Action,
-): void {
-  let pending = Buffer.alloc(0)
-  let stalled = false
+function serve(socket: Socket, endOf: RequestEnd, act: (request: Buffer) => Action): void {
   // One chain per connection keeps the segments of consecutive replies in order.
   let chain = Promise.resolve()
-  socket.on('data', chunk => {
-    pending = Buffer.concat([pending, chunk])
-    for (;;) {
-      const end = endOf(pending, 0, pending.length)
-      if (end < 0 || stalled) return
-      const action = act(Buffer.from(pending.subarray(0, end)))
-      pending = pending.subarray(end)
-      if (action.do === 'stall') stalled = true
-      chain = chain.then(() => perform(socket, action))
-    }
+  const reader = new RequestReader(endOf, request => {
+    const action = act(request)
+    if (action.do === 'stall') reader.stop()
+    chain = chain.then(() => perform(socket, action))
   })
+  socket.on('data', chunk => reader.take(chunk))
 }
 
 async function perform(socket: Socket, action: Action): Promise<void> {

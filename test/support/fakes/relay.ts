@@ -1,7 +1,7 @@
 /** A TCP relay that injects a fault, so that a checking harness can be shown to catch one. */
 
-import { connect, createServer, type Socket } from 'node:net'
-import { listen } from './fake-server.ts'
+import { connect, type Socket } from 'node:net'
+import { openServer } from './open-server.ts'
 
 export interface Relay {
   readonly port: number
@@ -18,33 +18,33 @@ export async function openRelay(
   pipe: (client: Socket, upstream: Socket) => void,
   refuses: () => boolean = () => false,
 ): Promise<Relay & { readonly sockets: ReadonlySet<Socket> }> {
-  const sockets = new Set<Socket>()
-  const server = createServer({ noDelay: true }, client => {
+  const upstreams = new Set<Socket>()
+  const server = await openServer(client => {
     if (refuses()) {
-      client.on('error', () => {})
       client.resetAndDestroy()
       return
     }
     const upstream = connect({ port: target, host: '127.0.0.1', noDelay: true })
-    for (const [from, to] of [
-      [client, upstream],
-      [upstream, client],
-    ] as const) {
-      sockets.add(from)
-      from.on('error', () => to.destroy())
-      from.on('close', () => {
-        sockets.delete(from)
-        to.destroy()
-      })
-    }
+    upstreams.add(upstream)
+    upstream.on('error', () => client.destroy())
+    upstream.on('close', () => {
+      upstreams.delete(upstream)
+      client.destroy()
+    })
+    client.on('error', () => upstream.destroy())
+    client.on('close', () => upstream.destroy())
     pipe(client, upstream)
   })
-  const port = await listen(server)
-  const stop = (): Promise<void> => {
-    for (const socket of sockets) socket.destroy()
-    return new Promise(resolve => server.close(() => resolve()))
+  return {
+    port: server.port,
+    get sockets() {
+      return new Set([...server.sockets, ...upstreams])
+    },
+    stop: () => {
+      for (const upstream of upstreams) upstream.destroy()
+      return server.stop()
+    },
   }
-  return { port, sockets, stop }
 }
 
 /**

@@ -3,8 +3,9 @@
  * multi-bulk.
  */
 
-import { createServer, type Server, type Socket } from 'node:net'
-import { listen } from '../fakes/fake-server.ts'
+import type { Socket } from 'node:net'
+import { type OpenServer, openServer } from '../fakes/open-server.ts'
+import { RequestReader } from '../fakes/request-reader.ts'
 import { waitUntil } from '../wait.ts'
 import { decode, replyEnd } from '../wire/resp.ts'
 
@@ -13,23 +14,24 @@ export class Peer {
   readonly socket: Socket
   /** Requests so far: their arguments, one char a byte. */
   readonly requests: string[][] = []
-  /** Bytes that came. */
-  receivedBytes = 0
   ended = false
   closed = false
-  /** The pieces of the request that is not whole. */
-  #pieces: Buffer[] = []
-  #pieceBytes = 0
-  #needBytes = 0
+  readonly #reader: RequestReader
 
   constructor(socket: Socket, onRequest: (peer: Peer, request: string[]) => void) {
     this.socket = socket
-    socket.setNoDelay(true)
-    socket.on('data', chunk => this.#take(chunk, onRequest))
+    this.#reader = new RequestReader(
+      (bytes, at) => replyEnd(bytes, at, bytes.length),
+      bytes => {
+        const request = decode(bytes) as string[]
+        this.requests.push(request)
+        onRequest(this, request)
+      },
+    )
+    socket.on('data', chunk => this.#reader.take(chunk))
     socket.on('end', () => {
       this.ended = true
     })
-    socket.on('error', () => {})
     socket.on('close', () => {
       this.closed = true
     })
@@ -39,39 +41,9 @@ export class Peer {
     this.socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes)
   }
 
-  #take(chunk: Buffer, onRequest: (peer: Peer, request: string[]) => void): void {
-    this.receivedBytes += chunk.length
-    this.#pieces.push(chunk)
-    this.#pieceBytes += chunk.length
-    // Large requests come in thousands of pieces: joined when they have doubled.
-    if (this.#pieceBytes < this.#needBytes) return
-    let rest = Buffer.concat(this.#pieces)
-    for (let end = replyEnd(rest, 0, rest.length); end >= 0 && rest.length > 0; end = replyEnd(rest, 0, rest.length)) {
-      const request = decode(rest.subarray(0, end)) as string[]
-      rest = rest.subarray(end)
-      this.requests.push(request)
-      onRequest(this, request)
-    }
-    this.#pieces = [rest]
-    this.#pieceBytes = rest.length
-    this.#needBytes = rest.length > 1_000_000 ? rest.length * 2 : 0
-    if (this.#needBytes > 0) this.#finishLargeWhenQuiet(onRequest)
-  }
-
-  /**
-   * The last doubling of a large request never comes: look again when its bytes have stopped
-   * coming.
-   */
-  #finishLargeWhenQuiet(onRequest: (peer: Peer, request: string[]) => void): void {
-    const seen = this.receivedBytes
-    setTimeout(() => {
-      if (this.receivedBytes !== seen || this.#needBytes === 0) {
-        if (this.#needBytes > 0 && !this.closed) this.#finishLargeWhenQuiet(onRequest)
-        return
-      }
-      this.#needBytes = 0
-      this.#take(Buffer.alloc(0), onRequest)
-    }, 5).unref()
+  /** Bytes received so far. */
+  get receivedBytes(): number {
+    return this.#reader.receivedBytes
   }
 }
 
@@ -79,38 +51,23 @@ export class Peer {
 export type Answer = (request: readonly string[], peer: Peer) => string | Uint8Array | null
 
 export class ScriptedServer {
-  readonly port: number
   readonly peers: Peer[] = []
   answer: Answer
-  readonly #server: Server
-  /** Connections that somebody else serves. */
-  readonly #strangers: Socket[] = []
+  #server: OpenServer | null = null
 
-  private constructor(server: Server, port: number, answer: Answer, serve: ((socket: Socket) => void) | undefined) {
-    this.#server = server
-    this.port = port
+  private constructor(answer: Answer) {
     this.answer = answer
-    server.on('connection', socket => {
-      if (serve !== undefined) {
-        this.#strangers.push(socket)
-        socket.on('error', () => {})
-        serve(socket)
-        return
-      }
-      this.peers.push(
-        new Peer(socket, (peer, request) => {
-          const reply = this.answer(request, peer)
-          if (reply !== null) peer.send(reply)
-        }),
-      )
-    })
   }
 
   /** @param serve serves the connections in place of `answer`. */
   static async start(answer: Answer = answerWithKey, serve?: (socket: Socket) => void): Promise<ScriptedServer> {
-    const server = createServer({ allowHalfOpen: true })
-    const port = await listen(server)
-    return new ScriptedServer(server, port, answer, serve)
+    const scripted = new ScriptedServer(answer)
+    scripted.#server = await openServer(serve ?? (socket => scripted.#accept(socket)), { allowHalfOpen: true })
+    return scripted
+  }
+
+  get port(): number {
+    return this.#server!.port
   }
 
   /** The newest connection. */
@@ -137,12 +94,17 @@ export class ScriptedServer {
     })
   }
 
-  async stop(): Promise<void> {
-    for (const peer of this.peers) peer.socket.destroy()
-    for (const socket of this.#strangers) socket.destroy()
-    await new Promise<void>(resolve => {
-      this.#server.close(() => resolve())
-    })
+  stop(): Promise<void> {
+    return this.#server!.stop()
+  }
+
+  #accept(socket: Socket): void {
+    this.peers.push(
+      new Peer(socket, (peer, request) => {
+        const reply = this.answer(request, peer)
+        if (reply !== null) peer.send(reply)
+      }),
+    )
   }
 }
 

@@ -1,7 +1,7 @@
 import { connect, createServer } from 'node:net'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { AcceptedClient, Listener, ListenFailure } from '../../../src/net/listener.ts'
-import { listen } from '../../support/fakes/fake-server.ts'
+import { listen } from '../../support/fakes/open-server.ts'
 import { waitUntil } from '../../support/wait.ts'
 import { Wire } from '../../support/wire/wire.ts'
 
