@@ -8,8 +8,8 @@
  * - every scalar is text, keys may repeat, `<<` is an ordinary key (failsafe schema, no checks of
  *   the package's own);
  * - a comment needs no blank before it after a quoted scalar (accepted here as well);
- * - tabs, `:` without a key, text after `...`, names of anchors (refused in `tokens.ts`);
- * - quoted text whose next lines are not indented is legal for libyaml alone (refused here).
+ * - tabs, `:` without a key, text after `...`, names of anchors (rejected in `tokens.ts`);
+ * - quoted text whose next lines are not indented is legal for libyaml alone (rejected here).
  */
 
 import { type Document, isMap, isScalar, isSeq, type ParsedNode, parseAllDocuments, type YAMLParseError } from 'yaml'

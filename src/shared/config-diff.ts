@@ -22,7 +22,7 @@ export const ABSENT = -1
  */
 export interface ListenerChange {
   /**
-   * `open`: new; `close`: gone; `keep`: unchanged, perhaps for another pool; `reopen`: the same
+   * `open`: new; `close`: removed; `keep`: unchanged, perhaps for another pool; `reopen`: the same
    * address, but with a difference that needs a new socket (backlog, SO_REUSEPORT).
    */
   readonly action: 'open' | 'close' | 'keep' | 'reopen'
@@ -78,7 +78,7 @@ export interface PoolChange {
 export interface ConfigDiff {
   /** Indexes of new pools, in the new configuration. */
   readonly added: readonly number[]
-  /** Indexes of pools that are gone, in the old configuration. */
+  /** Indexes of removed pools, in the old configuration. */
   readonly removed: readonly number[]
   /** Every pool that both sides have, in the new order, changed or not. */
   readonly common: readonly PoolChange[]

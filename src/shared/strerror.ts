@@ -58,7 +58,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   ETIMEDOUT: 'Connection timed out',
   ETXTBSY: 'Text file busy',
   EXDEV: 'Invalid cross-device link',
-  // Address look-ups: Node says ENOTFOUND for two of the resolver's codes.
+  // Address look-ups: Node reports ENOTFOUND for two of the resolver's codes.
   ENOTFOUND: 'Name or service not known',
   EAI_AGAIN: 'Temporary failure in name resolution',
   EAI_FAIL: 'Non-recoverable failure in name resolution',

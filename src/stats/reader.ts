@@ -79,7 +79,7 @@ export class StatsReader {
     this.#fold(worker + 1, generationId)
   }
 
-  /** A worker is gone: what it held, it holds no more; what it counted stays. */
+  /** A worker has died: its gauges are set to zero, its counters stay. */
   workerGone(worker: number): void {
     for (const source of this.#sources) {
       const row = source.rows[worker + 1]

@@ -10,7 +10,7 @@ import type { Operation, Work } from './operation.ts'
 
 const LONGEST_PIPELINE = 12
 const PATIENCE_MS = 10_000
-/** Sends a pipeline in so many TCP segments at most. */
+/** Limit on the TCP segments of a pipeline. */
 const SEGMENTS = 4
 /** A little rest between pipelines, so that many clients share this process. */
 const LONGEST_REST_MS = 4
@@ -21,7 +21,7 @@ export interface ActorOptions {
   readonly ledger: Ledger
   readonly random: Random
   readonly address: () => Address
-  /** A reply that has not come for so long never comes: a violation. Default 10 s. */
+  /** Time limit for a reply, ms; a later one is a violation. Default 10 s. */
   readonly patienceMs?: number
 }
 
@@ -54,7 +54,7 @@ export class Actor {
     }
   }
 
-  /** Ends `run` after the pipeline under way. */
+  /** Ends `run` after the current pipeline. */
   stop(): void {
     this.#stopping = true
   }
@@ -138,7 +138,7 @@ export class Actor {
     if (!ledger.mayClose(sentAtMs)) this.#complain(`the connection was closed with ${what}`)
   }
 
-  /** The connection, made anew where it was lost; null when it was refused. */
+  /** The connection, opened again if it was lost; null when that failed. */
   async #connect(): Promise<Wire | null> {
     const { address, ledger } = this.#options
     if (this.#wire !== null) {

@@ -14,7 +14,7 @@ function disturbance(field: Field, ms: number): Disturbance {
   return { port: field.proxy.ports[0]!, random: new Random(SEED).fork(50), ms }
 }
 
-/** The timeout is long: who shares a server with a flood waits for his turn there. */
+/** The timeout is long: clients that share a server with a flood wait for their replies there. */
 const UNHARMED = { failures: false, pool: { timeout: 10_000 } }
 
 /** Four clients with 16 MiB of unread replies each, and what was on its way when that was reached. */

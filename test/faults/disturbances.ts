@@ -18,7 +18,7 @@ export interface Disturbance {
 
 async function open(port: number): Promise<Socket> {
   const socket = connect({ port, host: '127.0.0.1', noDelay: true })
-  // Being cut off is what such a client must expect.
+  // The proxy may disconnect such a client.
   socket.on('error', () => {})
   await new Promise(resolve => socket.once('connect', resolve))
   return socket

@@ -40,7 +40,7 @@ const ALLOWED_SLOWDOWN = FAULT_MS < 5_000 ? 6 : SLOWDOWN
 /** Below these a latency says more about this machine than about the proxy, ms. */
 const MEDIAN_FLOOR_MS = 1
 const TAIL_FLOOR_MS = 12
-/** A server's answer is waited for so long in the suite's pools, ms. */
+/** Time limit for a server's reply in the suite's pools, ms. */
 export const TIMEOUT_MS = 500
 
 export interface FieldOptions {
@@ -180,7 +180,10 @@ export class Field {
     }
   }
 
-  /** Whether the bursts so far have shown that the fault slows nobody else down; on a busy machine it takes several to tell. */
+  /**
+   * Whether the bursts so far have shown that the fault slows no other client down; on a busy
+   * machine this takes several bursts.
+   */
   get provedCalm(): boolean {
     return this.#best('median') < SLOWDOWN && this.#best('tail') < SLOWDOWN
   }

@@ -1,19 +1,21 @@
 /**
- * What the servers may hold, as far as the clients were told: the model that every reply of the fault suite is held against.
+ * What the servers may hold, as far as the clients were told: the model that every reply of the
+ * fault suite is held against.
  *
  *     acknowledged write ─▶ it is the value                              a later read that shows an older one: the write was lost
- *     failed, timed out, cut off ─▶ it may have happened, or happen yet  a read may show it, once
- *     server killed ─▶ its keys may be gone, until they are written anew
+ *     failed, timed out, closed ─▶ it may have happened, or happen yet  a read may show it, once
+ *     server killed ─▶ its keys may be gone, until they are written again
  *
- * Each key is written by one client only, one request after the other. A write whose outcome is unknown may still lie in a socket of a
- * server that does not run, so it can overwrite writes that were acknowledged after it: it stays possible until it has been seen.
+ * Each key is written by one client only, one request after the other. A write whose outcome is
+ * unknown may still lie in a socket of a server that does not run, so it can overwrite writes that
+ * were acknowledged after it: it stays possible until it has been seen.
  */
 
 import { createHash } from 'node:crypto'
 
 /** Any reply that the model does not admit. */
 export interface Violation {
-  readonly who: string
+  readonly client: string
   readonly what: string
 }
 
@@ -139,7 +141,10 @@ interface Trouble {
   untilMs: number
 }
 
-/** How long after a fault's end requests may still fail: what was under way is told so, connections are made anew. */
+/**
+ * How long after a fault's end requests may still fail: requests in flight get their errors,
+ * connections are opened again.
+ */
 const AFTERMATH_MS = 1_500
 
 export class Ledger {
@@ -172,8 +177,8 @@ export class Ledger {
     return this.#keys
   }
 
-  violation(who: string, what: string): void {
-    this.violations.push({ who, what })
+  violation(client: string, what: string): void {
+    this.violations.push({ client, what })
   }
 
   /** From now on requests for the server's keys may fail, until a little after the returned function is called. */

@@ -15,7 +15,7 @@ export interface Operation {
    * @returns '' when it is admissible, else what is wrong.
    */
   check(reply: Buffer, sentAtMs: number): string
-  /** It failed, or its reply never came: nobody knows whether it was executed. */
+  /** It failed, or its reply never came: it is unknown whether it was executed. */
   unknown(): void
 }
 

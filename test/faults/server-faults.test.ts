@@ -48,7 +48,7 @@ describe.each<Kind>(['redis', 'memcache'])('a %s server', kind => {
     { kind: 'break', probability: 0.1 },
   )
   relayed('answers garbage', { kind }, { kind: 'garbage', probability: 0.05 })
-  relayed('drops everybody and accepts nobody', { kind }, { kind: 'no-descriptors' })
+  relayed('drops all connections and accepts none', { kind }, { kind: 'no-descriptors' })
   relayed('takes requests and answers nothing', { kind, leastMs: TIMEOUT_MS + 200 }, { kind: 'mute' })
   relayed('is slow, but within the timeout', { kind, failures: false }, { kind: 'slow', delayMs: TIMEOUT_MS / 10 })
 })

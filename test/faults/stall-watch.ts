@@ -1,4 +1,7 @@
-/** Notices when this process, and so presumably the machine, stood still: what times out then is nobody's fault. */
+/**
+ * Notices when this process, and so presumably the machine, stood still: timeouts at that time are
+ * no fault of the proxy.
+ */
 
 import type { Ledger } from './ledger.ts'
 

@@ -1,6 +1,7 @@
 /**
- * Mutated client streams beside witnesses: whatever a client sends, the witnesses get every reply of theirs, nobody gets another's, the
- * fuzzed client gets whole replies in the order of its requests, is let go when it ends, and nothing of it stays behind.
+ * Mutated client streams beside witnesses: whatever a client sends, the witnesses get all their
+ * replies, no client gets another's, the fuzzed client gets whole replies in the order of its
+ * requests, is let go when it ends, and nothing of it stays behind.
  */
 
 import type { PoolConfig } from '../../src/shared/config.ts'
@@ -134,7 +135,7 @@ export class ClientKind implements Kind {
     )
   }
 
-  /** Whole replies, in the order of the requests, and nobody else's. */
+  /** Whole replies, in the order of the requests, and no other client's. */
   private check(world: World, client: FuzzedClient, mayBreak: boolean): void {
     const { received, number } = client
     const { replies, rest } = splitReplies(this.protocol, received)
@@ -178,7 +179,7 @@ export class ClientKind implements Kind {
     }
     if (lenient || clients.some(client => client.left) || streams.some(stream => NOT_ALL.test(stream))) return
     for (const serial of world.marks.given) {
-      if (!seen.has(serial)) throw new Fault('dropped', `reply #${serial}# has reached nobody`)
+      if (!seen.has(serial)) throw new Fault('dropped', `reply #${serial}# has reached no client`)
     }
   }
 }

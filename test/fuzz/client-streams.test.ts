@@ -99,7 +99,7 @@ function residentKb(proxy: RunningProxy): number {
 }
 
 describe.each(TARGETS)('mutated $protocol client streams', target => {
-  test('harm nobody but their senders', async () => {
+  test('harm only their senders', async () => {
     const servers = await Promise.all([target.startServer(), target.startServer()])
     const entries = servers.map((server, index) => serverEntry(server, `server-${index}`))
     const keys = { timeout: 5000, ...(target.protocol === 'redis' ? { redis: true } : {}) }

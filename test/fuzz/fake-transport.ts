@@ -38,7 +38,7 @@ interface Request {
   oncomplete: (status: number) => void
 }
 
-/** What becomes of a connection that the worker opens. `null`: nobody listens. */
+/** What becomes of a connection that the worker opens. `null`: no server listens. */
 export type Connect = (port: number, peer: Peer) => 'accept' | 'refuse' | 'refuse at once' | 'ignore'
 
 /** The network of one case. */

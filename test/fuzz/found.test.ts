@@ -54,7 +54,7 @@ describe.each(TARGETS)(
   },
 )
 
-test('part of a reply that nobody asked for ends the server connection, before another request can get it', async () => {
+test('part of a reply without a request ends the server connection, before another request can get it', async () => {
   const replies = ['+OK\r\n$5\r\nhe', 'llo\r\n']
   const server = await startFakeServer('redis', (_, connection) => {
     const text = connection === 0 ? replies.shift()! : '+fresh\r\n'

@@ -125,7 +125,7 @@ export const INJECTED_FAULTS: readonly InjectedFault[] = [
   new InjectedFault('held client', ['hang'], {
     begin: world => {
       world.loop.after(1, () => {
-        world.connect('a client that nobody lets go').end = () => {}
+        world.connect('a client that is never closed').end = () => {}
       })
     },
   }),

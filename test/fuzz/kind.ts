@@ -3,7 +3,10 @@
 import type { Random } from '../support/random.ts'
 import type { InjectedFault } from './injected-fault.ts'
 
-/** All of a case: the seed decides everything but the streams, so these can be made smaller while the rest stays as it is. */
+/**
+ * All of a case: the seed decides everything but the streams, so these can be made smaller while
+ * the rest stays the same.
+ */
 export interface Case {
   readonly seed: number
   /** What was mutated: at least one. */

@@ -1,6 +1,6 @@
 /**
- * A memcached for the fuzz (1.6.18's ASCII protocol): strict about what it is sent, and its replies say for whom they are, as those of
- * `redis-model.ts`.
+ * A memcached for the fuzz (1.6.18's ASCII protocol): strict about what it is sent, and its replies
+ * name the client that they are for, as those of `redis-model.ts`.
  */
 
 import type { Random } from '../support/random.ts'

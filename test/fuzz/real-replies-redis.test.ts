@@ -14,7 +14,7 @@ import { mutate } from './mutate.ts'
 const ROUNDS = 1_500
 const MOST_REPLIES = 12
 
-/** Commands that change what a connection answers, or whom it listens to, or that end it. */
+/** Commands that change what a connection answers, or what it subscribes to, or that end it. */
 const OTHERS = new RegExp(
   `^(?:${[
     'HELLO|RESET|QUIT|AUTH|MULTI|MONITOR|CLIENT|\\w*SUBSCRIBE|SHUTDOWN|DEBUG|REPLICAOF|SLAVEOF|FAILOVER|PSYNC|SYNC',

@@ -1,6 +1,7 @@
 /**
- * A redis-server for the fuzz: strict about what it is sent, and its replies say for whom they are. A value it gives names the owner tokens
- * of the request; what it gives for a witness's key follows from the key alone.
+ * A redis-server for the fuzz: strict about what it is sent, and its replies name the client that
+ * they are for. A value it gives names the owner tokens of the request; what it gives for a
+ * witness's key follows from the key alone.
  */
 
 import type { Random } from '../support/random.ts'

@@ -17,9 +17,9 @@ import { ServerKind } from './server-kind.ts'
 
 const COUNT = 1_000_000
 const PROGRESS_MS = 10_000
-/** A case that takes so much of the processor is as bad as one that does not end, ms. */
+/** CPU time from which a case counts as one that does not end, ms. */
 const MOST_CPU_MS = 3_000
-/** The thread is ended when one case takes so long, seconds. */
+/** The process is ended when one case takes this long, seconds. */
 const PATIENCE_SEC = 120
 /** Streams in which an injected fault must be found. */
 const INJECTED_STREAMS = 2_000
@@ -115,7 +115,10 @@ class Run {
     }
   }
 
-  /** @param count streams, shared out among the kinds by their shares. They take turns, so that a run that is cut off has done of each. */
+  /**
+   * @param count streams, shared out among the kinds by their shares. They take turns, so that a
+   * run that is ended early has done some of each.
+   */
   async all(kinds: readonly Kind[], count: number): Promise<void> {
     const root = new Random(this.seed)
     const sum = kinds.reduce((total, kind) => total + kind.share, 0)

@@ -1,6 +1,7 @@
 /**
- * Mutated server replies: of two servers one answers with damaged bytes, late, or not at all, and ends connections. Each request of a client
- * gets one whole reply or an error of the proxy's; what was answered well is passed on as it is, to whom it belongs; and when the server is
+ * Mutated server replies: of two servers one answers with damaged bytes, late, or not at all, and
+ * ends connections. Each request of a client gets one whole reply or an error of the proxy's; what
+ * was answered well is passed on as it is, to the client that it belongs to; and when the server is
  * sane again its keys are served.
  */
 
@@ -23,7 +24,10 @@ const HEALTHY = 1
 /** Requests to the server that is sane again: the first ones may meet what it left behind. */
 const RECOVERY_REQUESTS = 15
 const RECOVERED_REQUESTS = 4
-/** A bulk or data block of 100,000 bytes or more, or an array of so many elements: such a reply may break off, with its client. */
+/**
+ * A bulk or data block of 100,000 bytes or more, or an array of that many elements: such a reply
+ * may break off, with its client.
+ */
 const ANNOUNCES_MUCH = /([$*=!~%>]|VALUE [^ ]+ \d+ |VA )\d{6,}/
 const PASSWORD = 'password'
 /** Requests that go to several servers, or need a connection of their own; those of a list belong together. */

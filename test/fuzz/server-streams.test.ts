@@ -29,7 +29,7 @@ const WITNESS_TIMEOUT_MS = 20_000
 const REPLY_TIMEOUT_MS = 20_000
 const TAGS = 64
 const WITNESS_NAME = 'witness'
-/** A bulk or data block of 100,000 bytes or more, or an array of so many elements. */
+/** A bulk or data block of 100,000 bytes or more, or an array of that many elements. */
 const ANNOUNCES_MUCH = /(^|\n)([$*]\d{6,}|VALUE [^ ]+ \d+ \d{6,}( \d+)?)\r\n/
 
 const seed = runSeed()
@@ -108,9 +108,9 @@ async function findTags(
 }
 
 /**
- * A client of the broken server, and now and then of the healthy one: for each request exactly one whole reply, in the protocol that it
- * speaks. Only a reply that announced more than the proxy holds back may be cut off, with the connection, when the server does not
- * deliver it.
+ * A client of the broken server, and now and then of the healthy one: for each request exactly one
+ * whole reply, in the protocol that it speaks. Only a reply that announced more than the proxy
+ * holds back may break off, with the connection, when the server does not deliver it.
  */
 async function suffer(target: Target, port: number, tags: Tags, random: Random): Promise<void> {
   let wire = await Wire.open({ port })

@@ -35,7 +35,7 @@ export class Marks {
 
   /**
    * What a server gives for a request: its tokens, and a number that nothing else has.
-   * @param isPlain nobody but the client that asked gets it, whole.
+   * @param isPlain only the client that asked gets it, whole.
    */
   name(args: readonly string[], isPlain = false): string {
     if (isPlain) this.given.push(this.nextSerial)

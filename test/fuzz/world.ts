@@ -11,11 +11,12 @@ import type { Generation } from '../../src/shared/messages.ts'
 import { POOL_FIELDS, ProcessStat, SERVER_FIELDS } from '../../src/shared/stat-fields.ts'
 import { acceptHandedOver } from '../../src/worker/client/acceptor.ts'
 import type { PoolClients } from '../../src/worker/client/pool-clients.ts'
-import { Context } from '../../src/worker/context.ts'
+import type { Context } from '../../src/worker/context.ts'
 import type { Pool } from '../../src/worker/server/pool.ts'
 import { poolOf, serverAt } from '../support/generation.ts'
 import type { Random } from '../support/random.ts'
 import { type RecordingLog, recordingLog } from '../support/recording-log.ts'
+import { newContext } from '../support/worker/new-context.ts'
 import { turnOverArena } from './arena.ts'
 import { type Connect, FakeHandle, type Peer, useNetwork } from './fake-transport.ts'
 import { Fault } from './fault.ts'
@@ -26,7 +27,10 @@ import { RedisModel } from './redis-model.ts'
 import { Marks } from './tokens.ts'
 import { VirtualLoop } from './virtual-loop.ts'
 
-/** Everything must have come to rest so long after the last client and server have gone, ms of virtual time. */
+/**
+ * Time after the last client and server have gone by which everything must be at rest, ms of
+ * virtual time.
+ */
 const REST_MS = 60_000
 /** Longest time of a client from its own end to its connection's, ms of virtual time. */
 const CLOSE_MS = 20_000
@@ -97,14 +101,7 @@ export class World {
       servers: this.servers.map((_, i) => serverAt(`s${i}`, FIRST_PORT + i)),
       ...options.pool,
     })
-    this.context = new Context({
-      workerIndex: 0,
-      workers: WORKERS,
-      mbufBytes: 16_384,
-      memoryLimitBytes: options.memoryLimitBytes ?? 0,
-      log: this.logs.log,
-      post: () => {},
-    })
+    this.context = newContext(this.logs.log, options.memoryLimitBytes)
     this.bytesAtRest = this.context.turn.memory.lent.totalBytes
     this.adopt()
     options.injected?.begin(this)

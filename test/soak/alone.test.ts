@@ -89,7 +89,8 @@ async function clientCount(): Promise<number> {
 }
 
 test('workers that die leave nothing behind', { timeout: TIMEOUT_MS }, async () => {
-  // A worker that lived for a short time is restarted after a second, so many at once die sooner.
+  // A worker that lived for a short time is restarted after a pause, so killing many at once is
+  // quicker.
   const workers = 8
   const allowances: Sample = { residentMiB: 24, heapMiB: 0.1, bufferMiB: 0.1, descriptors: 3, connections: 3 }
   // The others have only just begun.
@@ -176,7 +177,7 @@ const LAST_WORDS_MS = 20
 function visit(port: number, request: Buffer, random: Random): Promise<void> {
   return new Promise(resolve => {
     const socket = connect({ port, host: '127.0.0.1' })
-    // Being cut off is what some of them must expect.
+    // The proxy may disconnect some of them.
     socket.on('error', () => {})
     socket.on('close', () => resolve())
     socket.on('data', () => {})

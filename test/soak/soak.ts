@@ -40,7 +40,7 @@ const TIMEOUT_MS = 8_000
 const DOWN_MS = 200
 /** After a round's faults: connections close, and what a burst took begins to go back. */
 const CALM_MS = 1_000
-/** Of the samples, so many at the beginning are warm-up: code is compiled, pools are filled. */
+/** Number of samples at the beginning that are warm-up: code is compiled, pools are filled. */
 const WARM_UP_SHARE = 0.25
 const FEWEST_SAMPLES = 6
 /** Each worker keeps 8 MiB of output buffers for reuse after a flood, and has them or not. The rest is noise, and the C library's. */
@@ -54,7 +54,7 @@ export interface InjectedFault {
 }
 
 export interface SoakOptions {
-  /** It ends with the round that is under way then, and after `FEWEST_SAMPLES` at the earliest. */
+  /** It ends after the round that is running then, and after `FEWEST_SAMPLES` at the earliest. */
   readonly ms: number
   readonly seed: number
   readonly report: (line: string) => void
@@ -151,7 +151,9 @@ class Soak {
     return {
       checked: this.#checked,
       errors: this.#sides.reduce((sum, { ledger }) => sum + ledger.errors, 0),
-      violations: this.#sides.flatMap(({ ledger }) => ledger.violations.map(({ who, what }) => `${who}: ${what}`)),
+      violations: this.#sides.flatMap(({ ledger }) =>
+        ledger.violations.map(({ client, what }) => `${client}: ${what}`),
+      ),
       risen: verdicts.filter(each => !each.flat),
     }
   }

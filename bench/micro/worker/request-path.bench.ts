@@ -12,9 +12,9 @@ import { fillTable, shapeOf, tableInput } from '../../../src/routing/ring-table.
 import type { PoolConfig } from '../../../src/shared/config.ts'
 import { PoolHead, SharedLayout, WorkerBlock } from '../../../src/shared/memory-layout.ts'
 import { acceptHandedOver } from '../../../src/worker/client/acceptor.ts'
-import { Context } from '../../../src/worker/context.ts'
 import { poolOf, serverAt } from '../../../test/support/generation.ts'
 import { recordingLog } from '../../../test/support/recording-log.ts'
+import { newContext } from '../../../test/support/worker/new-context.ts'
 import { type Suite, sink } from '../suite.ts'
 
 const CLIENTS = 50
@@ -225,14 +225,7 @@ function startWorker(redis: boolean): { clients: Handle[]; servers: Handle[] } {
   const shared = layout.allocate()
   fillTable(tableInput(config, [0, 1, 2, 3]), layout.table(shared, 0, 0))
   layout.poolHead(shared, 0)[PoolHead.liveServers] = SERVERS
-  const context = new Context({
-    workerIndex: 0,
-    workers: 1,
-    mbufBytes: 16_384,
-    memoryLimitBytes: 0,
-    log: recordingLog().log,
-    post: () => {},
-  })
+  const context = newContext(recordingLog().log)
   serverHandles.length = 0
   context.turn.begin()
   context.adopt({ id: 0, config: { pools: [config] }, shapes, shared }, [])

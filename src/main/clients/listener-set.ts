@@ -9,7 +9,7 @@
  *     prepare   new addresses of the primary are bound (their clients wait), the others tried
  *     release   workers close what they no longer listen on, while they still know the old pools
  *     (the workers are sent the generation)
- *     commit    listeners serve the new pools, workers open theirs, the primary closes what is gone
+ *     commit    listeners serve the new pools, workers open theirs, the primary closes the rest
  */
 
 import { accessSync, constants, renameSync, rmSync, statSync } from 'node:fs'

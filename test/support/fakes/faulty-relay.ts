@@ -11,7 +11,7 @@ import { openRelay } from './relay.ts'
 /** What the relay does with the server's replies. */
 export type Fault =
   | { readonly kind: 'none' }
-  /** Every chunk of replies comes so much later. */
+  /** Delay of every chunk of replies, ms. */
   | { readonly kind: 'slow'; readonly delayMs: number }
   /**
    * With this probability a reply breaks off in the middle, and the connection with it, by reset or

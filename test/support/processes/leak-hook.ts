@@ -1,7 +1,7 @@
 /**
  * Loaded into every thread of a proxy under test (`LEAK_HOOK` in `startProxy`'s environment): the
  * thread leaks a little of everything, all the time. What a bug does, injected from outside, for
- * tests of those who look for leaks.
+ * tests of the leak checks.
  */
 
 import { openSync } from 'node:fs'

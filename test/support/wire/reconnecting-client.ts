@@ -1,5 +1,5 @@
 /**
- * A client that increments its own key, one request after the other, and connects anew where its
+ * A client that increments its own key, one request after the other, and connects again where its
  * connection has ended between two requests. Whatever else goes wrong is a failure. As each reply
  * is the key's next value, a lost, repeated or crossed reply is seen.
  */
@@ -38,7 +38,7 @@ export class ReconnectingClient {
     this.#running = this.#run()
   }
 
-  /** Ends after the request under way. */
+  /** Ends after the current request. */
   async stop(): Promise<void> {
     this.#stopping = true
     await this.#running
@@ -71,7 +71,7 @@ export class ReconnectingClient {
   }
 }
 
-/** One connection; what happens to it while no request is under way is noticed at once. */
+/** One connection; an error or end is noticed at once, also while no request is in flight. */
 class Connection {
   ended = false
   /** Why it broke, other than by an orderly end. */

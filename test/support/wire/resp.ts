@@ -79,7 +79,7 @@ export function printable(bytes: Uint8Array, limit = 400): string {
 
 const CR = 13
 const LF = 10
-/** Bulk string, verbatim string, bulk error: a length, and so many bytes. */
+/** Bulk string, verbatim string, bulk error: a length, and that many bytes. */
 const BULKS = [...'$=!'].map(char => char.charCodeAt(0))
 const PERCENT = 37
 const ATTRIBUTE = 124

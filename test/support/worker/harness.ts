@@ -15,7 +15,7 @@ import { POOL_FIELDS, SERVER_FIELDS } from '../../../src/shared/stat-fields.ts'
 import { acceptHandedOver } from '../../../src/worker/client/acceptor.ts'
 import type { Client } from '../../../src/worker/client/client.ts'
 import type { PoolClients } from '../../../src/worker/client/pool-clients.ts'
-import { Context } from '../../../src/worker/context.ts'
+import type { Context } from '../../../src/worker/context.ts'
 import type { Pool } from '../../../src/worker/server/pool.ts'
 import type { Server } from '../../../src/worker/server/server.ts'
 import type { ServerConnection } from '../../../src/worker/server/server-connection.ts'
@@ -23,6 +23,7 @@ import { poolOf, serverAt } from '../generation.ts'
 import { type RecordingLog, recordingLog } from '../recording-log.ts'
 import { waitUntil } from '../wait.ts'
 import { Wire } from '../wire/wire.ts'
+import { newContext } from './new-context.ts'
 import { type Answer, ScriptedServer } from './scripted-server.ts'
 import { AT_REST, WatchedMemory } from './watched-memory.ts'
 
@@ -68,14 +69,7 @@ export class Harness {
       servers: servers.map((server, i) => serverAt(`s${i}`, server.port)),
       ...options.pool,
     })
-    this.context = new Context({
-      workerIndex: 0,
-      workers: WORKERS,
-      mbufBytes: 16_384,
-      memoryLimitBytes: options.memoryLimitBytes ?? 0,
-      log: this.logs.log,
-      post: message => void this.posts.push(message),
-    })
+    this.context = newContext(this.logs.log, options.memoryLimitBytes, message => void this.posts.push(message))
     this.memory = new WatchedMemory(this.context.turn.memory)
     this.memory.watchMessages(this.context.messages)
     this.adopt([this.config])
@@ -165,7 +159,7 @@ export class Harness {
     return this.pool.servers[server]!
   }
 
-  /** The first connection to a server that clients share, as it is. */
+  /** The first shared connection to a server, with its private fields. */
   connectionTo(server: number): ServerConnectionView {
     const { connections } = this.serverOf(server) as unknown as { connections: ServerConnectionView[] }
     return connections[0]!

@@ -25,7 +25,7 @@ function newClient(): Client {
   return new Client({ pool, limits: { inFlightBytes: 1 << 20 } } as unknown as PoolClients)
 }
 
-/** @param depth requests under way at a time. */
+/** @param depth requests in flight. */
 function orderTask(depth: number, reversed: boolean): () => void {
   const client = newClient()
   const messages: Message[] = []
@@ -49,8 +49,8 @@ function orderTask(depth: number, reversed: boolean): () => void {
 export const suite: Suite = {
   name: 'worker/request/delivery and worker/request/message',
   tasks: [
-    { name: '1 under way', batch: BATCH, fn: orderTask(1, false) },
-    { name: '100 under way, replies in order', batch: BATCH, fn: orderTask(100, false) },
-    { name: '100 under way, replies in the opposite order', batch: BATCH, fn: orderTask(100, true) },
+    { name: '1 in flight', batch: BATCH, fn: orderTask(1, false) },
+    { name: '100 in flight, replies in order', batch: BATCH, fn: orderTask(100, false) },
+    { name: '100 in flight, replies in the opposite order', batch: BATCH, fn: orderTask(100, true) },
   ],
 }
