@@ -141,8 +141,8 @@ export interface PoolConfig {
   /** true: an ejected server stays in the ring, and requests for its keys fail at once. */
   readonly ejectKeepRing: boolean
   /**
-   * What a client gets when the server of its request fails: an error reply, or the end of its
-   * connection.
+   * What happens to a client when the server for its request fails: it gets an error reply, or the
+   * worker closes it.
    */
   readonly serverLoss: ServerLossName
   /** A MULTI whose keys lie on several servers: rejected, or one MULTI for each server. */

@@ -122,7 +122,7 @@ describe('over real servers', () => {
     await ask(port, `${keys.map(key => `set ${key} 0 0 ${key.length}~${key}~`).join('')}mn~`, 'MN~')
     const reply = await ask(port, `gat 100 ${keys.join(' ')}~`, 'END~')
     expect(reply).toBe(`${keys.map(key => `VALUE ${key} 0 ${key.length}~${key}~`).join('')}END~`)
-    expect(await ask(port, `mg ${keys[7]} t~`)).toMatch(/^HD t(99|100)~$/)
+    expect(await ask(port, `mg ${keys[7]} t~`)).toMatch(/^HD t(9\d|100)~$/)
   })
 
   test('a binary key and its plain spelling are the same key', async () => {

@@ -59,7 +59,7 @@ function answersTo(number: string, folder: string): HeapSize[] {
   })
 }
 
-/** Nobody ever reads a part of it. */
+/** Written under another name and renamed, so that no reader sees a part of it. */
 function writeWhole(path: string, text: string): void {
   writeFileSync(path + UNFINISHED, text)
   renameSync(path + UNFINISHED, path)

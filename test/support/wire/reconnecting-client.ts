@@ -74,7 +74,7 @@ export class ReconnectingClient {
 /** One connection; an error or end is noticed at once, also while no request is in flight. */
 class Connection {
   ended = false
-  /** Why it broke, other than by an orderly end. */
+  /** Why it ended; '' when the other side closed it after its last reply. */
   problem = ''
   readonly #socket: Socket
   #received = ''
