@@ -53,13 +53,13 @@ describe('Tail', () => {
   })
 
   test('takes room for the whole message at once, where that is known and not large', () => {
-    const tail = tails.acquire()
+    const tail = new WorkerMemory().tails.acquire()
     tail.fill(Buffer.alloc(1000), 0, 1000, 100_000)
     expect(tail.buf.length).toBe(100_000)
   })
 
   test('a promise of half a gigabyte costs its sender as much as it costs us', () => {
-    const tail = tails.acquire()
+    const tail = new WorkerMemory().tails.acquire()
     const promise = 536_870_912
     const piece = Buffer.alloc(65_536)
     tail.fill(piece, 0, 1000, promise)
@@ -72,7 +72,7 @@ describe('Tail', () => {
   })
 
   test('grows a few times only, and to less than twice the message', () => {
-    const tail = tails.acquire()
+    const tail = new WorkerMemory().tails.acquire()
     const need = 20_000_000
     const piece = Buffer.alloc(65_536)
     const sizes = new Set<number>()
@@ -87,7 +87,7 @@ describe('Tail', () => {
   })
 
   test('grows as rarely for a list, of which only the end of the next value is known', () => {
-    const tail = tails.acquire()
+    const tail = new WorkerMemory().tails.acquire()
     const piece = Buffer.alloc(65_536)
     const sizes = new Set<number>()
     for (let need = 30_000; need < 20_000_000; need += 30_000) {
