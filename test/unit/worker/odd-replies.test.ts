@@ -90,3 +90,39 @@ test('the reply to SELECT on a subscriber’s connection is no message, whatever
   own.send(confirmation)
   expect(String((await subscriber.redisReplies(1))[0])).toBe(confirmation)
 })
+
+test.each([['COUNT'], ['LIST'], ['DOCS'], ['INFO']])(
+  'the error to COMMAND %s stays as it came while the client awaits an earlier reply',
+  async subcommand => {
+    const error = '-ERR no such command here\r\n'
+    harness = await Harness.start({
+      servers: 2,
+      answer: ([name, key]) => (name === 'COMMAND' ? error : key === awaited ? null : bulk('good')),
+    })
+    const awaited = harness.keyFor(1)
+    const [server, earlier] = harness.servers
+    const wire = await harness.wire()
+    wire.send(Buffer.concat([encode('GET', awaited), encode('COMMAND', subcommand)]))
+    // The servers are first asked what commands they have.
+    const asked = (): number => server!.requests.filter(([name]) => name === 'COMMAND').length
+    await waitUntil(() => asked() === 2, 'COMMAND at the server')
+    const other = await harness.wire()
+    other.send(encode('GET', harness.keyFor(0)))
+    await other.redisReplies(1)
+    earlier!.peers.find(peer => peer.requests.some(([name]) => name === 'GET'))!.send(bulk('good'))
+    expect((await wire.redisReplies(2)).map(String)).toEqual([bulk('good'), error])
+  },
+)
+
+test.each([['COUNT'], ['LIST'], ['DOCS'], ['INFO']])(
+  'COMMAND %s: a reply that is no list is none',
+  async subcommand => {
+    let odd = ''
+    harness = await Harness.start({ servers: 2, answer: ([name]) => (name === 'GET' ? bulk('good') : odd) })
+    const wire = await harness.wire()
+    for (odd of ['$3\r\nodd\r\n', '+odd\r\n', ':1\r\n', '$-1\r\n']) {
+      wire.send(Buffer.concat([encode('COMMAND', subcommand), encode('GET', 'key')]))
+      expect((await wire.redisReplies(2)).map(String)).toEqual(['-ERR Invalid argument\r\n', bulk('good')])
+    }
+  },
+)

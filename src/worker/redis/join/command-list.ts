@@ -4,7 +4,7 @@
  * server wrote it.
  */
 
-import { CR, DOLLAR, LF, MINUS, PERCENT, PLUS, STAR } from '../../../bytes/ascii.ts'
+import { CR, DOLLAR, LF, MINUS, PERCENT, PLUS, STAR, TILDE } from '../../../bytes/ascii.ts'
 import { latin1 } from '../../../bytes/text.ts'
 import { Parsed } from '../../../protocol/parser.ts'
 import { RespReplyParser } from '../../../protocol/redis/reply-parser.ts'
@@ -42,7 +42,8 @@ export class CommandListJoiner implements Joiner {
     const any = split as AnyServerRequest
     if (cannotServe(buf, start) && any.askNext()) return true
     // An error of the server is the answer.
-    const filtered = buf[start] === MINUS ? buf.slice(start, end) : this.filter(buf, start, end)
+    const filtered =
+      buf[start] === MINUS ? Uint8Array.prototype.slice.call(buf, start, end) : this.filter(buf, start, end)
     if (filtered === null) return refuseReply(split)
     this.reply = filtered
     any.answered()
@@ -55,8 +56,9 @@ export class CommandListJoiner implements Joiner {
 
   /** @returns null when the reply has another shape. */
   private filter(buf: Uint8Array, start: number, end: number): Uint8Array | null {
-    const bodyStart = lineEnd(buf, start, end)
     const pairs = this.form === 'documents'
+    if (buf[start] !== STAR && buf[start] !== (pairs ? PERCENT : TILDE)) return null
+    const bodyStart = lineEnd(buf, start, end)
     const kept: Uint8Array[] = []
     let elements = 0
     const parser = new RespReplyParser()
