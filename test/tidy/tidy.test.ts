@@ -77,6 +77,12 @@ function unlimitedLines(file: SourceFile): string[] {
   return lines.flatMap((line, index) => (direct.test(line) ? [`${file.path}:${index + 1}`] : []))
 }
 
+/** `slice` of Node's Buffer is a view, though its type is Uint8Array here: the bytes change with the next read. */
+function slicedBuffers(file: SourceFile): string[] {
+  const lines = file.text.split('\n')
+  return lines.flatMap((line, index) => (/\bbuf(fer)?\.slice\(/.test(line) ? [`${file.path}:${index + 1}`] : []))
+}
+
 /** Words that mark unfinished work, put together so that this file does not hold them. */
 const MARKERS = new RegExp(
   `\\b(${['TO', 'FIX', 'XX'].map((start, index) => start + ['DO', 'ME', 'X'][index]).join('|')})\\b`,
@@ -142,6 +148,10 @@ describe('house rules', () => {
 
   test('no line that a client can cause is written without a limit', () => {
     expect(source.flatMap(unlimitedLines)).toEqual([])
+  })
+
+  test('no part of a buffer is copied by `slice`, which makes a view of Node’s Buffer', () => {
+    expect(source.flatMap(slicedBuffers)).toEqual([])
   })
 
   test('nothing unfinished and no focused test is left', () => {
@@ -308,6 +318,11 @@ describe('the checks themselves', () => {
     expect(unlimitedLines(at('src/worker/a.ts', "context.log.notice('a')\n"))).toEqual(['src/worker/a.ts:1'])
     expect(unlimitedLines(at('src/worker/a.ts', "limitedLog.notice('a', () => 'b')\n"))).toEqual([])
     expect(unlimitedLines(at('src/main/a.ts', "log.notice('a')\n"))).toEqual([])
+  })
+
+  test('find a part of a buffer that is no copy', () => {
+    expect(slicedBuffers(at('src/worker/a.ts', '\nkeep(buf.slice(start, end))\n'))).toEqual(['src/worker/a.ts:2'])
+    expect(slicedBuffers(at('src/worker/a.ts', 'Uint8Array.prototype.slice.call(buf, 1, 2)\n'))).toEqual([])
   })
 
   test('find what is left over and what is out of reach', () => {
