@@ -6,22 +6,25 @@
  *     eject_keep_ring: true      it stays in the ring, and requests for its keys fail at once
  */
 
-import type { PoolConfig } from './config.ts'
 import { Health, HealthState } from './memory-layout.ts'
-
-type EjectionConfig = Pick<PoolConfig, 'ejectKeepRing'>
 
 /** @param health the server's record in shared memory. @returns true when the server is out of use. */
 export function isEjected(health: Int32Array): boolean {
   return Atomics.load(health, Health.state) === HealthState.ejected
 }
 
-/** @returns true when keys may be assigned to the server. */
-export function isInRing(config: EjectionConfig, health: Int32Array): boolean {
-  return config.ejectKeepRing || !isEjected(health)
+/**
+ * @param keepsRing `eject_keep_ring` of the pool.
+ * @returns true when keys may be assigned to the server.
+ */
+export function isInRing(keepsRing: boolean, health: Int32Array): boolean {
+  return keepsRing || !isEjected(health)
 }
 
-/** @returns true when the ring names the server, but requests for it fail at once. */
-export function isDown(config: EjectionConfig, health: Int32Array): boolean {
-  return config.ejectKeepRing && isEjected(health)
+/**
+ * @param keepsRing `eject_keep_ring` of the pool.
+ * @returns true when the ring names the server, but requests for it fail at once.
+ */
+export function isDown(keepsRing: boolean, health: Int32Array): boolean {
+  return keepsRing && isEjected(health)
 }

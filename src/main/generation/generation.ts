@@ -113,7 +113,9 @@ export function findServer(config: Config, pool: PoolConfig, server: ServerConfi
  */
 export function liveServers({ config, layout, shared }: LocalGeneration, pool: number): number[] {
   const poolConfig = config.pools[pool]
-  return [...poolConfig.servers.keys()].filter(server => isInRing(poolConfig, layout.health(shared, pool, server)))
+  return [...poolConfig.servers.keys()].filter(server =>
+    isInRing(poolConfig.ejectKeepRing, layout.health(shared, pool, server)),
+  )
 }
 
 function emptyGeneration(config: Config, settings: GenerationSettings, id: number): LocalGeneration {

@@ -10,6 +10,8 @@
  */
 
 import type { PoolConfig } from '../../shared/config.ts'
+import type { Timer } from '../io/timer.ts'
+import type { Turn } from '../io/turn.ts'
 import { MESSAGE_BYTES } from '../memory/lent-memory.ts'
 import type { deliverFailure } from '../request/delivery.ts'
 import type { FailureCode } from '../request/failure.ts'
@@ -32,6 +34,9 @@ export interface QueueServer extends TallySubject {
 
 export class RequestQueue<ServerOfQueue extends QueueServer> {
   readonly server: ServerOfQueue
+  /** Of the worker. Kept here because each request uses them. */
+  private readonly turn: Turn
+  private readonly timer: Timer
   /** Oldest request: the next reply answers it. null = the queue is empty. */
   head: Message | null = null
   /** Newest request. */
@@ -51,7 +56,10 @@ export class RequestQueue<ServerOfQueue extends QueueServer> {
   unreadMs = 0
 
   constructor(server: ServerOfQueue) {
+    const { timer, turn } = server.pool.context
     this.server = server
+    this.turn = turn
+    this.timer = timer
     this.tally = new Tally(server)
   }
 
@@ -60,20 +68,19 @@ export class RequestQueue<ServerOfQueue extends QueueServer> {
    * @param bytes size of the request on the wire.
    */
   enqueue(message: Message, bytes: number): void {
-    const { pool } = this.server
     message.requestBytes = bytes
     message.queued = true
-    const timeoutMs = pool.config.timeoutMs
+    const { timeoutMs } = this.server.pool.config
     if (timeoutMs > 0) {
-      message.deadlineMs = pool.context.turn.nowMs - this.unreadMs + timeoutMs
-      pool.context.timer.arm()
+      message.deadlineMs = this.turn.nowMs - this.unreadMs + timeoutMs
+      this.timer.arm()
     } else {
       // A reload may set a timeout: it applies to the requests that come after it.
       message.deadlineMs = NEVER_MS
     }
     if (this.last === null) {
       this.head = message
-      this.progressMs = pool.context.turn.nowMs
+      this.progressMs = this.turn.nowMs
     } else {
       this.last.serverNext = message
     }

@@ -40,10 +40,13 @@ export class ServerHealth {
   private times: Float64Array
   /** The failure that was logged last: each is logged once, and not once a request. -1 = the server has answered since. */
   private loggedFailure = -1
+  /** Whether the pool has `eject_keep_ring`. Kept here because each request asks for it. */
+  private keepsRing: boolean
 
   constructor(server: HealthSubject) {
     const { pool, index } = server
     this.server = server
+    this.keepsRing = pool.config.ejectKeepRing
     this.record = pool.layout.health(pool.shared, pool.index, index)
     this.times = pool.layout.healthTimes(pool.shared, pool.index, index)
   }
@@ -51,6 +54,7 @@ export class ServerHealth {
   /** Moves to the pool's new shared memory. */
   rebase(): void {
     const { pool, index } = this.server
+    this.keepsRing = pool.config.ejectKeepRing
     this.record = pool.layout.health(pool.shared, pool.index, index)
     this.times = pool.layout.healthTimes(pool.shared, pool.index, index)
   }
@@ -66,12 +70,12 @@ export class ServerHealth {
 
   /** Keys may be assigned to it. */
   get isInRing(): boolean {
-    return isInRing(this.server.pool.config, this.record)
+    return isInRing(this.keepsRing, this.record)
   }
 
   /** It is ejected and stays in the ring: requests for it fail at once. */
   get isDown(): boolean {
-    return isDown(this.server.pool.config, this.record)
+    return isDown(this.keepsRing, this.record)
   }
 
   /** In a pool without `auto_eject_hosts`: the last that any worker heard of it was a failed connection. */

@@ -4,8 +4,8 @@ import { expect, test } from 'vitest'
 import { isDown, isEjected, isInRing } from '../../../src/shared/ejection.ts'
 import { Health, HealthState } from '../../../src/shared/memory-layout.ts'
 
-const LEAVES = { ejectKeepRing: false }
-const STAYS = { ejectKeepRing: true }
+const LEAVES = false
+const STAYS = true
 
 function recordOf(state: number): Int32Array {
   const health = new Int32Array(new SharedArrayBuffer(4 * Object.keys(Health).length))
@@ -23,6 +23,6 @@ test('an ejected server leaves the ring, or stays in it and is down', () => {
 test.each([HealthState.up, HealthState.lost])('a server in state %i is in the ring and not down', state => {
   const health = recordOf(state)
   expect(isEjected(health)).toBe(false)
-  for (const config of [LEAVES, STAYS])
-    expect([isInRing(config, health), isDown(config, health)]).toEqual([true, false])
+  for (const keepsRing of [LEAVES, STAYS])
+    expect([isInRing(keepsRing, health), isDown(keepsRing, health)]).toEqual([true, false])
 })
