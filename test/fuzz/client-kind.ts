@@ -27,6 +27,8 @@ const ENDLESS = /subscribe|b[lrz]|xread|wait/i
 const CLIENT_LIST = /^\$\d+\r\nid=\d+ addr=/
 /** A line of MONITOR shows the requests of other clients. */
 const MONITOR_LINE = /^\+\d+\.\d{6} \[\d+ /
+/** The first key that the error names may be of an earlier request: WATCH, or one of the transaction. */
+const CROSS_SERVER = /^-CROSSSLOT Keys in request don't hash to the same server: '.*' and (?=')/s
 const NOT_ALL =
   /reply|pfcount|subscribe|b[lrz]|xread|wait|multi|watch|client|reset|quit|hello|noreply|noop|q|shutdown|host:/i
 
@@ -156,7 +158,8 @@ export class ClientKind implements Kind {
         if (owner === number || stream.includes(token) || CLIENT_LIST.test(text)) continue
         throw new Fault('crossed', `${shown}, of which ${token} is client ${owner}'s`)
       }
-      const places = tokens.flatMap(each => (each.client === number ? each.place : []))
+      const answered = world.marks.tokensIn(text.replace(CROSS_SERVER, ''))
+      const places = answered.flatMap(each => (each.client === number ? each.place : []))
       if (places.length === 0) continue
       if (isOrdered && Math.min(...places) < last)
         throw new Fault('order', `${shown}, not in the order of its requests`)
