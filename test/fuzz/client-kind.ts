@@ -7,7 +7,7 @@
 import type { PoolConfig } from '../../src/shared/config.ts'
 import { Random } from '../support/random.ts'
 import { printable } from '../support/wire/resp.ts'
-import { Asker, FuzzedClient, isFailure, type ProtocolName, splitReplies, Witness } from './clients.ts'
+import { Asker, FuzzedClient, isFailure, isTooLarge, type ProtocolName, splitReplies, Witness } from './clients.ts'
 import { Fault } from './fault.ts'
 import type { InjectedFault } from './injected-fault.ts'
 import { type Case, Fork, type Kind, usually } from './kind.ts'
@@ -122,7 +122,11 @@ export class ClientKind implements Kind {
     if (random.chance(0.05)) this.reloadLater(world, random)
     world.runClients(ACTIVE_MS)
     for (const witness of witnesses) {
-      witness.check((asked, reply) => world.misdeeds > 0 && isFailure(this.protocol, reply, asked))
+      witness.check(
+        (asked, reply) =>
+          (world.misdeeds > 0 && isFailure(this.protocol, reply, asked)) ||
+          isTooLarge(this.protocol, reply, asked, pool.maxMessageBytes ?? 0),
+      )
       // A strict pool closes the client of a multi-get that fails.
       if (!faulty && !(pool.strict && world.misdeeds > 0)) witness.checkComplete()
     }

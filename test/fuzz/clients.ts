@@ -24,10 +24,27 @@ const FAILURES = {
 /** An error of the proxy's own; or, of several memcached keys, what there is without those of a failed server. */
 export function isFailure(protocol: ProtocolName, reply: Buffer, asked: Asked): boolean {
   const text = reply.toString('latin1')
-  if (FAILURES[protocol].test(text)) return true
+  return FAILURES[protocol].test(text) || isWithoutSome(protocol, text, asked)
+}
+
+/** The values of several memcached keys, without those of a server that gave none. */
+function isWithoutSome(protocol: ProtocolName, text: string, asked: Asked): boolean {
   if (protocol === 'redis' || asked.keys.length < 2) return false
   const values = text.split('VALUE ').slice(1)
   return text.endsWith('END\r\n') && values.every(value => asked.reply!.includes(value.replace(/END\r\n$/, '')))
+}
+
+/** The proxy's own error in place of a reply above the pool's `max_message_bytes`. */
+const TOO_LARGE = {
+  redis: '-ERR reply is larger than max_message_bytes\r\n',
+  memcache: 'SERVER_ERROR reply is larger than max_message_bytes\r\n',
+}
+
+/** The pool may refuse a server's reply for its size: the values of several keys can be more than it allows. */
+export function isTooLarge(protocol: ProtocolName, reply: Buffer, asked: Asked, maxMessageBytes: number): boolean {
+  if (maxMessageBytes === 0 || asked.reply === null || asked.reply.length <= maxMessageBytes) return false
+  const text = reply.toString('latin1')
+  return text === TOO_LARGE[protocol] || isWithoutSome(protocol, text, asked)
 }
 
 /** Where the reply that begins at `at` ends, or -1 while it is not whole. */
