@@ -13,6 +13,11 @@ export interface WordBuffer extends Buffer {
   words: DataView
   /** The last result of `headOf`. */
   head: Uint8Array
+  /**
+   * For `worker/memory/slab.ts`: a connection has borrowed the buffer. Every word buffer has the field,
+   * so that `copyBytes` meets one shape of object.
+   */
+  lent: boolean
 }
 
 const WORD_BYTES = 8
@@ -32,6 +37,7 @@ export function withWords(buf: Buffer): WordBuffer {
   const wordBuffer = buf as WordBuffer
   wordBuffer.words = new DataView(buf.buffer, buf.byteOffset, buf.length)
   wordBuffer.head = NOTHING
+  wordBuffer.lent = false
   return wordBuffer
 }
 

@@ -26,11 +26,8 @@ const KEPT_SLABS = 256
 /** Slabs kept when the worker has become quiet after a burst. */
 const QUIET_SLABS = 16
 
-/** A buffer of the pool. */
-export interface Slab extends WordBuffer {
-  /** Borrowed: in the hands of a connection. */
-  lent: boolean
-}
+/** A buffer of the pool; `lent` while a connection has borrowed it. */
+export type Slab = WordBuffer
 
 export class SlabPool {
   private readonly lentMemory: LentMemory
@@ -59,7 +56,7 @@ export class SlabPool {
   /** @returns a large slab, or one of `SLAB_BYTES` where too many are lent. */
   acquireLarge(): Slab {
     if (this.lentLarge >= MOST_LARGE_SLABS) return this.acquire()
-    const slab = this.keptLarge.pop() ?? newSlab(LARGE_SLAB_BYTES)
+    const slab = this.keptLarge.pop() ?? newWordBuffer(LARGE_SLAB_BYTES)
     this.lentLarge++
     slab.lent = true
     this.outstanding++
@@ -72,7 +69,7 @@ export class SlabPool {
       this.block = Buffer.allocUnsafeSlow(BLOCK_BYTES)
       this.cutAt = 0
     }
-    const slab = asSlab(withWords(this.block.subarray(this.cutAt, this.cutAt + SLAB_BYTES)))
+    const slab = withWords(this.block.subarray(this.cutAt, this.cutAt + SLAB_BYTES))
     this.cutAt += SLAB_BYTES
     return slab
   }
@@ -99,14 +96,4 @@ export class SlabPool {
     if (this.kept.length > QUIET_SLABS) this.kept.length = QUIET_SLABS
     this.keptLarge.length = 0
   }
-}
-
-function newSlab(bytes: number): Slab {
-  return asSlab(newWordBuffer(bytes))
-}
-
-function asSlab(buf: WordBuffer): Slab {
-  const slab = buf as Slab
-  slab.lent = false
-  return slab
 }
